@@ -1,0 +1,1 @@
+//! The Postgres side: connect and prove, statements, the driver thread.
