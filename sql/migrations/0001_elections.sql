@@ -1,0 +1,768 @@
+-- Purpose:  elections, candidates, terms and requests; everything that a process or an operator calls.
+-- Run with: psql -f 0001_elections.sql DATABASE, as the role that shall own the schema. Safe to run again
+--           and from several places at once.
+--
+-- Advisory locks have the OID of one of three tables as their class and an election's id as their object:
+--   pgleader.election   exclusive, session      the leadership
+--   pgleader.candidate  exclusive, session      being the successor
+--   pgleader.term       shared, transaction     a fenced transaction
+--                        exclusive, transaction  a new term beginning
+-- No migration may drop one of these tables: a new OID would be a new lock.
+--
+-- Hazard: a snapshot taken before a lock was granted is stale. Functions therefore are VOLATILE, and lock
+-- and read in separate statements.
+BEGIN;
+SET LOCAL statement_timeout = 0;
+SET LOCAL lock_timeout = 0;
+SET LOCAL client_min_messages = warning;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;
+DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('pgleader: install')); END $$;
+
+-- Not pg_leader: PostgreSQL reserves the prefix pg_ for schemas of its own.
+CREATE SCHEMA IF NOT EXISTS pgleader;
+COMMENT ON SCHEMA pgleader IS 'Leader election. Start with: SELECT * FROM pgleader.status';
+
+-- Tables -------------------------------------------------------------------------------------------------
+
+-- A row an election, written by the holder of its leadership lock alone, and never deleted: its terms must
+-- not start again.
+CREATE TABLE IF NOT EXISTS pgleader.election (
+    id         integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name       text NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 200),
+    term       bigint NOT NULL DEFAULT 0,
+    state      text NOT NULL DEFAULT 'vacant' CHECK (state IN ('vacant', 'recovering', 'leading')),
+    address    text,
+    pid        integer,
+    lease      interval,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Who takes part. `instance` is a random secret of the process: it authorises a vacate from another session.
+CREATE TABLE IF NOT EXISTS pgleader.candidate (
+    election_id   integer NOT NULL,
+    instance      uuid NOT NULL,
+    address       text NOT NULL,
+    lease         interval NOT NULL,
+    pid           integer NOT NULL,
+    backend_start timestamptz NOT NULL,
+    joined_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (election_id, instance)
+);
+
+-- A row a term, written at its beginning and ending only: a fence may hold it FOR SHARE.
+--   closed_at   its fence refuses from here
+--   vacated_at  its work has stopped; without it nobody knows
+CREATE TABLE IF NOT EXISTS pgleader.term (
+    election_id       integer NOT NULL,
+    number            bigint NOT NULL CHECK (number > 0),
+    address           text NOT NULL,
+    instance          uuid NOT NULL,
+    lease             interval NOT NULL,
+    pid               integer NOT NULL,
+    backend_start     timestamptz NOT NULL,
+    direct            boolean NOT NULL,
+    system_identifier bigint,
+    timeline          bigint NOT NULL,
+    started_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ready_at          timestamptz,
+    closed_at         timestamptz,
+    vacated_at        timestamptz,
+    ended_at          timestamptz,
+    ending            text CHECK (ending IN ('resigned', 'stepped down', 'failed', 'deposed', 'lost')),
+    ended_by          name,
+    PRIMARY KEY (election_id, number)
+);
+
+-- What operators ask for, until done. Only operators insert here, so that an operator's open transaction
+-- holds no row that a leader needs. A `depose` stays with its term: it tells who did it.
+CREATE TABLE IF NOT EXISTS pgleader.request (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    election_id  integer NOT NULL,
+    term         bigint NOT NULL,
+    kind         text NOT NULL CHECK (kind IN ('step down', 'depose')),
+    requested_by name NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS request_election_id ON pgleader.request (election_id, term);
+
+-- Facts about the server ---------------------------------------------------------------------------------
+
+-- Purpose: the version of this schema. Below 100 a newer one only adds to an older one.
+CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$ SELECT 1 $$;
+
+-- Purpose: the timeline that this server writes; 1 where the platform does not tell.
+CREATE OR REPLACE FUNCTION pgleader.timeline() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint;
+EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+    RETURN 1;
+END
+$$;
+
+-- Purpose: the identity of this cluster; null where the platform does not tell.
+CREATE OR REPLACE FUNCTION pgleader.system_identifier() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT c.system_identifier FROM pg_control_system() AS c);
+EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+    RETURN NULL;
+END
+$$;
+
+-- Purpose: the endings of sessions of this database that do not prove that the client's work has stopped.
+-- Meaning: sessions killed, sessions ended by an error, when the counters were reset (µs since 1970, 0: never).
+CREATE OR REPLACE FUNCTION pgleader.counters(OUT killed bigint, OUT fatal bigint, OUT reset bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Not pg_stat_database: that view reads every database's counters.
+    mine oid := (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database());
+BEGIN
+    killed := pg_stat_get_db_sessions_killed(mine);
+    fatal := pg_stat_get_db_sessions_fatal(mine);
+    reset := coalesce((extract(epoch FROM pg_stat_get_db_stat_reset_time(mine)) * 1000000)::bigint, 0);
+END
+$$;
+
+-- Purpose: the advisory locks of this schema in this database, granted or awaited.
+CREATE OR REPLACE VIEW pgleader.lock AS
+SELECT l.classid::regclass AS kind, l.objid::integer AS election_id, l.pid, l.mode, l.granted
+FROM pg_locks AS l
+WHERE l.locktype = 'advisory'
+  AND l.objsubid = 2
+  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND l.classid IN ('pgleader.election'::regclass, 'pgleader.candidate'::regclass,
+                    'pgleader.term'::regclass);
+
+-- What a candidate's session calls -----------------------------------------------------------------------
+
+-- Purpose: record a candidacy, and make the election when it is new.
+-- Parameters: instance, the secret of the process; lease_ms, its lease in milliseconds; application, the
+--             application_name to show for this session.
+-- Meaning: the election's id.
+CREATE OR REPLACE FUNCTION pgleader.join_election(
+    election text, instance uuid, address text, lease_ms integer, application text
+) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    election_id integer;
+BEGIN
+    PERFORM set_config('application_name', application, false);
+    SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
+    IF NOT FOUND THEN
+        INSERT INTO pgleader.election AS e (name) VALUES (election) ON CONFLICT (name) DO NOTHING;
+        SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
+    END IF;
+    INSERT INTO pgleader.candidate AS c (election_id, instance, address, lease, pid, backend_start)
+    SELECT election_id, join_election.instance, join_election.address, lease_ms * interval '1 ms', a.pid,
+           a.backend_start
+    FROM pg_stat_get_activity(pg_backend_pid()) AS a
+    ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
+    SET address = excluded.address, lease = excluded.lease, pid = excluded.pid,
+        backend_start = excluded.backend_start, joined_at = excluded.joined_at;
+    RETURN election_id;
+END
+$$;
+
+-- Purpose: take the candidacy back.
+CREATE OR REPLACE FUNCTION pgleader.leave_election(election integer, instance uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM pgleader.candidate AS c
+    WHERE c.election_id = election AND c.instance = leave_election.instance;
+END
+$$;
+
+-- Purpose: close a term, so that its fence refuses. Called by the holder of the leadership lock.
+-- Meaning: whether it is closed; false while a fenced transaction holds the row.
+CREATE OR REPLACE FUNCTION pgleader.close_term(election integer, term bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    closed timestamptz;
+BEGIN
+    SELECT t.closed_at INTO closed FROM pgleader.term AS t
+    WHERE t.election_id = election AND t.number = term;
+    IF closed IS NOT NULL OR NOT FOUND THEN
+        RETURN true;
+    END IF;
+    PERFORM FROM pgleader.term AS t
+    WHERE t.election_id = election AND t.number = term FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE pgleader.term AS t
+    SET closed_at = clock_timestamp(),
+        ended_at = coalesce(t.ended_at, clock_timestamp()),
+        ending = coalesce(t.ending, 'lost')
+    WHERE t.election_id = election AND t.number = close_term.term;
+    RETURN true;
+END
+$$;
+
+-- Purpose: begin the next term. Called by the holder of the leadership lock, after the old term was closed.
+-- Meaning: the new term's number; null while a fenced transaction of the old term is under way.
+CREATE OR REPLACE FUNCTION pgleader.begin_term(election integer, instance uuid, direct boolean)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    timeline bigint := pgleader.timeline();
+    candidate pgleader.candidate;
+    next_term bigint;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
+        RETURN NULL;
+    END IF;
+    SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
+    WHERE c.election_id = election AND c.instance = begin_term.instance;
+    UPDATE pgleader.election AS e
+    SET term = greatest(e.term + 1, (timeline - 1) * 1000000000 + 1), state = 'recovering',
+        address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
+        changed_at = clock_timestamp()
+    WHERE e.id = election
+    RETURNING e.term INTO next_term;
+    INSERT INTO pgleader.term
+        (election_id, number, address, instance, lease, pid, backend_start, direct, system_identifier, timeline)
+    VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
+            candidate.backend_start, direct, pgleader.system_identifier(), timeline);
+    DELETE FROM pgleader.candidate AS c
+    WHERE c.election_id = election
+      AND NOT EXISTS (
+          SELECT FROM pg_stat_get_activity(c.pid) AS a
+          WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
+    IF next_term % 20 = 0 THEN
+        WITH oldest AS (
+            SELECT t.number FROM pgleader.term AS t WHERE t.election_id = election
+            ORDER BY t.number DESC OFFSET 999 LIMIT 1
+        ), old_terms AS (
+            DELETE FROM pgleader.term AS t USING oldest AS o
+            WHERE t.election_id = election AND t.number < o.number
+        )
+        DELETE FROM pgleader.request AS r USING oldest AS o
+        WHERE r.election_id = election AND r.term < o.number;
+    END IF;
+    RETURN next_term;
+END
+$$;
+
+-- Purpose: how long a new term must wait for the work of the last one, if nothing else tells that it stopped.
+-- Meaning: milliseconds; 0 where there was none before, or where it was vacated. A vacate counts only for a
+--          term that began on this system identifier and timeline: an asynchronous failover may have lost
+--          a later term.
+CREATE OR REPLACE FUNCTION pgleader.refractory_period(election integer, last_term bigint)
+RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    term pgleader.term;
+    period interval;
+BEGIN
+    SELECT t.* INTO term FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last_term;
+    IF last_term = 0 AND pgleader.timeline() = 1 THEN
+        period := interval '0';
+    ELSIF term.timeline = pgleader.timeline()
+        AND term.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() THEN
+        period := CASE WHEN term.vacated_at IS NULL THEN term.lease ELSE interval '0' END;
+    ELSE
+        SELECT max(c.lease) INTO period FROM pgleader.candidate AS c WHERE c.election_id = election;
+        period := greatest(period, term.lease);
+    END IF;
+    RETURN ceil(extract(epoch FROM period) * 1000);
+END
+$$;
+
+-- Purpose: one try for the leadership of each election, and where it is held, for being the successor.
+-- Parameters: elections, their ids; successor_of, those of them whose successor this session is already
+--             (session locks stack, so it must not ask again); instance, the secret of the process; direct,
+--             whether this session is; silence_ms, after how much silence the server shall end a session
+--             that leads or is successor.
+-- Meaning of a row, one an election:
+--   outcome       `began` (the new term is `term`), `won` (the lock is ours, the old term is closed, its work
+--                 may still run), `fenced` (the lock is ours, a fenced transaction stands in the way) or `held`
+--   term, state, address, leader_pid, lease_ms   the election's row as it is now; where `won` or `fenced`,
+--                 leader_pid and lease_ms are those of the last term
+--   wait_ms       where `won`: the refractory period
+--   direct        where `won`: whether the last term's session was
+--   holder_pid    where `held`: who holds the lock; null when it was let go meanwhile
+--   stranger      where `held`: the holder is no candidate
+--   successor     whether this session is the successor
+--   silent_since  where `held` by the leader on record: when its backend last changed its state (µs); null
+--                 where this role may not know
+--   killed, fatal, reset   the counters as they were before the try
+CREATE OR REPLACE FUNCTION pgleader.try_elections(
+    elections integer[], successor_of integer[], instance uuid, direct boolean, silence_ms integer
+) RETURNS TABLE (
+    election integer, outcome text, term bigint, state text, address text, leader_pid integer,
+    lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
+    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    held integer[] := '{}';
+    heir_of integer[] := successor_of;
+    last record;
+BEGIN
+    SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
+    FOREACH election IN ARRAY elections LOOP
+        IF pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
+            PERFORM set_config('idle_session_timeout', silence_ms::text, false);
+            IF election = ANY (heir_of) THEN
+                PERFORM pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election);
+            END IF;
+            SELECT e.term, t.pid, t.lease, t.direct INTO STRICT last
+            FROM pgleader.election AS e
+            LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
+            WHERE e.id = try_elections.election;
+            wait_ms := pgleader.refractory_period(election, last.term);
+            IF wait_ms = 0 THEN
+                term := pgleader.begin_term(election, instance, direct);
+                outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
+            ELSE
+                UPDATE pgleader.election AS e
+                SET state = 'vacant', address = NULL, pid = NULL, changed_at = clock_timestamp()
+                WHERE e.id = try_elections.election AND e.state <> 'vacant';
+                outcome := 'won';
+                PERFORM pgleader.close_term(election, last.term);
+            END IF;
+            IF outcome = 'began' THEN
+                SELECT e.state, e.address, e.pid, ceil(extract(epoch FROM e.lease) * 1000)
+                INTO state, address, leader_pid, lease_ms
+                FROM pgleader.election AS e WHERE e.id = try_elections.election;
+            ELSE
+                term := last.term;
+                state := 'vacant';
+                address := NULL;
+                leader_pid := last.pid;
+                lease_ms := ceil(extract(epoch FROM last.lease) * 1000);
+            END IF;
+            was_direct := coalesce(last.direct, false);
+            holder_pid := pg_backend_pid();
+            stranger := false;
+            successor := false;
+            silent_since := NULL;
+            RETURN NEXT;
+        ELSE
+            held := held || election;
+            IF NOT election = ANY (heir_of)
+                AND pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
+                heir_of := heir_of || election;
+                PERFORM set_config('idle_session_timeout', silence_ms::text, false);
+            END IF;
+        END IF;
+    END LOOP;
+    IF held <> '{}' THEN
+        RETURN QUERY
+        SELECT e.id, 'held', e.term, e.state, e.address, e.pid,
+               ceil(extract(epoch FROM e.lease) * 1000)::integer, 0, false, l.pid,
+               l.pid IS NOT NULL AND l.pid IS DISTINCT FROM e.pid AND NOT EXISTS (
+                   SELECT FROM pgleader.candidate AS c WHERE c.election_id = e.id AND c.pid = l.pid),
+               e.id = ANY (heir_of),
+               (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
+                FROM pg_stat_get_activity(l.pid) AS a WHERE l.pid = e.pid),
+               try_elections.killed, try_elections.fatal, try_elections.reset
+        FROM pgleader.election AS e
+        LEFT JOIN pgleader.lock AS l
+            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.granted
+        WHERE e.id = ANY (held);
+    END IF;
+END
+$$;
+
+-- Purpose: try_elections, and with the caller's own rights what the schema's owner may not know: when the
+--          backend of a leader with the caller's role last changed its state.
+CREATE OR REPLACE FUNCTION pgleader.campaign(
+    elections integer[], successor_of integer[], instance uuid, direct boolean, silence_ms integer
+) RETURNS TABLE (
+    election integer, outcome text, term bigint, state text, address text, leader_pid integer,
+    lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
+    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint
+)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT t.election, t.outcome, t.term, t.state, t.address, t.leader_pid, t.lease_ms, t.wait_ms,
+           t.was_direct, t.holder_pid, t.stranger, t.successor,
+           coalesce(t.silent_since,
+               (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
+                FROM pg_stat_get_activity(t.holder_pid) AS a
+                WHERE t.outcome = 'held' AND t.holder_pid = t.leader_pid)),
+           t.killed, t.fatal, t.reset
+    FROM pgleader.try_elections(elections, successor_of, instance, direct, silence_ms) AS t;
+END
+$$;
+
+-- Purpose: take office, by the holder of the leadership lock that campaigned and had to wait.
+-- Parameters: waited, whether it is known that the last term's work has stopped.
+-- Meaning of the row: `began` and the new term; `waiting` (the last term was not vacated) or `fenced`.
+CREATE OR REPLACE FUNCTION pgleader.take_office(
+    election integer, instance uuid, direct boolean, waited boolean, OUT outcome text, OUT term bigint
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    last bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election);
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pgleader.lock AS l
+        WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
+          AND l.pid = pg_backend_pid() AND l.granted) THEN
+        RAISE EXCEPTION 'this session does not hold the leadership of election %', election
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.campaign first.';
+    END IF;
+    IF NOT waited AND pgleader.refractory_period(election, last) > 0 THEN
+        outcome := 'waiting';
+    ELSIF pgleader.close_term(election, last) THEN
+        term := pgleader.begin_term(election, instance, direct);
+        outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
+    ELSE
+        outcome := 'fenced';
+    END IF;
+END
+$$;
+
+-- Purpose: the work of a term has recovered: from `recovering` to `leading`.
+CREATE OR REPLACE FUNCTION pgleader.ready(election integer, instance uuid, term bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE pgleader.election AS e SET state = 'leading', changed_at = clock_timestamp()
+    WHERE e.id = election AND e.term = ready.term AND e.pid = pg_backend_pid() AND e.state = 'recovering'
+      AND EXISTS (SELECT FROM pgleader.candidate AS c
+                  WHERE c.election_id = election AND c.instance = ready.instance);
+    IF FOUND THEN
+        UPDATE pgleader.term AS t SET ready_at = clock_timestamp()
+        WHERE t.election_id = election AND t.number = ready.term;
+    END IF;
+    RETURN FOUND;
+END
+$$;
+
+-- Purpose: a session proves itself, to the server and to its process; and what is asked of the leader of
+--          these elections. Writes nothing, takes no row lock.
+CREATE OR REPLACE FUNCTION pgleader.heartbeat(elections integer[])
+RETURNS TABLE (election integer, term bigint, kind text, requested_by name)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r.election_id, r.term, r.kind, r.requested_by FROM pgleader.request AS r
+    WHERE r.election_id = ANY (elections) AND r.kind = 'step down'
+    ORDER BY r.id
+$$;
+
+-- Purpose: record that a term is over and its work has stopped. From the leader's session it also frees the
+--          election's row; from any other session of the same process it writes the term's row alone.
+-- Parameters: ending, why it ended; ended_by, the operator who asked for it.
+-- Meaning: false while a fenced transaction holds the row: call again. True also when there is nothing to do.
+CREATE OR REPLACE FUNCTION pgleader.vacate(
+    election integer, instance uuid, term bigint, ending text, ended_by name DEFAULT NULL
+) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM pgleader.term AS t
+    WHERE t.election_id = election AND t.number = vacate.term AND t.instance = vacate.instance
+      AND t.vacated_at IS NULL
+    FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NOT EXISTS (
+            SELECT FROM pgleader.term AS t
+            WHERE t.election_id = election AND t.number = vacate.term AND t.instance = vacate.instance
+              AND t.vacated_at IS NULL);
+    END IF;
+    UPDATE pgleader.term AS t
+    SET vacated_at = clock_timestamp(),
+        closed_at = coalesce(t.closed_at, clock_timestamp()),
+        ended_at = coalesce(t.ended_at, clock_timestamp()),
+        ending = vacate.ending,
+        ended_by = vacate.ended_by
+    WHERE t.election_id = election AND t.number = vacate.term;
+    IF EXISTS (
+        SELECT FROM pgleader.lock AS l
+        WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
+          AND l.pid = pg_backend_pid() AND l.granted) THEN
+        UPDATE pgleader.election AS e
+        SET state = 'vacant', address = NULL, pid = NULL, changed_at = clock_timestamp()
+        WHERE e.id = election AND e.term = vacate.term;
+    END IF;
+    DELETE FROM pgleader.request AS r
+    WHERE r.election_id = election AND r.term <= vacate.term AND r.kind = 'step down';
+    RETURN true;
+END
+$$;
+
+-- Purpose: let go of the leadership of `elections` and of the successor's place of `successor_of`.
+-- Parameters: silence_ms, after how much silence the server shall end what this session is from now on.
+-- Meaning: whether this session really held all of them.
+CREATE OR REPLACE FUNCTION pgleader.release(
+    elections integer[], successor_of integer[], silence_ms integer
+) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    election integer;
+    held boolean := true;
+BEGIN
+    FOREACH election IN ARRAY elections LOOP
+        held := pg_advisory_unlock('pgleader.election'::regclass::oid::integer, election) AND held;
+    END LOOP;
+    FOREACH election IN ARRAY successor_of LOOP
+        held := pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election) AND held;
+    END LOOP;
+    PERFORM set_config('idle_session_timeout', silence_ms::text, false);
+    RETURN held;
+END
+$$;
+
+-- Purpose: tell everybody how these elections stand. A hint: readers read the tables.
+-- Hazard: NOTIFY takes a lock that the whole server shares, when the transaction commits. So it is a
+--         statement of its own, waits a short time, and may fail.
+CREATE OR REPLACE FUNCTION pgleader.announce(elections integer[], wait_ms integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM set_config('lock_timeout', wait_ms::text, true);
+    PERFORM pg_notify('pg_leader', json_build_object(
+        'election', e.name, 'term', e.term, 'state', e.state, 'address', e.address)::text)
+    FROM pgleader.election AS e WHERE e.id = ANY (elections);
+END
+$$;
+
+-- Purpose: how elections stand now. A leader on record whose session is gone does not lead.
+-- Meaning of a row: an election's id, name, term, state and address.
+CREATE OR REPLACE FUNCTION pgleader.read_elections(names text[])
+RETURNS TABLE (election integer, name text, term bigint, state text, address text, lease_ms integer)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT e.id, e.name, e.term,
+           CASE WHEN l.pid IS NULL THEN 'vacant' ELSE e.state END,
+           CASE WHEN l.pid IS NULL THEN NULL ELSE e.address END,
+           ceil(extract(epoch FROM e.lease) * 1000)::integer
+    FROM pgleader.election AS e
+    LEFT JOIN pgleader.lock AS l
+        ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid AND l.granted
+    WHERE e.name = ANY (names)
+$$;
+
+-- Purpose: the first half of the autopsy: has the backend of that term left the server's list?
+-- Hazard: a backend reports its end to the counters before it leaves the list, so the counters must be read
+--         after this has said yes, in a round trip of their own.
+CREATE OR REPLACE FUNCTION pgleader.backend_gone(election integer, term bigint) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NOT EXISTS (
+        SELECT FROM pgleader.term AS t
+        CROSS JOIN LATERAL pg_stat_get_activity(t.pid) AS a
+        WHERE t.election_id = election AND t.number = backend_gone.term
+          AND (a.backend_start IS NULL OR a.backend_start = t.backend_start))
+$$;
+
+-- Purpose: the backend that leads an election on record, if it still holds the lock.
+CREATE OR REPLACE FUNCTION pgleader.leader_backend(election integer, term bigint) RETURNS integer
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT l.pid
+    FROM pgleader.election AS e
+    JOIN pgleader.lock AS l
+        ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid AND l.granted
+    WHERE e.id = election AND e.term = leader_backend.term
+$$;
+
+-- Purpose: end the backend that leads an election on record, with the rights of the schema's owner.
+CREATE OR REPLACE FUNCTION pgleader.end_leader_backend(election integer, term bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN coalesce(pg_terminate_backend(pgleader.leader_backend(election, term)), false);
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN false;
+END
+$$;
+
+-- Purpose: eviction: end the backend of a leader that has been silent for its lease. The caller's own rights
+--          are tried first (the same role, usually), then those of the schema's owner.
+-- Meaning: whether it was ended; false when neither may.
+CREATE OR REPLACE FUNCTION pgleader.evict(election integer, term bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN coalesce(pg_terminate_backend(pgleader.leader_backend(election, term)), false);
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN pgleader.end_leader_backend(election, term);
+END
+$$;
+
+-- For operators ------------------------------------------------------------------------------------------
+
+-- Purpose: the id of an election, or an error that says which there are.
+CREATE OR REPLACE FUNCTION pgleader.election_id(election text) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    id integer := (SELECT e.id FROM pgleader.election AS e WHERE e.name = election);
+BEGIN
+    IF id IS NULL THEN
+        RAISE EXCEPTION 'there is no election named "%"', election
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
+    END IF;
+    RETURN id;
+END
+$$;
+
+-- Purpose: ask the leader to give up its term in order. It does so within a heartbeat of the commit.
+-- Meaning: the term that ends; null when nobody leads.
+CREATE OR REPLACE FUNCTION pgleader.step_down(election text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    leading_term bigint;
+BEGIN
+    PERFORM pgleader.election_id(election);
+    -- session_user and not current_user: this runs as the schema's owner.
+    INSERT INTO pgleader.request AS r (election_id, term, kind, requested_by)
+    SELECT e.id, e.term, 'step down', session_user FROM pgleader.election AS e
+    WHERE e.name = election AND e.state <> 'vacant'
+    RETURNING r.term INTO leading_term;
+    IF FOUND THEN
+        PERFORM pg_notify('pg_leader',
+            json_build_object('election', election, 'term', leading_term)::text);
+    END IF;
+    RETURN leading_term;
+END
+$$;
+
+-- Purpose: end the session of the leader, by force. The next term begins once its work has stopped.
+-- Meaning: the term that ends; null when nobody leads.
+CREATE OR REPLACE FUNCTION pgleader.depose(election text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    election_id integer := pgleader.election_id(election);
+    leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.name = depose.election);
+    leader_pid integer := pgleader.leader_backend(election_id, leading_term);
+BEGIN
+    IF leader_pid IS NULL THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO pgleader.request (election_id, term, kind, requested_by)
+    VALUES (election_id, leading_term, 'depose', session_user);
+    PERFORM pg_terminate_backend(leader_pid);
+    RETURN leading_term;
+END
+$$;
+
+-- Purpose: how every election stands.
+--   waiting_for    null (for nothing), `refractory period`, `fenced transactions` or `candidates`
+--   stranger_pid   a session that holds the leadership and is no candidate: nobody can lead until it ends
+CREATE OR REPLACE VIEW pgleader.status AS
+WITH lock AS MATERIALIZED (
+    SELECT l.kind, l.election_id, l.pid, l.mode FROM pgleader.lock AS l WHERE l.granted
+), alive AS MATERIALIZED (
+    SELECT c.election_id, c.pid, c.address
+    FROM pgleader.candidate AS c
+    WHERE EXISTS (SELECT FROM pg_stat_get_activity(c.pid) AS a
+                  WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start)
+)
+SELECT e.name,
+       CASE WHEN leads.yes THEN e.state ELSE 'vacant' END AS state,
+       e.term,
+       CASE WHEN leads.yes THEN e.address END AS address,
+       CASE WHEN leads.yes THEN e.pid END AS leader_pid,
+       e.changed_at AS since,
+       CASE WHEN leads.yes THEN e.lease END AS lease,
+       (SELECT a.address FROM lock AS s JOIN alive AS a ON a.election_id = s.election_id AND a.pid = s.pid
+        WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id) AS successor,
+       (SELECT count(*) FROM alive AS a WHERE a.election_id = e.id) AS candidates,
+       CASE
+           WHEN leads.yes OR stranger.yes THEN NULL
+           WHEN h.pid IS NOT NULL AND EXISTS (
+               SELECT FROM lock AS f WHERE f.kind = 'pgleader.term'::regclass AND f.election_id = e.id
+                 AND f.mode = 'ShareLock')
+               AND pgleader.refractory_period(e.id, e.term) = 0 THEN 'fenced transactions'
+           WHEN h.pid IS NOT NULL THEN 'refractory period'
+           WHEN NOT EXISTS (SELECT FROM alive AS a WHERE a.election_id = e.id) THEN 'candidates'
+       END AS waiting_for,
+       CASE WHEN stranger.yes THEN h.pid END AS stranger_pid
+FROM pgleader.election AS e
+LEFT JOIN lock AS h ON h.kind = 'pgleader.election'::regclass AND h.election_id = e.id
+CROSS JOIN LATERAL (SELECT coalesce(h.pid = e.pid, false) AS yes) AS leads
+CROSS JOIN LATERAL (
+    SELECT h.pid IS NOT NULL AND NOT leads.yes AND NOT EXISTS (
+        SELECT FROM alive AS a WHERE a.election_id = e.id AND a.pid = h.pid) AS yes) AS stranger;
+
+-- Purpose: the last 1,000 terms of every election, newest last.
+CREATE OR REPLACE VIEW pgleader.history AS
+SELECT e.name, t.number AS term, t.address, t.started_at, t.ready_at, t.ended_at, t.ending,
+       coalesce(t.ended_by, (
+           SELECT r.requested_by FROM pgleader.request AS r
+           WHERE r.election_id = t.election_id AND r.term = t.number AND r.kind = 'depose'
+             AND t.ended_at IS NOT NULL
+           ORDER BY r.id LIMIT 1)) AS by
+FROM pgleader.term AS t
+JOIN pgleader.election AS e ON e.id = t.election_id
+ORDER BY e.name, t.number;
+
+-- Rights -------------------------------------------------------------------------------------------------
+
+-- Purpose: what each kind of role needs, and nothing more. Called by the owner of the schema.
+CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA pgleader TO %I', role);
+    EXECUTE format('GRANT SELECT ON pgleader.lock, pgleader.status, pgleader.history TO %I', role);
+    EXECUTE format(
+        'GRANT EXECUTE ON FUNCTION pgleader.version(), pgleader.timeline(), '
+        'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[]), '
+        'pgleader.refractory_period(integer, bigint) TO %I', role);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgleader.grant_candidate(role name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgleader.grant_observer(role);
+    EXECUTE format(
+        'GRANT EXECUTE ON FUNCTION '
+        'pgleader.join_election(text, uuid, text, integer, text), '
+        'pgleader.leave_election(integer, uuid), '
+        'pgleader.try_elections(integer[], integer[], uuid, boolean, integer), '
+        'pgleader.campaign(integer[], integer[], uuid, boolean, integer), '
+        'pgleader.take_office(integer, uuid, boolean, boolean), '
+        'pgleader.ready(integer, uuid, bigint), '
+        'pgleader.heartbeat(integer[]), '
+        'pgleader.vacate(integer, uuid, bigint, text, name), '
+        'pgleader.release(integer[], integer[], integer), '
+        'pgleader.announce(integer[], integer), '
+        'pgleader.backend_gone(integer, bigint), '
+        'pgleader.leader_backend(integer, bigint), '
+        'pgleader.end_leader_backend(integer, bigint), '
+        'pgleader.evict(integer, bigint) TO %I', role);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgleader.grant_operator(role name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgleader.grant_observer(role);
+    EXECUTE format(
+        'GRANT EXECUTE ON FUNCTION pgleader.step_down(text), pgleader.depose(text) TO %I', role);
+END
+$$;
+
+REVOKE ALL ON ALL TABLES IN SCHEMA pgleader FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgleader FROM PUBLIC;
+
+COMMIT;
