@@ -336,7 +336,7 @@ BEGIN
                 PERFORM pgleader.close_term(election, last.term);
             END IF;
             IF outcome = 'began' THEN
-                SELECT e.state, e.address, e.pid, ceil(extract(epoch FROM e.lease) * 1000)
+                SELECT e.state, e.address, e.pid, ceil(extract(epoch FROM e.lease) * 1000)::integer
                 INTO state, address, leader_pid, lease_ms
                 FROM pgleader.election AS e WHERE e.id = try_elections.election;
             ELSE

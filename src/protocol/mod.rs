@@ -1,7 +1,74 @@
 //! The rules of the election: pure, without I/O, clock or async.
+//!
+//! A [`Process`] is everything that one process knows of its elections. Events and `now` go in
+//! ([`Process::handle`]); actions come out ([`Process::poll`]), and the time at which it wants to be
+//! woken at the latest ([`Process::deadline`]). Whoever drives it performs the actions in their order and
+//! brings the answers back.
+//!
+//! # One candidacy
+//!
+//! ```text
+//!             join                    the lock is held: retry, or probe as the successor
+//!   absent ----------> following <---------------------------------------------+
+//!     ^                 |     |                                                |
+//!     |          won, the     | won, and the last term                         |
+//!     |          old work     | was vacated                                    |
+//!     |          may run      |                                                |
+//!     |                 v     |                                                |
+//!     |             waiting --+-> leading ---------------> ending -------------+
+//!     |   refractory period,       |   lead returned,        |  the work has stopped:
+//!     |   or the autopsy, or       |   resign, step down     |  vacate, unlock, notify
+//!     |   a vacate                 |                         |
+//!     +----------------------------+-------------------------+
+//!         the session is lost, or no answer for 0.75 L: deposed. Once the work
+//!         has stopped the term is vacated from the next session.
+//! ```
+//!
+//! # Deadlines
+//!
+//! With *contact* the sending of the last request that was answered on this session, and L the lease:
+//!
+//! ```text
+//!   deposed     contact + 0.75 L      irrevocable: looked at before every event
+//!   dropped     contact + 0.85 L      (in an orderly end: its beginning + grace, if sooner)
+//!   aborted     contact + 0.95 L
+//!   takes office, at the latest       receipt of the answer that won + L of the last term
+//! ```
+//!
+//! # Invariants
+//!
+//! Cited by number in code and tests.
+//!
+//! 1. At most one process runs an election's work at any instant, whatever the order of losses, delays,
+//!    pauses and restarts, clocks differing in rate by up to 5 %. Assumed: one writable primary, and nobody
+//!    on the path of a direct connection forges resets. Not covered, and left to the fence: the
+//!    instructions that a process runs between waking from a stop and looking at its clock; a machine
+//!    whose clock stood still; work that cannot be dropped, without `Overrun::Abort`.
+//! 2. Terms strictly increase, across restarts and failovers of the database too.
+//! 3. No transaction fenced by term T commits after a later term has begun.
+//! 4. An orderly release never precedes the end of the work.
+//! 5. What `state()` and `is_current()` say is true without waiting for any task to run.
+//! 6. While the database is reachable and a candidate lives, some candidate leads within bounds; nothing
+//!    that a follower, observer or stranger does can prolong that, short of taking the lock.
+//! 7. In the steady state nothing is written to disk, and the database's work does not grow with the
+//!    number of elections that a process holds.
+//! 8. No loss of session, schema error or bad notification ends the candidacy.
 
+mod candidacy;
+mod jitter;
+mod message;
+mod process;
 mod time;
 mod timings;
+mod watch;
 
+#[cfg(test)]
+mod tests;
+
+pub(crate) use message::{
+    Action, Answer, Ending, Event, Held, Key, Notice, Office, Query, Stop, Try, View, Won,
+};
+pub(crate) use process::Process;
 pub(crate) use time::Instant;
 pub(crate) use timings::{Incoherent, Timings};
+pub(crate) use watch::Counters;

@@ -1,0 +1,163 @@
+//! One election, as this process takes part in it.
+
+use std::time::Duration;
+
+use super::watch::Watch;
+use super::{Counters, Ending, Instant};
+
+/// A candidacy outlives sessions: only `place` belongs to the session of the moment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Candidacy {
+    /// Whether the way in which a session ended is believed.
+    pub(crate) autopsy: bool,
+    pub(crate) place: Place,
+    /// The `lead` that runs, or has not stopped yet. While there is one, nobody campaigns here.
+    pub(crate) work: Option<Work>,
+    /// A term that is over, its work stopped or stopping, and not yet recorded as vacated.
+    pub(crate) owed: Option<Owed>,
+    /// When to try next, out of turn.
+    pub(crate) try_at: Instant,
+    /// No try before this: the others come first.
+    pub(crate) hold_off: Instant,
+    /// The candidacy ends; after this time without telling the database.
+    pub(crate) leave_by: Option<Instant>,
+    /// The newest term heard of.
+    pub(crate) seen_term: u64,
+    pub(crate) stranger: Option<i32>,
+}
+
+/// Where a candidacy stands on the session of the moment. See the diagram in the module's doc.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    Absent,
+    Joining,
+    Following(Following),
+    Waiting(Waiting),
+    Leading { term: u64 },
+    /// An orderly end: the lock is kept until the work has stopped (invariant 4).
+    Ending { term: u64, ending: Ending },
+    /// Taken back; `told`: the database has answered.
+    Leaving { told: bool },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Following {
+    pub(crate) successor: bool,
+    /// How often to probe as the successor.
+    pub(crate) probe_interval: Duration,
+    pub(crate) watch: Option<Watch>,
+    /// When the leader's backend was last asked to end.
+    pub(crate) evicted_at: Option<Instant>,
+}
+
+/// The lock is ours; the work of the last term may still run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Waiting {
+    pub(crate) last_term: u64,
+    /// The end of the refractory period.
+    pub(crate) until: Instant,
+    /// It is known that the work has stopped.
+    pub(crate) stopped: bool,
+    /// What the counters must still read when the backend is gone.
+    pub(crate) evidence: Option<Counters>,
+    /// When to look for the backend again.
+    pub(crate) look_at: Instant,
+    /// When to try to take office again, where fenced transactions stood in the way.
+    pub(crate) try_at: Instant,
+    /// A try to take office is under way.
+    pub(crate) asking: bool,
+    /// A notification may have told of a vacate.
+    pub(crate) hinted: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Work {
+    pub(crate) term: u64,
+    pub(crate) cancelled: bool,
+    pub(crate) drop_at: Instant,
+    pub(crate) dropped: bool,
+    pub(crate) abort_at: Instant,
+    pub(crate) overran: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Owed {
+    pub(crate) term: u64,
+    pub(crate) ending: Ending,
+    /// A vacate is under way on the session of the moment.
+    pub(crate) asked: bool,
+    pub(crate) ask_at: Instant,
+}
+
+impl Candidacy {
+    pub(crate) fn new(autopsy: bool, now: Instant) -> Self {
+        Candidacy {
+            autopsy,
+            place: Place::Absent,
+            work: None,
+            owed: None,
+            try_at: now,
+            hold_off: now,
+            leave_by: None,
+            seen_term: 0,
+            stranger: None,
+        }
+    }
+
+    /// Whether this process holds the leadership lock, whatever it does with it.
+    pub(crate) fn holds_leadership(&self) -> bool {
+        matches!(self.place, Place::Waiting(_) | Place::Leading { .. } | Place::Ending { .. })
+    }
+
+    /// The term in which work may run now.
+    pub(crate) fn term(&self) -> Option<u64> {
+        match self.place {
+            Place::Leading { term } | Place::Ending { term, .. } => Some(term),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_successor(&self) -> bool {
+        matches!(&self.place, Place::Following(following) if following.successor)
+    }
+
+    /// Whether it may try for the leadership, once it is time.
+    pub(crate) fn may_campaign(&self) -> bool {
+        matches!(self.place, Place::Following(_))
+            && self.work.is_none()
+            && self.owed.is_none()
+            && self.leave_by.is_none()
+    }
+
+    /// Nothing more to do for this candidacy, with a session or (`offline`) without one.
+    pub(crate) fn is_over(&self, now: Instant, offline: bool) -> bool {
+        let Some(leave_by) = self.leave_by else { return false };
+        let told = match self.place {
+            Place::Leaving { told } => told || now >= leave_by,
+            Place::Absent => offline || now >= leave_by,
+            _ => false,
+        };
+        told && self.work.is_none() && (self.owed.is_none() || now >= leave_by)
+    }
+}
+
+impl Work {
+    pub(crate) fn new(term: u64) -> Self {
+        Work {
+            term,
+            cancelled: false,
+            drop_at: Instant::NEVER,
+            dropped: false,
+            abort_at: Instant::NEVER,
+            overran: false,
+        }
+    }
+}
+
+impl Waiting {
+    /// When to take office, if no notification comes before.
+    pub(crate) fn take_office_at(&self) -> Instant {
+        let stopped_at = if self.stopped { Instant::default() } else { self.until };
+        stopped_at.max(self.try_at)
+    }
+}

@@ -1,0 +1,195 @@
+//! What goes into the state machine and what comes out of it.
+
+use std::time::Duration;
+
+use super::{Counters, Instant};
+
+/// An election, within this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key(pub(crate) u32);
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Event {
+    /// Time has passed, or nothing is known but the time.
+    Timer,
+    /// A session is connected, proven fit, and listens.
+    Connected { direct: bool },
+    /// The session is gone, or could not be had.
+    Disconnected,
+    /// The answer to a query, with the time that the query carried.
+    Answered { sent: Instant, answer: Answer },
+    /// A notification concerns this election. Believed never: it only makes us look.
+    Hint { key: Key },
+    /// The work of a term has stopped: nothing of it runs any more.
+    WorkStopped { key: Key, term: u64, stop: Stop },
+    /// Become a candidate. `autopsy`: believe the way in which a session ended.
+    Join { key: Key, autopsy: bool },
+    /// Follow elections without being a candidate, or no longer.
+    Observe { any: bool },
+    /// The work of this term has recovered.
+    Ready { key: Key, term: u64 },
+    /// Give up this term, stay a candidate.
+    Resign { key: Key, term: u64 },
+    /// Stop being a candidate.
+    Leave { key: Key },
+    /// Leave every election, then end the session.
+    Shutdown,
+}
+
+/// How the work of a term stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Stop {
+    Returned,
+    Failed,
+    Dropped,
+}
+
+/// Why a term ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ending {
+    Resigned,
+    SteppedDown,
+    Failed,
+    Deposed,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Action {
+    /// Connect, prove the server fit, listen; answered by `Connected` or `Disconnected`.
+    Connect,
+    /// Send this query; `sent` comes back with the answer.
+    Send { sent: Instant, query: Query },
+    /// Let go of the session without a word. The socket stays open while work runs.
+    Abandon,
+    /// Start the work of a term.
+    Start { key: Key, term: u64 },
+    /// Tell the work that its term is over.
+    Cancel { key: Key },
+    /// Drop the work.
+    Drop { key: Key },
+    /// The work outlived its lease: end the process, where that is asked for.
+    Overrun { key: Key, term: u64 },
+    /// The candidacy is over.
+    Left { key: Key },
+    /// Everything is over: close the session in order.
+    Finish,
+    /// Something that people should know.
+    Tell(Notice),
+}
+
+/// What people should know.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Notice {
+    /// The leadership is held by a session that is no candidate; `None` once it is not.
+    Stranger { key: Key, pid: Option<i32> },
+    /// The lock is ours; how long the old work may still run.
+    Waiting { key: Key, last_term: u64, at_most: Duration },
+    /// Why the new term needs not wait.
+    Spared { key: Key, last_term: u64, why: &'static str },
+    /// A fenced transaction of the last term stands in the way.
+    Fenced { key: Key },
+    /// The leader was silent for its lease, and its backend is being ended.
+    Evicting { key: Key, term: u64 },
+    /// The leadership is lost.
+    Deposed { key: Key, term: u64, why: &'static str },
+    /// A term has ended, in order or not, and is recorded as vacated.
+    Vacated { key: Key, term: u64, ending: Ending },
+    /// Work did not stop within the grace, and is dropped.
+    OutOfGrace { key: Key, term: u64 },
+}
+
+/// A query on the session. All but `Announce` end the session when they fail.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Query {
+    Join { key: Key },
+    /// Try for the leadership, else for being the successor.
+    Campaign { keys: Vec<Key>, successor_of: Vec<Key> },
+    TakeOffice { key: Key, waited: bool },
+    Ready { key: Key, term: u64 },
+    /// Prove the session, and read what is asked of the leader of these.
+    Heartbeat { keys: Vec<Key> },
+    Vacate { key: Key, term: u64, ending: Ending },
+    /// Let go of locks. `holds_more`: the session still leads or is successor elsewhere.
+    Release { leadership: Vec<Key>, succession: Vec<Key>, holds_more: bool },
+    Announce { keys: Vec<Key> },
+    /// How every election that this process follows or observes stands.
+    Read,
+    Leave { key: Key },
+    BackendGone { key: Key, term: u64 },
+    Counters { key: Key },
+    Evict { key: Key, term: u64 },
+}
+
+/// What a query brought.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Answer {
+    /// Nothing but that it was done.
+    Done,
+    Joined { key: Key },
+    Campaigned { tries: Vec<(Key, Try)> },
+    Office { key: Key, office: Office },
+    /// The terms that operators want to end.
+    Heartbeat { step_downs: Vec<(Key, u64)> },
+    /// Whether the term is on record as vacated.
+    Vacated { key: Key, term: u64, done: bool },
+    Read { views: Vec<(Key, View)> },
+    Left { key: Key },
+    BackendGone { key: Key, gone: bool },
+    Counters { key: Key, counters: Counters },
+}
+
+/// What came of a try for the leadership.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Try {
+    /// The term has begun.
+    Began { term: u64 },
+    /// The lock is ours, but the work of the last term may still run.
+    Won(Won),
+    /// The lock is ours and the last term is vacated; a fenced transaction stands in the way.
+    Fenced { last_term: u64 },
+    Held(Held),
+}
+
+/// A lock won, and what is known of the last term.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Won {
+    pub(crate) last_term: u64,
+    pub(crate) last_pid: Option<i32>,
+    pub(crate) direct: bool,
+    /// The refractory period.
+    pub(crate) wait: Duration,
+}
+
+/// A lock held by somebody else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Held {
+    pub(crate) term: u64,
+    pub(crate) leader_pid: Option<i32>,
+    pub(crate) holder_pid: Option<i32>,
+    /// The lease of the leader on record.
+    pub(crate) lease: Option<Duration>,
+    pub(crate) stranger: bool,
+    pub(crate) successor: bool,
+    /// When the leader's backend last changed its state, on the server's clock; only ever compared for
+    /// being the same.
+    pub(crate) silent_since: Option<i64>,
+    pub(crate) counters: Counters,
+}
+
+/// What came of taking office.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Office {
+    Began { term: u64 },
+    /// The last term is not vacated.
+    Waiting,
+    Fenced,
+}
+
+/// How an election stands, as read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct View {
+    pub(crate) term: u64,
+    pub(crate) vacant: bool,
+}

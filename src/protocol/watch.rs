@@ -1,0 +1,72 @@
+//! What a follower has seen of the leader's backend: the evidence for the autopsy.
+
+use std::time::Duration;
+
+use super::{Held, Instant, Won};
+
+/// The endings of sessions that prove nothing, as the server counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Counters {
+    pub(crate) killed: i64,
+    pub(crate) fatal: i64,
+    /// When the counters were reset, on the server's clock.
+    pub(crate) reset: i64,
+}
+
+/// One leader's backend, watched on one session. It dies with that session: another one may be on
+/// another server, or on one whose counters began again at zero.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Watch {
+    term: u64,
+    pid: i32,
+    /// Taken before a try that found the lock held by `pid`.
+    sample: Counters,
+    silence: Option<Silence>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Silence {
+    mark: i64,
+    /// Receipt of the first answer with this mark.
+    since: Instant,
+    /// From there to the sending of the last query that brought the same mark.
+    lasted: Duration,
+}
+
+impl Watch {
+    /// What is known after one more failed try. Only a lock held by the very backend that is recorded
+    /// with the current term tells anything about that term.
+    pub(crate) fn after(
+        before: Option<Watch>,
+        held: &Held,
+        sent: Instant,
+        now: Instant,
+    ) -> Option<Watch> {
+        let pid = held.leader_pid.filter(|_| held.holder_pid == held.leader_pid)?;
+        let silence = held.silent_since.map(|mark| {
+            let known = before
+                .filter(|watch| watch.term == held.term && watch.pid == pid)
+                .and_then(|watch| watch.silence)
+                .filter(|silence| silence.mark == mark);
+            match known {
+                Some(silence) => Silence { lasted: sent.since(silence.since), ..silence },
+                None => Silence { mark, since: now, lasted: Duration::ZERO },
+            }
+        });
+        Some(Watch { term: held.term, pid, sample: held.counters, silence })
+    }
+
+    /// Whether this is about the term that has ended.
+    pub(crate) fn concerns(&self, won: &Won) -> bool {
+        self.term == won.last_term && Some(self.pid) == won.last_pid
+    }
+
+    /// For how long the backend has been seen silent while it held the lock.
+    pub(crate) fn silent_for(&self) -> Duration {
+        self.silence.as_ref().map_or(Duration::ZERO, |silence| silence.lasted)
+    }
+
+    pub(crate) fn sample(&self) -> Counters {
+        self.sample
+    }
+}
