@@ -1,6 +1,23 @@
 //! Leader election between processes that already share a PostgreSQL database.
 
+mod clock;
+mod config;
+mod elector;
+mod error;
+mod leader;
+mod observer;
 mod protocol;
+mod schema;
 mod session;
+mod standing;
+mod term;
 #[cfg(feature = "testing")]
 pub mod testing;
+
+pub use config::{Config, Credentials, Overrun, Takeover};
+pub use elector::Elector;
+pub use error::Error;
+pub use leader::{Leader, run};
+pub use observer::Observer;
+pub use standing::{AddressError, ElectionState, ParseStateError, ProcessState, Standing};
+pub use term::Term;

@@ -33,11 +33,18 @@ pub(crate) enum Place {
     Joining,
     Following(Following),
     Waiting(Waiting),
-    Leading { term: u64 },
+    Leading {
+        term: u64,
+    },
     /// An orderly end: the lock is kept until the work has stopped (invariant 4).
-    Ending { term: u64, ending: Ending },
+    Ending {
+        term: u64,
+        ending: Ending,
+    },
     /// Taken back; `told`: the database has answered.
-    Leaving { told: bool },
+    Leaving {
+        told: bool,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -106,7 +113,10 @@ impl Candidacy {
 
     /// Whether this process holds the leadership lock, whatever it does with it.
     pub(crate) fn holds_leadership(&self) -> bool {
-        matches!(self.place, Place::Waiting(_) | Place::Leading { .. } | Place::Ending { .. })
+        matches!(
+            self.place,
+            Place::Waiting(_) | Place::Leading { .. } | Place::Ending { .. }
+        )
     }
 
     /// The term in which work may run now.
@@ -129,9 +139,17 @@ impl Candidacy {
             && self.leave_by.is_none()
     }
 
+    /// When to end the candidacy without the database's word.
+    pub(crate) fn give_up_at(&self) -> Option<Instant> {
+        let alone = matches!(self.place, Place::Absent | Place::Leaving { .. });
+        self.leave_by.filter(|_| alone && self.work.is_none())
+    }
+
     /// Nothing more to do for this candidacy, with a session or (`offline`) without one.
     pub(crate) fn is_over(&self, now: Instant, offline: bool) -> bool {
-        let Some(leave_by) = self.leave_by else { return false };
+        let Some(leave_by) = self.leave_by else {
+            return false;
+        };
         let told = match self.place {
             Place::Leaving { told } => told || now >= leave_by,
             Place::Absent => offline || now >= leave_by,
@@ -157,7 +175,11 @@ impl Work {
 impl Waiting {
     /// When to take office, if no notification comes before.
     pub(crate) fn take_office_at(&self) -> Instant {
-        let stopped_at = if self.stopped { Instant::default() } else { self.until };
+        let stopped_at = if self.stopped {
+            Instant::default()
+        } else {
+            self.until
+        };
         stopped_at.max(self.try_at)
     }
 }

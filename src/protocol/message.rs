@@ -14,7 +14,7 @@ pub(crate) enum Event {
     /// Time has passed, or nothing is known but the time.
     Timer,
     /// A session is connected, proven fit, and listens.
-    Connected { direct: bool },
+    Connected,
     /// The session is gone, or could not be had.
     Disconnected,
     /// The answer to a query, with the time that the query carried.
@@ -85,15 +85,27 @@ pub(crate) enum Notice {
     /// The leadership is held by a session that is no candidate; `None` once it is not.
     Stranger { key: Key, pid: Option<i32> },
     /// The lock is ours; how long the old work may still run.
-    Waiting { key: Key, last_term: u64, at_most: Duration },
+    Waiting {
+        key: Key,
+        last_term: u64,
+        at_most: Duration,
+    },
     /// Why the new term needs not wait.
-    Spared { key: Key, last_term: u64, why: &'static str },
+    Spared {
+        key: Key,
+        last_term: u64,
+        why: &'static str,
+    },
     /// A fenced transaction of the last term stands in the way.
     Fenced { key: Key },
     /// The leader was silent for its lease, and its backend is being ended.
     Evicting { key: Key, term: u64 },
     /// The leadership is lost.
-    Deposed { key: Key, term: u64, why: &'static str },
+    Deposed {
+        key: Key,
+        term: u64,
+        why: &'static str,
+    },
     /// A term has ended, in order or not, and is recorded as vacated.
     Vacated { key: Key, term: u64, ending: Ending },
     /// Work did not stop within the grace, and is dropped.
@@ -103,23 +115,56 @@ pub(crate) enum Notice {
 /// A query on the session. All but `Announce` end the session when they fail.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Query {
-    Join { key: Key },
+    Join {
+        key: Key,
+    },
     /// Try for the leadership, else for being the successor.
-    Campaign { keys: Vec<Key>, successor_of: Vec<Key> },
-    TakeOffice { key: Key, waited: bool },
-    Ready { key: Key, term: u64 },
+    Campaign {
+        keys: Vec<Key>,
+        successor_of: Vec<Key>,
+    },
+    TakeOffice {
+        key: Key,
+        waited: bool,
+    },
+    Ready {
+        key: Key,
+        term: u64,
+    },
     /// Prove the session, and read what is asked of the leader of these.
-    Heartbeat { keys: Vec<Key> },
-    Vacate { key: Key, term: u64, ending: Ending },
+    Heartbeat {
+        keys: Vec<Key>,
+    },
+    Vacate {
+        key: Key,
+        term: u64,
+        ending: Ending,
+    },
     /// Let go of locks. `holds_more`: the session still leads or is successor elsewhere.
-    Release { leadership: Vec<Key>, succession: Vec<Key>, holds_more: bool },
-    Announce { keys: Vec<Key> },
+    Release {
+        leadership: Vec<Key>,
+        succession: Vec<Key>,
+        holds_more: bool,
+    },
+    Announce {
+        keys: Vec<Key>,
+    },
     /// How every election that this process follows or observes stands.
     Read,
-    Leave { key: Key },
-    BackendGone { key: Key, term: u64 },
-    Counters { key: Key },
-    Evict { key: Key, term: u64 },
+    Leave {
+        key: Key,
+    },
+    BackendGone {
+        key: Key,
+        term: u64,
+    },
+    Counters {
+        key: Key,
+    },
+    Evict {
+        key: Key,
+        term: u64,
+    },
 }
 
 /// What a query brought.
@@ -127,28 +172,55 @@ pub(crate) enum Query {
 pub(crate) enum Answer {
     /// Nothing but that it was done.
     Done,
-    Joined { key: Key },
-    Campaigned { tries: Vec<(Key, Try)> },
-    Office { key: Key, office: Office },
+    Joined {
+        key: Key,
+    },
+    Campaigned {
+        tries: Vec<(Key, Try)>,
+    },
+    Office {
+        key: Key,
+        office: Office,
+    },
     /// The terms that operators want to end.
-    Heartbeat { step_downs: Vec<(Key, u64)> },
+    Heartbeat {
+        step_downs: Vec<(Key, u64)>,
+    },
     /// Whether the term is on record as vacated.
-    Vacated { key: Key, term: u64, done: bool },
-    Read { views: Vec<(Key, View)> },
-    Left { key: Key },
-    BackendGone { key: Key, gone: bool },
-    Counters { key: Key, counters: Counters },
+    Vacated {
+        key: Key,
+        term: u64,
+        done: bool,
+    },
+    Read {
+        views: Vec<(Key, View)>,
+    },
+    Left {
+        key: Key,
+    },
+    BackendGone {
+        key: Key,
+        gone: bool,
+    },
+    Counters {
+        key: Key,
+        counters: Counters,
+    },
 }
 
 /// What came of a try for the leadership.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Try {
     /// The term has begun.
-    Began { term: u64 },
+    Began {
+        term: u64,
+    },
     /// The lock is ours, but the work of the last term may still run.
     Won(Won),
     /// The lock is ours and the last term is vacated; a fenced transaction stands in the way.
-    Fenced { last_term: u64 },
+    Fenced {
+        last_term: u64,
+    },
     Held(Held),
 }
 
@@ -181,7 +253,9 @@ pub(crate) struct Held {
 /// What came of taking office.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Office {
-    Began { term: u64 },
+    Began {
+        term: u64,
+    },
     /// The last term is not vacated.
     Waiting,
     Fenced,

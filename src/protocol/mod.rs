@@ -70,5 +70,5 @@ pub(crate) use message::{
 };
 pub(crate) use process::Process;
 pub(crate) use time::Instant;
-pub(crate) use timings::{Incoherent, Timings};
+pub(crate) use timings::Timings;
 pub(crate) use watch::Counters;

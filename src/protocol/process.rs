@@ -33,7 +33,6 @@ enum Session {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Up {
-    direct: bool,
     since: Instant,
     failures: u32,
     /// The sending of the last query that was answered.
@@ -60,7 +59,10 @@ impl Process {
         Process {
             timings,
             jitter: Jitter::new(seed),
-            session: Session::Down { connect_at: Instant::default(), failures: 0 },
+            session: Session::Down {
+                connect_at: Instant::default(),
+                failures: 0,
+            },
             candidacies: BTreeMap::new(),
             observes: false,
             stopping: false,
@@ -86,7 +88,7 @@ impl Process {
         self.expire(now);
         match event {
             Event::Timer => {}
-            Event::Connected { direct } => self.connected(now, direct),
+            Event::Connected => self.connected(now),
             Event::Disconnected => self.disconnected(now),
             Event::Answered { sent, answer } => self.answered(now, sent, answer),
             Event::Hint { key } => self.hinted(now, key),
@@ -133,10 +135,11 @@ impl Process {
         }
     }
 
-    fn connected(&mut self, now: Instant, direct: bool) {
-        let Session::Connecting { failures } = self.session else { return };
+    fn connected(&mut self, now: Instant) {
+        let Session::Connecting { failures } = self.session else {
+            return;
+        };
         self.session = Session::Up(Up {
-            direct,
             since: now,
             failures,
             contact: now,
@@ -177,15 +180,23 @@ impl Process {
             0 => Duration::ZERO,
             _ => self.jitter.up_to(bound.min(self.timings.retry_interval)),
         };
-        self.session = Session::Down { connect_at: now + delay, failures };
+        self.session = Session::Down {
+            connect_at: now + delay,
+            failures,
+        };
     }
 
     /// Deposed, for good, when no query was answered for too long. Called before any event is looked at,
     /// so that an answer that comes later changes nothing (invariant 1).
     fn expire(&mut self, now: Instant) {
-        let Session::Up(up) = &self.session else { return };
+        let Session::Up(up) = &self.session else {
+            return;
+        };
         let leads = self.candidacies.values().any(|c| c.term().is_some());
-        let overdue = up.in_flight.front().is_some_and(|sent| now >= *sent + self.timings.query_limit());
+        let overdue = up
+            .in_flight
+            .front()
+            .is_some_and(|sent| now >= *sent + self.timings.query_limit());
         if leads && now >= up.contact + self.timings.deposed {
             self.lose_session(now, "no heartbeat was answered in time");
         } else if overdue {
@@ -194,7 +205,9 @@ impl Process {
     }
 
     fn lose_session(&mut self, now: Instant, why: &'static str) {
-        let Session::Up(up) = &self.session else { return };
+        let Session::Up(up) = &self.session else {
+            return;
+        };
         let contact = up.contact;
         let lasted = now.since(up.since) >= self.timings.lease;
         let failures = if lasted { 0 } else { up.failures + 1 };
@@ -207,8 +220,14 @@ impl Process {
                 _ => None,
             };
             if let Some((term, ending)) = ended {
-                candidacy.owed = Some(Owed { term, ending, asked: false, ask_at: now });
-                self.actions.push_back(Action::Tell(Notice::Deposed { key, term, why }));
+                candidacy.owed = Some(Owed {
+                    term,
+                    ending,
+                    asked: false,
+                    ask_at: now,
+                });
+                self.actions
+                    .push_back(Action::Tell(Notice::Deposed { key, term, why }));
             } else if let Some(owed) = &mut candidacy.owed {
                 owed.asked = false;
             }
@@ -229,7 +248,9 @@ impl Process {
     // Answers -------------------------------------------------------------------------------------
 
     fn answered(&mut self, now: Instant, sent: Instant, answer: Answer) {
-        let Session::Up(up) = &mut self.session else { return };
+        let Session::Up(up) = &mut self.session else {
+            return;
+        };
         if let Some(index) = up.in_flight.iter().position(|in_flight| *in_flight == sent) {
             up.in_flight.remove(index);
         }
@@ -287,7 +308,11 @@ impl Process {
                     waiting.stopped = true;
                     let last_term = waiting.last_term;
                     let why = "its process closed the connection";
-                    self.actions.push_back(Action::Tell(Notice::Spared { key, last_term, why }));
+                    self.actions.push_back(Action::Tell(Notice::Spared {
+                        key,
+                        last_term,
+                        why,
+                    }));
                 }
             }
         }
@@ -299,16 +324,20 @@ impl Process {
             Try::Won(won) => self.wait(now, key, &won),
             Try::Fenced { last_term } => {
                 let try_at = now + self.timings.probe_interval(self.timings.lease);
-                self.enter(now, key, Waiting {
-                    last_term,
-                    until: now,
-                    stopped: true,
-                    evidence: None,
-                    look_at: Instant::NEVER,
-                    try_at,
-                    asking: false,
-                    hinted: false,
-                });
+                self.enter(
+                    now,
+                    key,
+                    Waiting {
+                        last_term,
+                        until: now,
+                        stopped: true,
+                        evidence: None,
+                        look_at: Instant::NEVER,
+                        try_at,
+                        asking: false,
+                        hinted: false,
+                    },
+                );
                 self.actions.push_back(Action::Tell(Notice::Fenced { key }));
             }
             Try::Held(held) => self.found_held(now, sent, key, &held),
@@ -316,8 +345,12 @@ impl Process {
     }
 
     fn found_held(&mut self, now: Instant, sent: Instant, key: Key, held: &Held) {
-        let Some(candidacy) = self.candidacies.get_mut(&key) else { return };
-        let Place::Following(following) = &mut candidacy.place else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        let Place::Following(following) = &mut candidacy.place else {
+            return;
+        };
         let lease = held.lease.unwrap_or(self.timings.lease);
         candidacy.seen_term = held.term;
         if held.holder_pid.is_none() {
@@ -326,16 +359,20 @@ impl Process {
         let stranger = held.holder_pid.filter(|_| held.stranger);
         if candidacy.stranger != stranger {
             candidacy.stranger = stranger;
-            self.actions.push_back(Action::Tell(Notice::Stranger { key, pid: stranger }));
+            self.actions
+                .push_back(Action::Tell(Notice::Stranger { key, pid: stranger }));
         }
         following.probe_interval = self.timings.probe_interval(lease);
         following.watch = Watch::after(following.watch.take(), held, sent, now);
-        let silent = following.watch.as_ref().is_some_and(|watch| {
-            watch.silent_for() >= self.timings.eviction(lease)
-        });
+        let silent = following
+            .watch
+            .as_ref()
+            .is_some_and(|watch| watch.silent_for() >= self.timings.eviction(lease));
         let evict = silent
             && held.successor
-            && following.evicted_at.is_none_or(|at| now.since(at) >= lease / 4);
+            && following
+                .evicted_at
+                .is_none_or(|at| now.since(at) >= lease / 4);
         if evict {
             following.evicted_at = Some(now);
         }
@@ -349,7 +386,8 @@ impl Process {
         if evict {
             let term = held.term;
             self.send(now, Query::Evict { key, term });
-            self.actions.push_back(Action::Tell(Notice::Evicting { key, term }));
+            self.actions
+                .push_back(Action::Tell(Notice::Evicting { key, term }));
         }
     }
 
@@ -378,40 +416,65 @@ impl Process {
     }
 
     fn wait(&mut self, now: Instant, key: Key, won: &Won) {
-        let Some(candidacy) = self.candidacies.get(&key) else { return };
-        let Place::Following(following) = &candidacy.place else { return };
+        let Some(candidacy) = self.candidacies.get(&key) else {
+            return;
+        };
+        let Place::Following(following) = &candidacy.place else {
+            return;
+        };
         let watch = following.watch.as_ref().filter(|watch| watch.concerns(won));
-        let silent = watch.is_some_and(|watch| watch.silent_for() >= self.timings.eviction(won.wait));
+        let silent =
+            watch.is_some_and(|watch| watch.silent_for() >= self.timings.eviction(won.wait));
         let evidence = watch
             .filter(|_| won.direct && candidacy.autopsy && !silent)
             .map(Watch::sample);
-        self.enter(now, key, Waiting {
-            last_term: won.last_term,
-            until: now + won.wait,
-            stopped: silent,
-            evidence,
-            look_at: Instant::NEVER,
-            try_at: Instant::default(),
-            asking: false,
-            hinted: false,
-        });
+        self.enter(
+            now,
+            key,
+            Waiting {
+                last_term: won.last_term,
+                until: now + won.wait,
+                stopped: silent,
+                evidence,
+                look_at: Instant::NEVER,
+                try_at: Instant::default(),
+                asking: false,
+                hinted: false,
+            },
+        );
         let last_term = won.last_term;
         if silent {
             let why = "its session was silent for its lease";
-            self.actions.push_back(Action::Tell(Notice::Spared { key, last_term, why }));
+            self.actions.push_back(Action::Tell(Notice::Spared {
+                key,
+                last_term,
+                why,
+            }));
             return;
         }
         if evidence.is_some() {
-            self.send(now, Query::BackendGone { key, term: last_term });
+            self.send(
+                now,
+                Query::BackendGone {
+                    key,
+                    term: last_term,
+                },
+            );
         }
         self.send(now, Query::Announce { keys: vec![key] });
-        let notice = Notice::Waiting { key, last_term, at_most: won.wait };
+        let notice = Notice::Waiting {
+            key,
+            last_term,
+            at_most: won.wait,
+        };
         self.actions.push_back(Action::Tell(notice));
     }
 
     fn asked_for_office(&mut self, now: Instant, key: Key, office: Office) {
         let try_at = now + self.timings.probe_interval(self.timings.lease);
-        let Some(waiting) = self.waiting(key) else { return };
+        let Some(waiting) = self.waiting(key) else {
+            return;
+        };
         waiting.asking = false;
         match office {
             Office::Began { term } => self.begin(now, key, term),
@@ -429,7 +492,9 @@ impl Process {
     fn begin(&mut self, now: Instant, key: Key, term: u64) {
         let first = !self.candidacies.values().any(Candidacy::holds_leadership);
         let heartbeat_at = now + self.timings.heartbeat_interval;
-        let Some(candidacy) = self.candidacies.get_mut(&key) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
         candidacy.place = Place::Leading { term };
         candidacy.seen_term = term;
         candidacy.stranger = None;
@@ -440,7 +505,9 @@ impl Process {
         }
         // The answer may have come so late that the term is over before its work began.
         self.expire(now);
-        let Some(candidacy) = self.candidacies.get_mut(&key) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
         if candidacy.term() == Some(term) && candidacy.leave_by.is_none() {
             candidacy.work = Some(Work::new(term));
             self.actions.push_back(Action::Start { key, term });
@@ -451,7 +518,9 @@ impl Process {
     // Leading and ending --------------------------------------------------------------------------
 
     fn ready(&mut self, now: Instant, key: Key, term: u64) {
-        let Some(candidacy) = self.candidacies.get(&key) else { return };
+        let Some(candidacy) = self.candidacies.get(&key) else {
+            return;
+        };
         if candidacy.place == (Place::Leading { term }) {
             self.send(now, Query::Ready { key, term });
             self.send(now, Query::Announce { keys: vec![key] });
@@ -460,7 +529,9 @@ impl Process {
 
     /// Begin an orderly end.
     fn end(&mut self, now: Instant, key: Key, term: u64, ending: Ending) {
-        let Some(candidacy) = self.candidacies.get_mut(&key) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
         if candidacy.place != (Place::Leading { term }) {
             return;
         }
@@ -476,7 +547,9 @@ impl Process {
     }
 
     fn work_stopped(&mut self, now: Instant, key: Key, term: u64, stop: Stop) {
-        let Some(candidacy) = self.candidacies.get_mut(&key) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
         if candidacy.work.as_ref().is_none_or(|work| work.term != term) {
             return;
         }
@@ -490,7 +563,11 @@ impl Process {
         match candidacy.place {
             Place::Leading { term } => {
                 let failed = stop == Stop::Failed;
-                let ending = if failed { Ending::Failed } else { Ending::Resigned };
+                let ending = if failed {
+                    Ending::Failed
+                } else {
+                    Ending::Resigned
+                };
                 self.vacate_and_release(now, key, term, ending);
             }
             Place::Ending { term, ending } => self.vacate_and_release(now, key, term, ending),
@@ -500,17 +577,31 @@ impl Process {
 
     /// Vacate, *then* unlock, *then* notify; never before the work has stopped (invariant 4).
     fn vacate_and_release(&mut self, now: Instant, key: Key, term: u64, ending: Ending) {
-        let Some(candidacy) = self.candidacies.get_mut(&key) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
         let following = Following {
             probe_interval: self.timings.probe_interval(self.timings.lease),
             ..Following::default()
         };
         candidacy.place = Place::Following(following);
-        candidacy.owed = Some(Owed { term, ending, asked: true, ask_at: now });
+        candidacy.owed = Some(Owed {
+            term,
+            ending,
+            asked: true,
+            ask_at: now,
+        });
         candidacy.try_at = candidacy.hold_off;
         let holds_more = self.holds_any();
         self.send(now, Query::Vacate { key, term, ending });
-        self.send(now, Query::Release { leadership: vec![key], succession: vec![], holds_more });
+        self.send(
+            now,
+            Query::Release {
+                leadership: vec![key],
+                succession: vec![],
+                holds_more,
+            },
+        );
         self.send(now, Query::Announce { keys: vec![key] });
     }
 
@@ -518,7 +609,9 @@ impl Process {
     fn settle(&mut self, now: Instant) {
         for key in self.keys() {
             let up = self.up().is_some();
-            let Some(candidacy) = self.candidacies.get_mut(&key) else { continue };
+            let Some(candidacy) = self.candidacies.get_mut(&key) else {
+                continue;
+            };
             if let Some(owed) = &mut candidacy.owed
                 && up
                 && candidacy.work.is_none()
@@ -535,12 +628,17 @@ impl Process {
 
     fn vacated(&mut self, now: Instant, key: Key, term: u64, done: bool) {
         let ask_at = now + self.timings.probe_interval(self.timings.lease);
-        let Some(candidacy) = self.candidacies.get_mut(&key) else { return };
-        let Some(owed) = candidacy.owed.as_mut().filter(|owed| owed.term == term) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        let Some(owed) = candidacy.owed.as_mut().filter(|owed| owed.term == term) else {
+            return;
+        };
         if done {
             let ending = owed.ending;
             candidacy.owed = None;
-            self.actions.push_back(Action::Tell(Notice::Vacated { key, term, ending }));
+            self.actions
+                .push_back(Action::Tell(Notice::Vacated { key, term, ending }));
         } else {
             owed.asked = false;
             owed.ask_at = ask_at;
@@ -563,19 +661,30 @@ impl Process {
     }
 
     fn hinted(&mut self, now: Instant, key: Key) {
-        let Some(candidacy) = self.candidacies.get_mut(&key) else { return self.read(now) };
-        match &mut candidacy.place {
-            Place::Following(following) if following.successor => candidacy.try_at = now,
-            Place::Waiting(waiting) => waiting.hinted = true,
-            Place::Leading { .. } | Place::Ending { .. } => {
+        let mut look = self.observes;
+        let place = self
+            .candidacies
+            .get_mut(&key)
+            .map(|candidacy| &mut candidacy.place);
+        match place {
+            Some(Place::Following(following)) if !following.successor => look = true,
+            Some(Place::Following(_)) => self.try_soon(key, now),
+            Some(Place::Waiting(waiting)) => waiting.hinted = true,
+            Some(Place::Leading { .. }) => {
                 if let Some(up) = self.up() {
                     up.hinted = true;
                 }
             }
             _ => {}
         }
-        if self.observes || !self.candidacies[&key].is_successor() {
+        if look {
             self.read(now);
+        }
+    }
+
+    fn try_soon(&mut self, key: Key, at: Instant) {
+        if let Some(candidacy) = self.candidacies.get_mut(&key) {
+            candidacy.try_at = candidacy.try_at.min(at);
         }
     }
 
@@ -594,19 +703,21 @@ impl Process {
 
     fn viewed(&mut self, now: Instant, key: Key, view: View) {
         let probe_interval = self.timings.probe_interval(self.timings.lease);
-        let Some(candidacy) = self.candidacies.get_mut(&key) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
         let news = view.term != candidacy.seen_term;
         candidacy.seen_term = view.term;
-        if !matches!(&candidacy.place, Place::Following(following) if !following.successor) {
+        if !candidacy.may_campaign() || candidacy.is_successor() {
             return;
         }
         // The successor comes first; then anyone. A new term leaves the successor's place free.
         if view.vacant {
-            let soon = now + probe_interval + self.jitter.up_to(probe_interval * 4);
-            candidacy.try_at = candidacy.try_at.min(soon);
+            let delay = probe_interval + self.jitter.up_to(probe_interval * 4);
+            self.try_soon(key, now + delay);
         } else if news {
-            let soon = now + self.jitter.up_to(probe_interval * 10);
-            candidacy.try_at = candidacy.try_at.min(soon);
+            let delay = self.jitter.up_to(probe_interval * 10);
+            self.try_soon(key, now + delay);
         }
     }
 
@@ -617,7 +728,9 @@ impl Process {
     }
 
     fn holds_any(&self) -> bool {
-        self.candidacies.values().any(|c| c.holds_leadership() || c.is_successor())
+        self.candidacies
+            .values()
+            .any(|c| c.holds_leadership() || c.is_successor())
     }
 
     fn advance(&mut self, now: Instant) {
@@ -628,13 +741,16 @@ impl Process {
             self.take_office(now, key);
         }
         match self.session {
-            Session::Down { connect_at, failures } if now >= connect_at && !self.is_done() => {
+            Session::Down {
+                connect_at,
+                failures,
+            } if now >= connect_at && !self.is_done() => {
                 self.session = Session::Connecting { failures };
                 self.actions.push_back(Action::Connect);
             }
             Session::Up(_) => {
-                self.campaign(now);
                 self.look_around(now);
+                self.campaign(now);
                 self.heartbeat(now);
             }
             _ => {}
@@ -651,12 +767,15 @@ impl Process {
 
     fn stop_work(&mut self, now: Instant) {
         for (&key, candidacy) in &mut self.candidacies {
-            let Some(work) = &mut candidacy.work else { continue };
+            let Some(work) = &mut candidacy.work else {
+                continue;
+            };
             let term = work.term;
             if !work.dropped && now >= work.drop_at {
                 work.dropped = true;
                 if work.abort_at == Instant::NEVER {
-                    self.actions.push_back(Action::Tell(Notice::OutOfGrace { key, term }));
+                    self.actions
+                        .push_back(Action::Tell(Notice::OutOfGrace { key, term }));
                 }
                 self.actions.push_back(Action::Drop { key });
             }
@@ -670,7 +789,9 @@ impl Process {
     fn take_leave(&mut self, now: Instant, key: Key) {
         let offline = !matches!(self.session, Session::Up(_));
         let campaigning = self.up().is_some_and(|up| up.campaigning);
-        let Some(candidacy) = self.candidacies.get_mut(&key) else { return };
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
         if candidacy.leave_by.is_none() {
             return;
         }
@@ -699,19 +820,36 @@ impl Process {
         candidacy.place = Place::Leaving { told: false };
         if !(leadership.is_empty() && succession.is_empty()) {
             let holds_more = self.holds_any();
-            self.send(now, Query::Release { leadership, succession, holds_more });
+            self.send(
+                now,
+                Query::Release {
+                    leadership,
+                    succession,
+                    holds_more,
+                },
+            );
         }
         self.send(now, Query::Leave { key });
     }
 
     fn take_office(&mut self, now: Instant, key: Key) {
-        let Some(waiting) = self.waiting(key) else { return };
+        let Some(waiting) = self.waiting(key) else {
+            return;
+        };
         let last_term = waiting.last_term;
         if waiting.evidence.is_some() && now >= waiting.look_at {
             waiting.look_at = Instant::NEVER;
-            self.send(now, Query::BackendGone { key, term: last_term });
+            self.send(
+                now,
+                Query::BackendGone {
+                    key,
+                    term: last_term,
+                },
+            );
         }
-        let Some(waiting) = self.waiting(key) else { return };
+        let Some(waiting) = self.waiting(key) else {
+            return;
+        };
         if waiting.asking {
             return;
         }
@@ -728,13 +866,19 @@ impl Process {
         if up.campaigning || !candidacy.may_campaign() {
             return Instant::NEVER;
         }
-        let probe_at = if candidacy.is_successor() { up.probe_at } else { Instant::NEVER };
-        probe_at.min(candidacy.try_at).min(up.retry_at).max(candidacy.hold_off)
+        let probe_at = if candidacy.is_successor() {
+            up.probe_at
+        } else {
+            Instant::NEVER
+        };
+        probe_at.min(candidacy.try_at).max(candidacy.hold_off)
     }
 
     /// One query for all elections that are due (invariant 7).
     fn campaign(&mut self, now: Instant) {
-        let Session::Up(up) = &self.session else { return };
+        let Session::Up(up) = &self.session else {
+            return;
+        };
         let due: Vec<Key> = self
             .candidacies
             .iter()
@@ -756,9 +900,17 @@ impl Process {
         let probe_interval = self.probe_interval();
         if let Some(up) = self.up() {
             up.campaigning = true;
-            up.probe_at = probe_interval.map_or(Instant::NEVER, |interval| now + interval);
+            if now >= up.probe_at {
+                up.probe_at = probe_interval.map_or(Instant::NEVER, |interval| now + interval);
+            }
         }
-        self.send(now, Query::Campaign { keys: due, successor_of });
+        self.send(
+            now,
+            Query::Campaign {
+                keys: due,
+                successor_of,
+            },
+        );
     }
 
     /// The shortest of those at which this process probes as a successor.
@@ -766,26 +918,35 @@ impl Process {
         self.candidacies
             .values()
             .filter_map(|candidacy| match &candidacy.place {
-                Place::Following(following) if following.successor => Some(following.probe_interval),
+                Place::Following(following) if following.successor => {
+                    Some(following.probe_interval)
+                }
                 _ => None,
             })
             .min()
     }
 
-    /// Once per retry interval; a notification that was lost is made good here.
+    /// Once per retry interval everybody tries; a notification that was lost is made good here.
     fn look_around(&mut self, now: Instant) {
-        let retry_interval = self.jitter.clone().around(self.timings.retry_interval);
-        let observes = self.observes;
-        let Some(up) = self.up() else { return };
-        if up.read_again && !up.reading {
-            return self.read(now);
-        }
-        if now < up.retry_at {
+        let Session::Up(up) = &self.session else {
             return;
+        };
+        if now >= up.retry_at {
+            let retry_interval = self.jitter.around(self.timings.retry_interval);
+            for candidacy in self.candidacies.values_mut().filter(|c| c.may_campaign()) {
+                candidacy.try_at = candidacy.try_at.min(now);
+            }
+            if self.observes {
+                self.read(now);
+            }
+            if let Some(up) = self.up() {
+                up.retry_at = now + retry_interval;
+            }
         }
-        up.retry_at = now + retry_interval;
-        self.jitter.up_to(retry_interval);
-        if observes {
+        if let Some(up) = self.up()
+            && up.read_again
+            && !up.reading
+        {
             self.read(now);
         }
     }
@@ -793,7 +954,11 @@ impl Process {
     fn heartbeat_due(&self, up: &Up) -> Instant {
         if self.candidacies.values().any(Candidacy::holds_leadership) {
             let hinted = up.hinted && up.heartbeats == 0;
-            if hinted { Instant::default() } else { up.heartbeat_at }
+            if hinted {
+                Instant::default()
+            } else {
+                up.heartbeat_at
+            }
         } else if self.candidacies.values().any(Candidacy::is_successor) {
             up.last_sent + self.timings.heartbeat_interval
         } else {
@@ -803,7 +968,9 @@ impl Process {
     }
 
     fn heartbeat(&mut self, now: Instant) {
-        let Session::Up(up) = &self.session else { return };
+        let Session::Up(up) = &self.session else {
+            return;
+        };
         if now < self.heartbeat_due(up) {
             return;
         }
@@ -829,8 +996,7 @@ impl Process {
             let work = candidacy.work.as_ref();
             let drop_at = work.filter(|work| !work.dropped).map(|work| work.drop_at);
             let abort_at = work.filter(|work| !work.overran).map(|work| work.abort_at);
-            let idle = candidacy.work.is_none();
-            [drop_at, abort_at, candidacy.leave_by.filter(|_| idle && !candidacy.holds_leadership())]
+            [drop_at, abort_at, candidacy.give_up_at()]
         });
         let work = work.flatten().min().unwrap_or(Instant::NEVER);
         let session = match &self.session {
@@ -842,9 +1008,19 @@ impl Process {
     }
 
     fn session_deadline(&self, up: &Up) -> Instant {
-        let leads = self.candidacies.values().any(|candidacy| candidacy.term().is_some());
-        let deposed = if leads { up.contact + self.timings.deposed } else { Instant::NEVER };
-        let overdue = up.in_flight.front().map_or(Instant::NEVER, |sent| *sent + self.timings.query_limit());
+        let leads = self
+            .candidacies
+            .values()
+            .any(|candidacy| candidacy.term().is_some());
+        let deposed = if leads {
+            up.contact + self.timings.deposed
+        } else {
+            Instant::NEVER
+        };
+        let overdue = up
+            .in_flight
+            .front()
+            .map_or(Instant::NEVER, |sent| *sent + self.timings.query_limit());
         let candidacies = self.candidacies.values().map(|candidacy| {
             let owed = match &candidacy.owed {
                 Some(owed) if !owed.asked && candidacy.work.is_none() => owed.ask_at,
@@ -852,9 +1028,17 @@ impl Process {
             };
             let office = match &candidacy.place {
                 Place::Waiting(waiting) => {
-                    let office = if waiting.asking { Instant::NEVER } else { waiting.take_office_at() };
+                    let office = if waiting.asking {
+                        Instant::NEVER
+                    } else {
+                        waiting.take_office_at()
+                    };
                     let hinted = waiting.hinted && !waiting.asking;
-                    let hinted = if hinted { waiting.try_at } else { Instant::NEVER };
+                    let hinted = if hinted {
+                        waiting.try_at
+                    } else {
+                        Instant::NEVER
+                    };
                     let look = waiting.evidence.map_or(Instant::NEVER, |_| waiting.look_at);
                     office.min(hinted).min(look)
                 }

@@ -43,7 +43,9 @@ pub(crate) enum Incoherent {
     Order,
     #[error("work must be over within the lease even on a clock that runs 5 % slow")]
     Clocks,
-    #[error("the server must not end a session before its leader has deposed itself and its work was dropped")]
+    #[error(
+        "the server must not end a session before its leader has deposed itself and its work was dropped"
+    )]
     SilenceLimit,
     #[error("the retry interval must be at least the lease's probe interval and at most a day")]
     RetryInterval,
@@ -143,7 +145,12 @@ mod tests {
     const LEASE: Duration = Duration::from_secs(1);
 
     fn timings() -> Timings {
-        Timings::new(LEASE, Timings::DEFAULT_RETRY_INTERVAL, Timings::DEFAULT_GRACE).unwrap()
+        Timings::new(
+            LEASE,
+            Timings::DEFAULT_RETRY_INTERVAL,
+            Timings::DEFAULT_GRACE,
+        )
+        .unwrap()
     }
 
     fn refused(change: impl FnOnce(&mut Timings)) -> Incoherent {
@@ -168,7 +175,10 @@ mod tests {
     fn every_lease_allowed_is_coherent() {
         for millis in [100, 101, 333, 1_000, 59_999, 3_600_000] {
             let lease = Duration::from_millis(millis);
-            assert!(Timings::new(lease, Timings::DAY, Duration::ZERO).is_ok(), "{millis} ms");
+            assert!(
+                Timings::new(lease, Timings::DAY, Duration::ZERO).is_ok(),
+                "{millis} ms"
+            );
         }
     }
 
@@ -202,19 +212,28 @@ mod tests {
 
     #[test]
     fn no_room_for_unequal_clocks_is_refused() {
-        assert_eq!(refused(|t| t.aborted = t.lease * 96 / 100), Incoherent::Clocks);
+        assert_eq!(
+            refused(|t| t.aborted = t.lease * 96 / 100),
+            Incoherent::Clocks
+        );
     }
 
     #[test]
     fn a_server_that_ends_a_session_early_is_refused() {
-        assert_eq!(refused(|t| t.silence_limit = t.lease), Incoherent::SilenceLimit);
+        assert_eq!(
+            refused(|t| t.silence_limit = t.lease),
+            Incoherent::SilenceLimit
+        );
     }
 
     #[test]
     fn retrying_more_often_than_the_successor_probes_is_refused() {
         let hasty = |t: &mut Timings| t.retry_interval = t.lease / 21;
         assert_eq!(refused(hasty), Incoherent::RetryInterval);
-        assert_eq!(refused(|t| t.retry_interval = Timings::DAY * 2), Incoherent::RetryInterval);
+        assert_eq!(
+            refused(|t| t.retry_interval = Timings::DAY * 2),
+            Incoherent::RetryInterval
+        );
     }
 
     #[test]

@@ -42,18 +42,32 @@ impl Watch {
         sent: Instant,
         now: Instant,
     ) -> Option<Watch> {
-        let pid = held.leader_pid.filter(|_| held.holder_pid == held.leader_pid)?;
+        let pid = held
+            .leader_pid
+            .filter(|_| held.holder_pid == held.leader_pid)?;
         let silence = held.silent_since.map(|mark| {
             let known = before
                 .filter(|watch| watch.term == held.term && watch.pid == pid)
                 .and_then(|watch| watch.silence)
                 .filter(|silence| silence.mark == mark);
             match known {
-                Some(silence) => Silence { lasted: sent.since(silence.since), ..silence },
-                None => Silence { mark, since: now, lasted: Duration::ZERO },
+                Some(silence) => Silence {
+                    lasted: sent.since(silence.since),
+                    ..silence
+                },
+                None => Silence {
+                    mark,
+                    since: now,
+                    lasted: Duration::ZERO,
+                },
             }
         });
-        Some(Watch { term: held.term, pid, sample: held.counters, silence })
+        Some(Watch {
+            term: held.term,
+            pid,
+            sample: held.counters,
+            silence,
+        })
     }
 
     /// Whether this is about the term that has ended.
@@ -63,7 +77,9 @@ impl Watch {
 
     /// For how long the backend has been seen silent while it held the lock.
     pub(crate) fn silent_for(&self) -> Duration {
-        self.silence.as_ref().map_or(Duration::ZERO, |silence| silence.lasted)
+        self.silence
+            .as_ref()
+            .map_or(Duration::ZERO, |silence| silence.lasted)
     }
 
     pub(crate) fn sample(&self) -> Counters {

@@ -1,0 +1,224 @@
+//! How an elector connects and how long its lease is.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Kind};
+use crate::protocol::Timings;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Hook =
+    dyn Fn() -> Pin<Box<dyn Future<Output = Result<Credentials, BoxError>> + Send>> + Send + Sync;
+
+/// What to do with work that could not be dropped when its lease ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overrun {
+    /// Log it as an error. The work may then overlap that of the next leader. The default.
+    #[default]
+    Report,
+    /// End the process with [`std::process::abort`], at 0.95 of the lease.
+    Abort,
+}
+
+/// What a new leader believes about the work of one that vanished without a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Takeover {
+    /// That it has stopped, where the way in which its session ended proves it. The default. Assumes
+    /// that nobody on the path of a direct connection forges a TCP reset.
+    #[default]
+    Autopsy,
+    /// Nothing: wait for the refractory period (one lease), unless a vacate arrives.
+    AlwaysWait,
+}
+
+/// A user and a password, fresh for one connection.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct Credentials {
+    /// Instead of the connection string's user.
+    pub user: Option<String>,
+    /// Instead of the connection string's password.
+    pub password: Option<String>,
+}
+
+impl Credentials {
+    /// A password for the connection string's user.
+    pub fn password(password: impl Into<String>) -> Self {
+        Credentials {
+            user: None,
+            password: Some(password.into()),
+        }
+    }
+
+    /// The same for another user.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How an [`Elector`](crate::Elector) connects, and its timings.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let config = pg_leader::Config::new("postgres://app@db1,db2/app?target_session_attrs=read-write")
+///     .lease(Duration::from_secs(3))
+///     .grace(Duration::from_secs(30));
+/// ```
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) conninfo: String,
+    pub(crate) lease: Duration,
+    pub(crate) retry_interval: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) overrun: Overrun,
+    pub(crate) takeover: Takeover,
+    pub(crate) install: bool,
+    pub(crate) application_name: String,
+    pub(crate) credentials: Option<Arc<Hook>>,
+}
+
+impl Config {
+    /// Everything at its default. `conninfo` is a URL or a key-value string as libpq reads it, with one
+    /// or several hosts; it is looked at when connecting.
+    pub fn new(conninfo: impl Into<String>) -> Self {
+        Config {
+            conninfo: conninfo.into(),
+            lease: Timings::DEFAULT_LEASE,
+            retry_interval: Timings::DEFAULT_RETRY_INTERVAL,
+            grace: Timings::DEFAULT_GRACE,
+            overrun: Overrun::default(),
+            takeover: Takeover::default(),
+            install: true,
+            application_name: "pg-leader".to_owned(),
+            credentials: None,
+        }
+    }
+
+    /// How long a leader may act on its last answered heartbeat. Default 1 s; from 100 ms to 1 h, in
+    /// whole milliseconds. All other times of the protocol follow from it.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// How often a follower that is not the successor tries, beside what it hears. Default 5 s, jittered
+    /// by a quarter; at least a twentieth of the lease.
+    #[must_use]
+    pub fn retry_interval(mut self, interval: Duration) -> Self {
+        self.retry_interval = interval;
+        self
+    }
+
+    /// How long an orderly end waits for the work to stop by itself before it drops it. Default 10 s.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// What to do with work that could not be dropped in time. Default [`Overrun::Report`].
+    #[must_use]
+    pub fn overrun(mut self, overrun: Overrun) -> Self {
+        self.overrun = overrun;
+        self
+    }
+
+    /// When to take over after a leader that vanished. Default [`Takeover::Autopsy`].
+    #[must_use]
+    pub fn takeover(mut self, takeover: Takeover) -> Self {
+        self.takeover = takeover;
+        self
+    }
+
+    /// Whether to install the schema when it is missing or old and the role may. Default true.
+    #[must_use]
+    pub fn install(mut self, install: bool) -> Self {
+        self.install = install;
+        self
+    }
+
+    /// The name of the session in `pg_stat_activity`; the address of a candidate is appended. Default
+    /// `pg-leader`.
+    #[must_use]
+    pub fn application_name(mut self, name: impl Into<String>) -> Self {
+        self.application_name = name.into();
+        self
+    }
+
+    /// A hook that supplies credentials for each connection, for passwords that rotate. It is called
+    /// before every connect, on the elector's own thread, and must answer within a few seconds. Where it
+    /// fails, the connect fails and is tried again.
+    ///
+    /// ```
+    /// use pg_leader::{Config, Credentials};
+    ///
+    /// let config = Config::new("postgres://app@db/app").credentials(|| async {
+    ///     let password = std::fs::read_to_string("/run/secrets/db")?;
+    ///     Ok(Credentials::password(password.trim()))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn credentials<H, F>(mut self, hook: H) -> Self
+    where
+        H: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Credentials, BoxError>> + Send + 'static,
+    {
+        self.credentials = Some(Arc::new(move || Box::pin(hook())));
+        self
+    }
+
+    pub(crate) fn timings(&self) -> Result<Timings, Error> {
+        Timings::new(self.lease, self.retry_interval, self.grace)
+            .map_err(|incoherent| Error::new(Kind::Settings(incoherent.to_string())))
+    }
+}
+
+impl From<&str> for Config {
+    fn from(conninfo: &str) -> Self {
+        Config::new(conninfo)
+    }
+}
+
+impl From<String> for Config {
+    fn from(conninfo: String) -> Self {
+        Config::new(conninfo)
+    }
+}
+
+impl From<&String> for Config {
+    fn from(conninfo: &String) -> Self {
+        Config::new(conninfo)
+    }
+}
+
+/// Without the connection string, which may hold a password.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("lease", &self.lease)
+            .field("retry_interval", &self.retry_interval)
+            .field("grace", &self.grace)
+            .field("overrun", &self.overrun)
+            .field("takeover", &self.takeover)
+            .field("install", &self.install)
+            .field("application_name", &self.application_name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,245 @@
+//! One session for the process, and all its elections.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Takeover};
+use crate::error::{Error, Kind};
+use crate::leader::Leader;
+use crate::observer::Observer;
+use crate::protocol::Key;
+use crate::session::{self, BoxError, Candidate, Command, Lead};
+use crate::standing::Shared;
+use crate::term::Term;
+
+/// One session to the database, shared by all elections of this process. Cheap to clone.
+///
+/// It reconnects by itself, for ever. When the last handle of it is gone (clones, [`Leader`]s and
+/// [`Observer`]s count), it resigns everything in order, in the background; [`shutdown`](Elector::shutdown)
+/// waits for that.
+#[derive(Clone, Debug)]
+pub struct Elector {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) commands: UnboundedSender<Command>,
+    takeover: Takeover,
+    done: CancellationToken,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_name: HashMap<String, Entry>,
+    last_key: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Key,
+    shared: Arc<Shared>,
+    observers: usize,
+    /// The candidacy; over once this is cancelled.
+    left: Option<CancellationToken>,
+}
+
+impl Elector {
+    /// Connect, prove that the server can hold a leadership, and install the schema where it is missing
+    /// and the role may. From a connection string or a [`Config`].
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), pg_leader::Error> {
+    /// use std::time::Duration;
+    /// use pg_leader::{Config, Elector};
+    ///
+    /// let elector = Elector::connect("postgres://app@db/app").await?;
+    /// let patient = Elector::connect(
+    ///     Config::new("postgres://app@db/app").lease(Duration::from_secs(5)),
+    /// )
+    /// .await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the settings are incoherent, no server can be reached, the server is unfit or the schema
+    /// cannot be used; each says what to do. Later losses are no errors: the elector reconnects.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a connect that is dropped leaves nothing behind.
+    pub async fn connect(config: impl Into<Config>) -> Result<Elector, Error> {
+        let config = config.into();
+        let takeover = config.takeover;
+        let done = CancellationToken::new();
+        let (commands, connected) = session::spawn(config, done.clone())?;
+        let elector = Elector {
+            inner: Arc::new(Inner {
+                commands,
+                takeover,
+                done,
+                entries: Mutex::default(),
+            }),
+        };
+        connected
+            .await
+            .unwrap_or_else(|_| Err(Error::new(Kind::ShutDown)))?;
+        Ok(elector)
+    }
+
+    /// Become a candidate. `lead` is called with each [`Term`] that this process wins; what it returns is
+    /// the work, which runs as a task on the present tokio runtime and is dropped when the term is lost.
+    /// When it returns `Ok` the term is resigned, when it returns an error or panics it has failed; either
+    /// way the candidacy goes on.
+    ///
+    /// `address` is what followers and observers are told: where this process can be reached.
+    ///
+    /// # Errors
+    ///
+    /// When this elector is a candidate of that election already, has been shut down, the name is empty or
+    /// longer than 200 characters, the address is empty, or there is no runtime here.
+    pub fn campaign<L, F, E>(&self, election: &str, address: &str, lead: L) -> Result<Leader, Error>
+    where
+        L: FnMut(Term) -> F + Send + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.campaign_with(self.inner.takeover, election, address, lead)
+    }
+
+    /// As [`campaign`](Elector::campaign), with a [`Takeover`] for this election alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`campaign`](Elector::campaign).
+    pub fn campaign_with<L, F, E>(
+        &self,
+        takeover: Takeover,
+        election: &str,
+        address: &str,
+        lead: L,
+    ) -> Result<Leader, Error>
+    where
+        L: FnMut(Term) -> F + Send + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        let length = election.chars().count();
+        if !(1..=200).contains(&length)
+            || address.is_empty()
+            || election.contains('\0')
+            || address.contains('\0')
+        {
+            return Err(Error::new(Kind::Name));
+        }
+        let runtime =
+            Handle::try_current().map_err(|error| Error::caused(Kind::NoRuntime, error))?;
+        let left = CancellationToken::new();
+        let (key, shared) = self.inner.entry(election, |entry| {
+            if entry.left.as_ref().is_some_and(|left| !left.is_cancelled()) {
+                return Err(Error::new(Kind::AlreadyCandidate(election.to_owned())));
+            }
+            entry.left = Some(left.clone());
+            Ok(())
+        })?;
+        let candidate = Candidate {
+            shared: Arc::clone(&shared),
+            address: address.into(),
+            autopsy: takeover == Takeover::Autopsy,
+            lead: Lead::new(lead),
+            runtime,
+            left: left.clone(),
+        };
+        self.inner.send(Command::Join { key, candidate })?;
+        Ok(Leader {
+            elector: self.clone(),
+            key,
+            shared,
+            left,
+        })
+    }
+
+    /// Follow an election without being a candidate. Nobody needs to have joined it yet.
+    ///
+    /// # Errors
+    ///
+    /// When this elector has been shut down.
+    pub fn observe(&self, election: &str) -> Result<Observer, Error> {
+        let (key, shared) = self.inner.entry(election, |entry| {
+            entry.observers += 1;
+            Ok(())
+        })?;
+        self.inner.send(Command::Observe {
+            key,
+            shared: Arc::clone(&shared),
+        })?;
+        Ok(Observer {
+            elector: self.clone(),
+            key,
+            shared,
+        })
+    }
+
+    /// Resign every term in order, leave every election, close the session. Waits for work to stop: up to
+    /// the grace, then it is dropped; work that cannot be dropped keeps the leadership, and this waiting.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: once called the shutdown goes on, whether or not anybody waits for it.
+    pub async fn shutdown(&self) {
+        // A driver that has ended is what is asked for.
+        let _ = self.inner.commands.send(Command::Shutdown);
+        self.inner.done.cancelled().await;
+    }
+}
+
+impl Inner {
+    fn send(&self, command: Command) -> Result<(), Error> {
+        self.commands
+            .send(command)
+            .map_err(|_| Error::new(Kind::ShutDown))
+    }
+
+    fn entry(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Entry) -> Result<(), Error>,
+    ) -> Result<(Key, Arc<Shared>), Error> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let Entries { by_name, last_key } = &mut *entries;
+        let entry = by_name.entry(name.to_owned()).or_insert_with(|| {
+            *last_key += 1;
+            let shared = Arc::new(Shared::new(name.to_owned()));
+            Entry {
+                key: Key(*last_key),
+                shared,
+                observers: 0,
+                left: None,
+            }
+        });
+        change(entry)?;
+        Ok((entry.key, Arc::clone(&entry.shared)))
+    }
+
+    pub(crate) fn unobserve(&self, name: &str) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.by_name.get_mut(name) {
+            entry.observers -= 1;
+            if entry.observers == 0 {
+                let _ = self.commands.send(Command::Unobserve { key: entry.key });
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::Shutdown);
+    }
+}

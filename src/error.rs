@@ -1,0 +1,186 @@
+//! What can go wrong, in words that say what to do next.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// An error of pg-leader: a kind that only its predicates show, and its cause in
+/// [`source`](StdError::source).
+///
+/// Losing an election is an outcome, not an error.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: Kind,
+    source: Option<Source>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Kind {
+    #[error("the connection string cannot be used: {0}")]
+    Conninfo(String),
+    #[error("these settings cannot keep the guarantees: {0}")]
+    Settings(String),
+    #[error("the hook for fresh credentials failed")]
+    Credentials,
+    #[error("no server could be reached: {0}")]
+    Unreachable(String),
+    #[error("the session failed: {0}")]
+    Session(String),
+    #[error("an answer from the server makes no sense: {0}")]
+    Unexpected(String),
+    #[error(
+        "PostgreSQL 15 or later is needed, and this server is {0}: upgrade it, or use another one"
+    )]
+    TooOld(String),
+    #[error(
+        "this server is a standby: connect to the primary, or list all hosts in the connection string \
+         with target_session_attrs=read-write"
+    )]
+    Standby,
+    #[error("this server is read-only: connect to one that accepts writes")]
+    ReadOnly,
+    #[error(
+        "a connection pooler stands between this process and the server ({0}): connect directly, or \
+         through a pool in session mode that passes startup options on"
+    )]
+    Pooler(String),
+    #[error(
+        "this server accepts advisory locks without taking them (a probe lock did not show in pg_locks): \
+         it cannot hold a leadership; use PostgreSQL itself"
+    )]
+    NoLocks,
+    #[error(
+        "the schema pgleader is missing and this role may not create it: run sql/migrations/*.sql with \
+         psql -f as a role that may, then SELECT pgleader.grant_candidate('{role}')"
+    )]
+    SchemaMissing { role: String },
+    #[error(
+        "this role may not use the schema pgleader: run SELECT pgleader.grant_candidate('{role}') as its owner"
+    )]
+    SchemaForbidden { role: String },
+    #[error(
+        "the schema pgleader has version {found}, this build understands {oldest} to {newest}: {remedy}"
+    )]
+    SchemaVersion {
+        found: i32,
+        oldest: i32,
+        newest: i32,
+        remedy: &'static str,
+    },
+    #[error(
+        "this process is already a candidate of election \"{0}\": one candidacy per election and elector"
+    )]
+    AlreadyCandidate(String),
+    #[error("an election's name must have 1 to 200 characters, and its address must not be empty")]
+    Name,
+    #[error("this elector has been shut down: connect a new one")]
+    ShutDown,
+    #[error("this must be called inside a tokio runtime, on which the work shall run")]
+    NoRuntime,
+    #[error("this process cannot start another thread")]
+    Thread,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Error(Box::new(Inner { kind, source: None }))
+    }
+
+    pub(crate) fn caused(kind: Kind, source: impl Into<Source>) -> Self {
+        Error(Box::new(Inner {
+            kind,
+            source: Some(source.into()),
+        }))
+    }
+
+    pub(crate) fn session(doing: &str, source: tokio_postgres::Error) -> Self {
+        let what = match source.as_db_error() {
+            Some(db) => format!("{doing}: {} (SQLSTATE {})", db.message(), db.code().code()),
+            None => format!("{doing}: {source}"),
+        };
+        Error::caused(Kind::Session(what), source)
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.0.kind
+    }
+
+    /// The connection string or a setting is wrong: trying again does not help.
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self.kind(),
+            Kind::Conninfo(_) | Kind::Settings(_) | Kind::Name | Kind::NoRuntime
+        )
+    }
+
+    /// No server could be reached, or the session broke: trying again may help.
+    pub fn is_connection(&self) -> bool {
+        matches!(
+            self.kind(),
+            Kind::Unreachable(_) | Kind::Session(_) | Kind::Unexpected(_) | Kind::Credentials
+        )
+    }
+
+    /// The server was reached and cannot hold a leadership: too old, a standby, read-only, behind a
+    /// transaction pooler, or without real advisory locks.
+    pub fn is_unfit_server(&self) -> bool {
+        matches!(
+            self.kind(),
+            Kind::TooOld(_) | Kind::Standby | Kind::ReadOnly | Kind::Pooler(_) | Kind::NoLocks
+        )
+    }
+
+    /// The server is a standby.
+    pub fn is_standby(&self) -> bool {
+        matches!(self.kind(), Kind::Standby)
+    }
+
+    /// A connection pooler is in the way.
+    pub fn is_pooler(&self) -> bool {
+        matches!(self.kind(), Kind::Pooler(_))
+    }
+
+    /// The schema `pgleader` is missing, of another version, or not granted to this role.
+    pub fn is_schema(&self) -> bool {
+        matches!(
+            self.kind(),
+            Kind::SchemaMissing { .. } | Kind::SchemaForbidden { .. } | Kind::SchemaVersion { .. }
+        )
+    }
+
+    /// This process is already a candidate of that election.
+    pub fn is_already_candidate(&self) -> bool {
+        matches!(self.kind(), Kind::AlreadyCandidate(_))
+    }
+
+    /// The elector has been shut down.
+    pub fn is_shut_down(&self) -> bool {
+        matches!(self.kind(), Kind::ShutDown)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.kind.fmt(f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,247 @@
+//! From a connection string to a session that is proven fit.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::stream::{self, Fuse, Stream, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::config::Host;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{AsyncMessage, Client, Config as PgConfig};
+
+use super::conninfo::Conninfo;
+use super::options::Options;
+use super::prove::{self, Ends};
+use super::socket::{self, SocketGuard};
+use super::tls::Tls;
+use crate::config::Config;
+use crate::error::{Error, Kind};
+use crate::protocol::Timings;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the server sends beside answers. It must be polled for answers to arrive; its end is the
+/// session's end.
+pub(crate) type Messages =
+    Fuse<Pin<Box<dyn Stream<Item = Result<AsyncMessage, tokio_postgres::Error>> + Send>>>;
+
+/// A session that is proven fit.
+///
+/// Hazard: the client library says goodbye when its last `Client` is dropped while `messages` is still
+/// there. So `messages` stands first: dropping a session closes a descriptor and sends nothing, and the
+/// connection stays open while any clone of `socket` lives.
+pub(crate) struct Session {
+    pub(crate) messages: Messages,
+    pub(crate) client: Arc<Client>,
+    pub(crate) socket: SocketGuard,
+    pub(crate) pid: i32,
+    pub(crate) direct: bool,
+    pub(crate) role: String,
+}
+
+/// Connect to the first host that is a fit primary. The schema is not looked at.
+pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Session, Error> {
+    let mut conninfo: Conninfo = config.conninfo.parse()?;
+    if let Some(hook) = &config.credentials {
+        let fresh = tokio::time::timeout(CONNECT_TIMEOUT, hook())
+            .await
+            .map_err(|late| Error::caused(Kind::Credentials, late))?
+            .map_err(|error| Error::caused(Kind::Credentials, error))?;
+        if let Some(user) = fresh.user {
+            conninfo.postgres.user(user);
+        }
+        if let Some(password) = fresh.password {
+            conninfo.postgres.password(password);
+        }
+    }
+    let options = Options::new(timings);
+    let startup = options.startup(conninfo.postgres.get_options(), timings);
+    conninfo.postgres.options(startup);
+    conninfo.postgres.application_name(&config.application_name);
+    let tls = Tls::new(&conninfo)?;
+
+    let mut failures: Vec<(String, Error)> = vec![];
+    for place in places(&conninfo.postgres) {
+        let limit = conninfo
+            .postgres
+            .get_connect_timeout()
+            .copied()
+            .unwrap_or(CONNECT_TIMEOUT);
+        let name = place.to_string();
+        let attempt = at(&place, &conninfo.postgres, &tls, &options, timings);
+        let failure = match tokio::time::timeout(limit, attempt).await {
+            Ok(Ok(session)) => return Ok(session),
+            Ok(Err(error)) => error,
+            Err(_) => Error::new(Kind::Unreachable(format!("no answer within {limit:?}"))),
+        };
+        failures.push((name, failure));
+    }
+    // With one host its own error says most.
+    if failures.len() == 1
+        && let Some((name, error)) = failures.pop()
+    {
+        return Err(match error.kind() {
+            Kind::Unreachable(why) => Error::new(Kind::Unreachable(format!("{name}: {why}"))),
+            _ => error,
+        });
+    }
+    let all: Vec<String> = failures
+        .iter()
+        .map(|(name, error)| format!("{name}: {error}"))
+        .collect();
+    Err(Error::new(Kind::Unreachable(all.join("; "))))
+}
+
+struct Place {
+    host: Host,
+    /// An address to use instead of resolving the host.
+    address: Option<std::net::IpAddr>,
+    port: u16,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.host {
+            Host::Tcp(name) => write!(f, "{name}:{}", self.port),
+            Host::Unix(path) => write!(f, "{}:{}", path.display(), self.port),
+        }
+    }
+}
+
+fn places(postgres: &PgConfig) -> Vec<Place> {
+    let (hosts, addresses) = (postgres.get_hosts(), postgres.get_hostaddrs());
+    let ports = postgres.get_ports();
+    (0..hosts.len().max(addresses.len()))
+        .map(|index| {
+            let address = addresses.get(index).copied();
+            let named = hosts.get(index).cloned();
+            let host = named.or(address.map(|address| Host::Tcp(address.to_string())));
+            let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+            Place {
+                host: host.unwrap_or(Host::Tcp(String::new())),
+                address,
+                port,
+            }
+        })
+        .collect()
+}
+
+async fn at(
+    place: &Place,
+    postgres: &PgConfig,
+    tls: &Tls,
+    options: &Options,
+    timings: &Timings,
+) -> Result<Session, Error> {
+    let unreachable =
+        |error: std::io::Error| Error::caused(Kind::Unreachable(error.to_string()), error);
+    let name = match &place.host {
+        Host::Unix(directory) => {
+            let stream = socket::unix(directory, place.port)
+                .await
+                .map_err(unreachable)?;
+            let guard = socket::guard(&stream).map_err(unreachable)?;
+            let opened = start(postgres, stream, tokio_postgres::NoTls).await?;
+            return finish(opened, guard, Ends::Unix, postgres, options).await;
+        }
+        Host::Tcp(name) => name,
+    };
+    let addresses: Vec<_> = match place.address {
+        Some(address) => vec![(address, place.port).into()],
+        None => tokio::net::lookup_host((name.as_str(), place.port))
+            .await
+            .map_err(unreachable)?
+            .collect(),
+    };
+    let mut last = Error::new(Kind::Unreachable("the name has no address".to_owned()));
+    for address in addresses {
+        let stream = match socket::tcp(address, timings).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                last = unreachable(error);
+                continue;
+            }
+        };
+        let guard = socket::guard(&stream).map_err(unreachable)?;
+        let ends = Ends::Tcp {
+            local: stream.local_addr().map_err(unreachable)?,
+            peer: stream.peer_addr().map_err(unreachable)?,
+        };
+        let opened = tls.start(postgres, stream, name).await?;
+        return finish(opened, guard, ends, postgres, options).await;
+    }
+    Err(last)
+}
+
+pub(super) type Opened = (Client, Messages);
+
+/// Speak the startup of the protocol on a socket.
+pub(super) async fn start<S, T>(postgres: &PgConfig, stream: S, tls: T) -> Result<Opened, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: tokio_postgres::tls::TlsConnect<S>,
+    T::Stream: Send + 'static,
+{
+    let (client, mut connection) =
+        postgres
+            .connect_raw(stream, tls)
+            .await
+            .map_err(|error| match error.code() {
+                // PgBouncer's words for a startup parameter that it does not pass on.
+                Some(&SqlState::PROTOCOL_VIOLATION) if error.to_string().contains("db error") => {
+                    let why = error.as_db_error().map_or("", |db| db.message()).to_owned();
+                    Error::caused(Kind::Pooler(why), error)
+                }
+                Some(&SqlState::UNDEFINED_OBJECT) => {
+                    let why = error.as_db_error().map_or("", |db| db.message());
+                    Error::caused(
+                        Kind::TooOld(format!("too old to know a setting: {why}")),
+                        error,
+                    )
+                }
+                _ => Error::session("connecting", error),
+            })?;
+    let messages: Pin<Box<dyn Stream<Item = _> + Send>> =
+        Box::pin(stream::poll_fn(move |cx| connection.poll_message(cx)));
+    Ok((client, messages.fuse()))
+}
+
+async fn finish(
+    (client, mut messages): Opened,
+    socket: SocketGuard,
+    ends: Ends,
+    postgres: &PgConfig,
+    options: &Options,
+) -> Result<Session, Error> {
+    let proof = with(&mut messages, prove::server(&client, options, ends)).await?;
+    if proof.server_version >= 170_000 {
+        with(
+            &mut messages,
+            client.batch_execute("SET transaction_timeout = 0"),
+        )
+        .await
+        .map_err(|error| Error::session("SET transaction_timeout", error))?;
+    }
+    Ok(Session {
+        messages,
+        client: Arc::new(client),
+        socket,
+        pid: proof.pid,
+        direct: proof.direct,
+        role: postgres.get_user().unwrap_or_default().to_owned(),
+    })
+}
+
+/// Drive the connection until `query` is answered. Notifications that come meanwhile are dropped: nothing
+/// was read yet that they could make stale.
+pub(crate) async fn with<F: Future>(messages: &mut Messages, query: F) -> F::Output {
+    let mut query = pin!(query);
+    poll_fn(|cx| {
+        while let Poll::Ready(Some(_)) = messages.poll_next_unpin(cx) {}
+        query.as_mut().poll(cx)
+    })
+    .await
+}

@@ -1,0 +1,168 @@
+//! Proof that a server can hold a leadership, before anybody relies on it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::options::Options;
+use crate::error::{Error, Kind};
+
+const OLDEST_SERVER: i32 = 150_000;
+/// The version of the schema that this build brings.
+pub(crate) const SCHEMA_VERSION: i32 = 1;
+/// From here a schema is no longer an extension of ours.
+const NEXT_GENERATION: i32 = 100;
+
+/// What a server proved.
+pub(crate) struct Proof {
+    pub(crate) pid: i32,
+    pub(crate) direct: bool,
+    pub(crate) server_version: i32,
+}
+
+/// The client's own end of the connection, as it sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ends {
+    Unix,
+    Tcp { local: SocketAddr, peer: SocketAddr },
+}
+
+const FACTS: &str = "
+    SELECT pg_backend_pid(), current_setting('server_version_num')::int, pg_is_in_recovery(),
+           current_setting('transaction_read_only') = 'on',
+           host(inet_client_addr()), inet_client_port(), host(inet_server_addr()), inet_server_port(),
+           ARRAY(SELECT coalesce(current_setting(name, true), '') FROM unnest($1) AS name)";
+
+const LOCK_SHOWS: &str = "
+    SELECT pg_backend_pid(), EXISTS (
+        SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND pid = pg_backend_pid()
+           AND (classid::bigint << 32) | objid::bigint = $1)";
+
+/// Everything but the schema.
+pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Result<Proof, Error> {
+    let failed = |error| Error::session("proving the server", error);
+    let key = probe_key();
+    let names: Vec<&str> = options.names().collect();
+    // Pipelined: one round trip.
+    let (facts, locked, shows, unlocked) = {
+        let names: [(&(dyn ToSql + Sync), Type); 1] = [(&names, Type::TEXT_ARRAY)];
+        let key: [(&(dyn ToSql + Sync), Type); 1] = [(&key, Type::INT8)];
+        futures_util::try_join!(
+            client.query_typed(FACTS, &names),
+            client.query_typed("SELECT pg_try_advisory_lock($1)", &key),
+            client.query_typed(LOCK_SHOWS, &key),
+            client.query_typed("SELECT pg_advisory_unlock($1)", &key),
+        )
+    }
+    .map_err(failed)?;
+    let one = |rows: Vec<tokio_postgres::Row>| {
+        rows.into_iter()
+            .next()
+            .ok_or_else(|| Error::new(Kind::Unexpected("no row".to_owned())))
+    };
+    let (facts, locked, shows, unlocked) = (one(facts)?, one(locked)?, one(shows)?, one(unlocked)?);
+
+    let pid: i32 = facts.try_get(0).map_err(failed)?;
+    let server_version: i32 = facts.try_get(1).map_err(failed)?;
+    if server_version < OLDEST_SERVER {
+        return Err(Error::new(Kind::TooOld(
+            (server_version / 10_000).to_string(),
+        )));
+    }
+    if facts.try_get(2).map_err(failed)? {
+        return Err(Error::new(Kind::Standby));
+    }
+    let settings: Vec<String> = facts.try_get(8).map_err(failed)?;
+    if let Some(name) = options.differs(&settings) {
+        return Err(Error::new(Kind::Pooler(format!(
+            "the startup option {name} did not take effect"
+        ))));
+    }
+    if facts.try_get(3).map_err(failed)? {
+        return Err(Error::new(Kind::ReadOnly));
+    }
+    if shows.try_get::<_, i32>(0).map_err(failed)? != pid {
+        return Err(Error::new(Kind::Pooler(
+            "two queries met two backends".to_owned(),
+        )));
+    }
+    let locks = locked.try_get(0).map_err(failed)?
+        && shows.try_get(1).map_err(failed)?
+        && unlocked.try_get(0).map_err(failed)?;
+    if !locks {
+        return Err(Error::new(Kind::NoLocks));
+    }
+    let end = |address, port| -> Result<Option<SocketAddr>, tokio_postgres::Error> {
+        let address: Option<String> = facts.try_get(address)?;
+        let port: Option<i32> = facts.try_get(port)?;
+        let address = address.and_then(|address| address.parse::<IpAddr>().ok());
+        let port = port.and_then(|port| u16::try_from(port).ok());
+        Ok(address.zip(port).map(SocketAddr::from))
+    };
+    let seen = (end(4, 5).map_err(failed)?, end(6, 7).map_err(failed)?);
+    let direct = match ends {
+        Ends::Unix => facts
+            .try_get::<_, Option<String>>(4)
+            .map_err(failed)?
+            .is_none(),
+        Ends::Tcp { local, peer } => seen == (Some(canonical(local)), Some(canonical(peer))),
+    };
+    Ok(Proof {
+        pid,
+        direct,
+        server_version,
+    })
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// That the schema is there, this role may use it, and this build understands it.
+pub(crate) async fn schema(client: &Client, role: &str) -> Result<(), Error> {
+    let rows = client
+        .query_typed("SELECT pgleader.version()", &[])
+        .await
+        .map_err(|error| {
+            let role = role.to_owned();
+            match error.code() {
+                Some(&SqlState::INVALID_SCHEMA_NAME | &SqlState::UNDEFINED_FUNCTION) => {
+                    Error::caused(Kind::SchemaMissing { role }, error)
+                }
+                Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                    Error::caused(Kind::SchemaForbidden { role }, error)
+                }
+                _ => Error::session("reading the schema's version", error),
+            }
+        })?;
+    let found: i32 = rows
+        .first()
+        .and_then(|row| row.try_get(0).ok())
+        .ok_or_else(|| {
+            Error::new(Kind::Unexpected(
+                "pgleader.version() is no number".to_owned(),
+            ))
+        })?;
+    let remedy = match found {
+        SCHEMA_VERSION..NEXT_GENERATION => return Ok(()),
+        NEXT_GENERATION.. => "use a newer build of this program",
+        _ => "run the missing sql/migrations/*.sql with psql -f as the schema's owner",
+    };
+    Err(Error::new(Kind::SchemaVersion {
+        found,
+        oldest: SCHEMA_VERSION,
+        newest: NEXT_GENERATION - 1,
+        remedy,
+    }))
+}
+
+/// A key that no two provers share at the same time, in the space of single keys, which the schema does
+/// not use.
+fn probe_key() -> i64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new()
+        .hash_one(std::process::id())
+        .cast_signed()
+}

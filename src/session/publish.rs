@@ -1,0 +1,128 @@
+//! What everybody else gets to see: standings, and the log.
+
+use std::sync::Arc;
+
+use super::statements::Seen;
+use crate::clock;
+use crate::protocol::{Notice, Timings};
+use crate::standing::{ElectionState, Shared, Snapshot};
+use crate::term::TermState;
+
+/// An election stands as it was read; `None`: nobody has ever joined it.
+pub(crate) fn seen(shared: &Shared, seen: Option<Seen>, timings: &Timings) {
+    let last = shared.snapshot();
+    if last.own.is_some() {
+        return;
+    }
+    let seen = seen.unwrap_or(Seen {
+        term: 0,
+        state: ElectionState::Vacant,
+        address: None,
+    });
+    let now = clock::now();
+    let fresh = last.known_until.since(now) > timings.patience() / 2;
+    let same = last.term == seen.term && last.state == seen.state && last.address == seen.address;
+    if !(same && fresh) {
+        shared.publish(Snapshot {
+            own: None,
+            term: seen.term,
+            state: seen.state,
+            address: seen.address,
+            known_until: now + timings.patience(),
+        });
+    }
+}
+
+/// This process is in office.
+pub(crate) fn leads(shared: &Shared, term: Arc<TermState>, address: &str, state: ElectionState) {
+    shared.publish(Snapshot {
+        term: term.number,
+        own: Some(term),
+        state,
+        address: Some(address.to_owned()),
+        known_until: clock::now(),
+    });
+}
+
+/// This process is out of office, or waits to take it: nobody leads, as far as it knows.
+pub(crate) fn vacant(shared: &Shared, timings: &Timings) {
+    let term = shared.snapshot().term;
+    shared.publish(Snapshot {
+        own: None,
+        term,
+        state: ElectionState::Vacant,
+        address: None,
+        known_until: clock::now() + timings.patience(),
+    });
+}
+
+/// Nothing is known any more.
+pub(crate) fn unknown(shared: &Shared) {
+    let term = shared.snapshot().term;
+    shared.publish(Snapshot {
+        term,
+        ..Snapshot::default()
+    });
+}
+
+/// Transitions at info, what needs a person at warn.
+pub(crate) fn tell(name: &str, address: &str, notice: &Notice) {
+    let election = name;
+    match notice {
+        Notice::Stranger { pid: Some(pid), .. } => tracing::warn!(
+            election,
+            address,
+            pid,
+            "the leadership is held by a session that is no candidate: nobody can lead until it ends"
+        ),
+        Notice::Stranger { pid: None, .. } => {
+            tracing::info!(election, address, "the stranger has let the leadership go");
+        }
+        Notice::Waiting {
+            last_term, at_most, ..
+        } => tracing::info!(
+            election,
+            address,
+            term = last_term,
+            at_most_ms = at_most.as_millis(),
+            "won, and waiting: the last term's work may still run"
+        ),
+        Notice::Spared { last_term, why, .. } => {
+            tracing::info!(
+                election,
+                address,
+                term = last_term,
+                "no need to wait: {why}"
+            );
+        }
+        Notice::Fenced { .. } => {
+            tracing::info!(
+                election,
+                address,
+                "waiting for fenced transactions of the last term"
+            );
+        }
+        Notice::Evicting { term, .. } => {
+            tracing::warn!(
+                election,
+                address,
+                term,
+                "the leader was silent for its lease: ending its session"
+            );
+        }
+        Notice::Deposed { term, why, .. } => {
+            tracing::warn!(election, address, term, "deposed: {why}");
+        }
+        Notice::Vacated { term, ending, .. } => {
+            tracing::info!(election, address, term, ending = ?ending, "the term is vacated");
+        }
+        Notice::OutOfGrace { term, .. } => {
+            tracing::warn!(
+                election,
+                address,
+                term,
+                "the work did not stop within the grace: dropping it"
+            );
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! From a query of the protocol to its statement, and from the rows back to its answer.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use super::statements::{self, Seen};
+use crate::error::{Error, Kind};
+use crate::protocol::{Answer, Ending, Instant, Key, Query, Timings};
+
+/// An answer, with what it tells of elections beside the protocol.
+pub(crate) struct Reply {
+    pub(crate) sent: Instant,
+    pub(crate) answer: Result<Answer, Error>,
+    pub(crate) seen: Vec<(Key, Option<Seen>)>,
+    /// Who asked for a term to end.
+    pub(crate) asked: Vec<(Key, String)>,
+    /// The election's id, from joining it.
+    pub(crate) joined: Option<(Key, i32)>,
+}
+
+pub(crate) type Asked = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+/// What a statement needs to know beside the query.
+pub(crate) struct Asker {
+    pub(crate) client: Arc<Client>,
+    pub(crate) instance: Arc<str>,
+    pub(crate) direct: bool,
+    pub(crate) timings: Timings,
+    pub(crate) application: String,
+    /// Name, address, id and the operator who asked for an end, of each election.
+    pub(crate) elections: Arc<BTreeMap<Key, Known>>,
+}
+
+pub(crate) struct Known {
+    pub(crate) name: Arc<str>,
+    pub(crate) address: Option<Arc<str>>,
+    pub(crate) id: Option<i32>,
+    pub(crate) asked_by: Option<String>,
+}
+
+impl Asker {
+    pub(crate) async fn ask(self, sent: Instant, query: Query) -> Reply {
+        let mut reply = Reply {
+            sent,
+            answer: Ok(Answer::Done),
+            seen: vec![],
+            asked: vec![],
+            joined: None,
+        };
+        reply.answer = self.answer(query, &mut reply).await;
+        reply
+    }
+
+    fn known(&self, key: Key) -> Result<&Known, Error> {
+        self.elections
+            .get(&key)
+            .ok_or_else(|| Error::new(Kind::Unexpected(format!("{key:?}"))))
+    }
+
+    fn id(&self, key: Key) -> Result<i32, Error> {
+        let id = self.known(key)?.id;
+        id.ok_or_else(|| Error::new(Kind::Unexpected(format!("{key:?} was never joined"))))
+    }
+
+    fn ids(&self, keys: &[Key]) -> Result<Vec<i32>, Error> {
+        keys.iter().map(|key| self.id(*key)).collect()
+    }
+
+    fn key_of(&self, id: i32) -> Result<Key, Error> {
+        let key = self
+            .elections
+            .iter()
+            .find(|(_, known)| known.id == Some(id))
+            .map(|(key, _)| *key);
+        key.ok_or_else(|| Error::new(Kind::Unexpected(format!("election {id} was not asked for"))))
+    }
+
+    /// NOTIFY waits for a lock of the whole server; so long at most.
+    fn announce_limit(&self) -> Duration {
+        self.timings
+            .probe_interval(self.timings.lease)
+            .clamp(Duration::from_millis(5), Duration::from_millis(100))
+    }
+
+    async fn answer(&self, query: Query, reply: &mut Reply) -> Result<Answer, Error> {
+        let client = &*self.client;
+        let instance = &*self.instance;
+        match query {
+            Query::Join { key } => {
+                let known = self.known(key)?;
+                let address = known.address.as_deref().unwrap_or_default();
+                let lease = self.timings.lease;
+                let application = &self.application;
+                let id =
+                    statements::join(client, &known.name, instance, address, lease, application)
+                        .await?;
+                reply.joined = Some((key, id));
+                Ok(Answer::Joined { key })
+            }
+            Query::Campaign { keys, successor_of } => {
+                let (ids, successor_of) = (self.ids(&keys)?, self.ids(&successor_of)?);
+                let limit = self.timings.silence_limit;
+                let tried =
+                    statements::campaign(client, &ids, &successor_of, instance, self.direct, limit)
+                        .await?;
+                let mut tries = vec![];
+                for tried in tried {
+                    let key = self.key_of(tried.election)?;
+                    reply.seen.push((key, Some(tried.seen)));
+                    tries.push((key, tried.outcome));
+                }
+                Ok(Answer::Campaigned { tries })
+            }
+            Query::TakeOffice { key, waited } => {
+                let id = self.id(key)?;
+                let office =
+                    statements::take_office(client, id, instance, self.direct, waited).await?;
+                Ok(Answer::Office { key, office })
+            }
+            Query::Ready { key, term } => {
+                statements::ready(client, self.id(key)?, instance, term).await?;
+                Ok(Answer::Done)
+            }
+            Query::Heartbeat { keys } => {
+                let mut step_downs = vec![];
+                for (id, term, by) in statements::heartbeat(client, &self.ids(&keys)?).await? {
+                    let key = self.key_of(id)?;
+                    reply.asked.push((key, by));
+                    step_downs.push((key, term));
+                }
+                Ok(Answer::Heartbeat { step_downs })
+            }
+            Query::Vacate { key, term, ending } => {
+                let by = match ending {
+                    Ending::SteppedDown => self.known(key)?.asked_by.as_deref(),
+                    _ => None,
+                };
+                let done =
+                    statements::vacate(client, self.id(key)?, instance, term, ending, by).await?;
+                Ok(Answer::Vacated { key, term, done })
+            }
+            Query::Release {
+                leadership,
+                succession,
+                holds_more,
+            } => {
+                let limit = if holds_more {
+                    self.timings.silence_limit
+                } else {
+                    self.timings.patience()
+                };
+                let (leadership, succession) = (self.ids(&leadership)?, self.ids(&succession)?);
+                statements::release(client, &leadership, &succession, limit).await?;
+                Ok(Answer::Done)
+            }
+            Query::Announce { keys } => {
+                let announced =
+                    statements::announce(client, &self.ids(&keys)?, self.announce_limit()).await;
+                match announced {
+                    // A hint that could not be given: everybody looks for himself, somewhat later.
+                    Err(error) if !client.is_closed() => {
+                        tracing::warn!("no notification was sent: {error}");
+                        Ok(Answer::Done)
+                    }
+                    Err(error) => Err(error),
+                    Ok(()) => Ok(Answer::Done),
+                }
+            }
+            Query::Read => {
+                let names: Vec<&str> = self.elections.values().map(|known| &*known.name).collect();
+                let mut rows = statements::read(client, &names).await?;
+                for (key, known) in &*self.elections {
+                    let row = rows.iter().position(|(name, _)| **name == *known.name);
+                    reply
+                        .seen
+                        .push((*key, row.map(|row| rows.swap_remove(row).1)));
+                }
+                let views = reply.views();
+                Ok(Answer::Read { views })
+            }
+            Query::Leave { key } => {
+                // Never joined: nothing to take back.
+                if let Some(id) = self.known(key)?.id {
+                    statements::leave(client, id, instance).await?;
+                }
+                Ok(Answer::Left { key })
+            }
+            Query::BackendGone { key, term } => {
+                let gone = statements::backend_gone(client, self.id(key)?, term).await?;
+                Ok(Answer::BackendGone { key, gone })
+            }
+            Query::Counters { key } => {
+                let counters = statements::counters(client).await?;
+                Ok(Answer::Counters { key, counters })
+            }
+            Query::Evict { key, term } => {
+                if !statements::evict(client, self.id(key)?, term).await? {
+                    let election = &*self.known(key)?.name;
+                    tracing::warn!(
+                        election,
+                        term,
+                        "the silent leader's session could not be ended: this role needs the same role as \
+                         the leader's, or the schema's owner pg_signal_backend"
+                    );
+                }
+                Ok(Answer::Done)
+            }
+        }
+    }
+}
+
+impl Reply {
+    fn views(&self) -> Vec<(Key, crate::protocol::View)> {
+        use crate::protocol::View;
+        use crate::standing::ElectionState;
+        self.seen
+            .iter()
+            .filter_map(|(key, seen)| {
+                let seen = seen.as_ref()?;
+                Some((
+                    *key,
+                    View {
+                        term: seen.term,
+                        vacant: seen.state == ElectionState::Vacant,
+                    },
+                ))
+            })
+            .collect()
+    }
+}

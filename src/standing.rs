@@ -1,0 +1,245 @@
+//! How an election stands, for everybody to read without waiting.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use futures_util::stream::{self, Stream};
+use tokio::sync::watch;
+
+use crate::clock;
+use crate::protocol::Instant;
+use crate::term::TermState;
+
+/// What a process is in an election.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ProcessState {
+    /// Not the leader.
+    #[default]
+    Following,
+    /// Elected, and still catching up: its work has not called [`Term::ready`](crate::Term::ready) yet.
+    Recovering,
+    /// The leader.
+    Leading,
+}
+
+impl fmt::Display for ProcessState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ProcessState::Following => "following",
+            ProcessState::Recovering => "recovering",
+            ProcessState::Leading => "leading",
+        })
+    }
+}
+
+/// The text is no state of a process.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is none of following, recovering and leading")]
+pub struct ParseStateError(String);
+
+impl FromStr for ProcessState {
+    type Err = ParseStateError;
+
+    fn from_str(text: &str) -> Result<Self, ParseStateError> {
+        match text {
+            "following" => Ok(ProcessState::Following),
+            "recovering" => Ok(ProcessState::Recovering),
+            "leading" => Ok(ProcessState::Leading),
+            other => Err(ParseStateError(other.to_owned())),
+        }
+    }
+}
+
+/// What an election is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ElectionState {
+    /// This process cannot know now: it has no session, or has not read yet.
+    #[default]
+    Unknown,
+    /// Nobody leads.
+    Vacant,
+    /// Somebody leads, and is still catching up.
+    Recovering,
+    /// Somebody leads.
+    Leading,
+}
+
+impl fmt::Display for ElectionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ElectionState::Unknown => "unknown",
+            ElectionState::Vacant => "vacant",
+            ElectionState::Recovering => "recovering",
+            ElectionState::Leading => "leading",
+        })
+    }
+}
+
+/// Why there is no address of a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Nobody leads.
+    #[error("nobody leads")]
+    NoLeader,
+    /// This process cannot know now: it has no session, or has not read yet.
+    #[error("who leads is not known now: there is no session to the database")]
+    Unknown,
+}
+
+/// How an election stands, as this process knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Standing {
+    /// The newest term, 0 before the first.
+    pub term: u64,
+    /// What the election is in.
+    pub state: ElectionState,
+    /// The leader's address.
+    pub address: Option<String>,
+    /// What this process is in it.
+    pub process: ProcessState,
+}
+
+/// The same, with what readers must check for themselves.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// The term that this process leads, while it is in office.
+    pub(crate) own: Option<Arc<TermState>>,
+    pub(crate) term: u64,
+    pub(crate) state: ElectionState,
+    pub(crate) address: Option<String>,
+    /// After this nothing is known.
+    pub(crate) known_until: Instant,
+}
+
+impl Snapshot {
+    fn standing(&self) -> Standing {
+        let own = self.own.as_ref();
+        Standing {
+            term: self.term,
+            state: self.state,
+            address: self.address.clone(),
+            process: own.map_or(ProcessState::Following, |term| term.process_state()),
+        }
+    }
+}
+
+/// An election as all handles of this process share it. The driver writes; readers take no lock.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    snapshot: ArcSwap<Snapshot>,
+    changes: watch::Sender<Standing>,
+}
+
+impl Shared {
+    pub(crate) fn new(name: String) -> Self {
+        Shared {
+            name,
+            snapshot: ArcSwap::default(),
+            changes: watch::Sender::new(Standing::default()),
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    pub(crate) fn publish(&self, snapshot: Snapshot) {
+        let standing = snapshot.standing();
+        self.snapshot.store(Arc::new(snapshot));
+        self.changes.send_if_modified(|last| {
+            let changed = *last != standing;
+            *last = standing;
+            changed
+        });
+    }
+
+    pub(crate) fn process_state(&self) -> ProcessState {
+        let snapshot = self.snapshot.load();
+        snapshot
+            .own
+            .as_ref()
+            .map_or(ProcessState::Following, |term| term.process_state())
+    }
+
+    pub(crate) fn term(&self) -> u64 {
+        self.snapshot.load().term
+    }
+
+    pub(crate) fn election_state(&self) -> ElectionState {
+        let snapshot = self.snapshot.load();
+        match &snapshot.own {
+            Some(own) if own.is_current() => match own.process_state() {
+                ProcessState::Recovering => ElectionState::Recovering,
+                _ => ElectionState::Leading,
+            },
+            Some(_) => ElectionState::Unknown,
+            None if clock::now() < snapshot.known_until => snapshot.state,
+            None => ElectionState::Unknown,
+        }
+    }
+
+    pub(crate) fn address(&self) -> Result<String, AddressError> {
+        let snapshot = self.snapshot.load();
+        let known = match &snapshot.own {
+            Some(own) => own.is_current(),
+            None => clock::now() < snapshot.known_until && snapshot.state != ElectionState::Unknown,
+        };
+        match &snapshot.address {
+            _ if !known => Err(AddressError::Unknown),
+            Some(address) => Ok(address.clone()),
+            None => Err(AddressError::NoLeader),
+        }
+    }
+
+    /// Every standing from now on, the present one first; a slow reader misses those between.
+    pub(crate) fn changes(&self) -> impl Stream<Item = Standing> + Send + Unpin + use<> {
+        let mut receiver = self.changes.subscribe();
+        receiver.mark_changed();
+        Box::pin(stream::unfold(receiver, |mut receiver| async move {
+            receiver.changed().await.ok()?;
+            let standing = receiver.borrow_and_update().clone();
+            Some((standing, receiver))
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_state_reads_what_it_prints() {
+        for state in [
+            ProcessState::Following,
+            ProcessState::Recovering,
+            ProcessState::Leading,
+        ] {
+            assert_eq!(state.to_string().parse(), Ok(state));
+        }
+        assert!("Leading".parse::<ProcessState>().is_err());
+    }
+
+    #[test]
+    fn what_was_read_is_believed_for_a_time_only() {
+        let shared = Shared::new("e".to_owned());
+        assert_eq!(shared.address(), Err(AddressError::Unknown));
+        let known = |known_until| Snapshot {
+            term: 1,
+            state: ElectionState::Leading,
+            address: Some("a".to_owned()),
+            known_until,
+            own: None,
+        };
+        shared.publish(known(Instant::NEVER));
+        assert_eq!(shared.address(), Ok("a".to_owned()));
+        shared.publish(known(clock::now()));
+        assert_eq!(shared.address(), Err(AddressError::Unknown));
+        assert_eq!(shared.election_state(), ElectionState::Unknown);
+    }
+}

@@ -1,0 +1,201 @@
+//! A term of leadership, as its work sees it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::protocol::{Instant, Key};
+use crate::session::Command;
+use crate::standing::ProcessState;
+
+/// Until when the terms of a session are current. Zero once they are not any more, which is for good:
+/// whoever sees the deadline pass ends it, so that no reader can see it come back (invariant 5).
+#[derive(Debug, Default)]
+pub(crate) struct Pulse(AtomicU64);
+
+impl Pulse {
+    /// Extend to `until`. False when the deadline has passed before.
+    pub(crate) fn extend(&self, until: Instant) -> bool {
+        let last = self.0.load(Ordering::Acquire);
+        let first = last == 0;
+        if first || Instant::from_nanos(last) >= until {
+            return !first;
+        }
+        self.0
+            .compare_exchange(last, until.as_nanos(), Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    pub(crate) fn new(until: Instant) -> Self {
+        Pulse(AtomicU64::new(until.as_nanos()))
+    }
+
+    pub(crate) fn end(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+
+    fn remaining(&self) -> Duration {
+        let until = self.0.load(Ordering::Acquire);
+        let now = clock::now();
+        let remaining = Instant::from_nanos(until).since(now);
+        if remaining.is_zero() && until != 0 {
+            // An extension may have come in between; then the term goes on.
+            let passed = self
+                .0
+                .compare_exchange(until, 0, Ordering::AcqRel, Ordering::Acquire);
+            if passed.is_err() {
+                return Instant::from_nanos(self.0.load(Ordering::Acquire)).since(now);
+            }
+        }
+        remaining
+    }
+}
+
+/// What the driver and the handles of one term share.
+#[derive(Debug)]
+pub(crate) struct TermState {
+    pub(crate) number: u64,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) ready: AtomicBool,
+    /// The work has stopped.
+    pub(crate) over: AtomicBool,
+    /// The work has asked to be told, so it may be given time.
+    pub(crate) listens: AtomicBool,
+    pub(crate) cancelled: CancellationToken,
+    /// The term is over, its work has stopped, and the database knows where it could be told.
+    pub(crate) ended: CancellationToken,
+}
+
+impl TermState {
+    pub(crate) fn is_current(&self) -> bool {
+        !self.over.load(Ordering::Acquire) && !self.pulse.remaining().is_zero()
+    }
+
+    pub(crate) fn process_state(&self) -> ProcessState {
+        if !self.is_current() {
+            ProcessState::Following
+        } else if self.ready.load(Ordering::Acquire) {
+            ProcessState::Leading
+        } else {
+            ProcessState::Recovering
+        }
+    }
+}
+
+/// One period of leadership, given to the work that runs in it. Cheap to clone.
+#[derive(Clone)]
+pub struct Term {
+    pub(crate) election: Arc<str>,
+    pub(crate) address: Arc<str>,
+    pub(crate) key: Key,
+    pub(crate) state: Arc<TermState>,
+    pub(crate) commands: UnboundedSender<Command>,
+}
+
+impl Term {
+    /// The fencing token: greater than that of every term before, also across restarts and failovers of
+    /// the database. Pass it along with what you write, and refuse smaller ones.
+    pub fn number(&self) -> u64 {
+        self.state.number
+    }
+
+    /// The election's name.
+    pub fn election(&self) -> &str {
+        &self.election
+    }
+
+    /// The address with which this process campaigned.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether the term is current *now*. True without waiting for any task to run: it compares the
+    /// deadline itself, and touches neither lock nor database. Once false it stays false.
+    ///
+    /// Between this and what you do next any time may pass; only the database can refuse a late write.
+    pub fn is_current(&self) -> bool {
+        self.state.is_current()
+    }
+
+    /// For how long the term is current if no further heartbeat is answered; zero when it is over.
+    pub fn remaining(&self) -> Duration {
+        if self.state.over.load(Ordering::Acquire) {
+            return Duration::ZERO;
+        }
+        self.state.pulse.remaining()
+    }
+
+    /// Resolves when the work should stop: the term is lost, or is being given up in order.
+    ///
+    /// Work that has asked for this is given time to stop by itself: until the grace is over in an orderly
+    /// end, until 0.85 of the lease when the term is lost. Work that never asked is dropped at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it may be dropped and called again.
+    pub fn deposed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.state.listens.store(true, Ordering::Release);
+        self.state.cancelled.clone().cancelled_owned()
+    }
+
+    /// The work has recovered: from `Recovering` to `Leading`. Does nothing the second time.
+    pub fn ready(&self) {
+        if !self.state.ready.swap(true, Ordering::AcqRel) {
+            let command = Command::Ready {
+                key: self.key,
+                term: self.state.number,
+            };
+            // Without a driver there is no term to be ready for.
+            let _ = self.commands.send(command);
+        }
+    }
+
+    /// Give this term up in order and stay a candidate. The work is told through
+    /// [`deposed`](Term::deposed); the leadership is released once it has stopped.
+    pub fn resign(&self) {
+        let command = Command::Resign {
+            key: self.key,
+            term: self.state.number,
+        };
+        let _ = self.commands.send(command);
+    }
+}
+
+impl fmt::Debug for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Term")
+            .field("election", &self.election)
+            .field("number", &self.state.number)
+            .field("is_current", &self.is_current())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_somebody_saw_pass_cannot_be_extended() {
+        let pulse = Pulse::new(clock::now());
+        assert_eq!(pulse.remaining(), Duration::ZERO);
+        assert!(!pulse.extend(clock::now() + Duration::from_secs(1)));
+        assert_eq!(pulse.remaining(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_deadline_is_extended_and_never_shortened() {
+        let now = clock::now();
+        let pulse = Pulse::new(now + Duration::from_secs(100));
+        assert!(pulse.extend(now + Duration::from_secs(200)));
+        assert!(pulse.extend(now + Duration::from_secs(50)));
+        assert!(pulse.remaining() > Duration::from_secs(150));
+        pulse.end();
+        assert!(!pulse.extend(now + Duration::from_secs(300)));
+    }
+}
