@@ -85,7 +85,7 @@ impl Timings {
         let rules = [
             (
                 (Self::SHORTEST_LEASE..=Self::LONGEST_LEASE).contains(&self.lease)
-                    && self.lease.subsec_nanos() % 1_000_000 == 0,
+                    && self.lease.subsec_nanos().is_multiple_of(1_000_000),
                 Incoherent::Lease,
             ),
             (

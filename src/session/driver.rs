@@ -103,17 +103,14 @@ struct Driver {
     finished: bool,
 }
 
+/// Whether the first session came about.
+pub(crate) type Connected = oneshot::Receiver<Result<(), Error>>;
+
 /// Start the driver. It ends after `Command::Shutdown`, when all is over; `done` is cancelled then.
 pub(crate) fn spawn(
     config: Config,
     done: CancellationToken,
-) -> Result<
-    (
-        UnboundedSender<Command>,
-        oneshot::Receiver<Result<(), Error>>,
-    ),
-    Error,
-> {
+) -> Result<(UnboundedSender<Command>, Connected), Error> {
     let timings = config.timings()?;
     let (sender, commands) = unbounded_channel();
     let (first, connected) = oneshot::channel();

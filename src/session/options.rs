@@ -97,7 +97,7 @@ fn shown(milliseconds: u128) -> String {
     ];
     match units
         .into_iter()
-        .find(|(size, _)| milliseconds > 0 && milliseconds % size == 0)
+        .find(|(size, _)| milliseconds > 0 && milliseconds.is_multiple_of(*size))
     {
         Some((size, unit)) => format!("{}{unit}", milliseconds / size),
         None => "0".to_owned(),

@@ -1,0 +1,123 @@
+//! A standby by streaming replication, and its promotion.
+
+use std::fs;
+use std::path::Path;
+
+use super::cluster::lock_down;
+use super::{Cluster, ClusterError, io, server};
+
+impl Cluster {
+    /// A standby of this cluster, by asynchronous streaming replication; its `application_name` there is
+    /// `standby`.
+    ///
+    /// # Errors
+    ///
+    /// When the copy fails or the standby does not come up.
+    pub fn standby(&self) -> Result<Cluster, ClusterError> {
+        let standby = Cluster::prepare(self.binaries.clone())?;
+        let data = standby.data_dir();
+        // Not pg_basebackup: not every set of binaries has it. A backup on a connection of its own lasts
+        // as long as the connection, so both ends of it are in this one call.
+        let label = self.backup(|| copy(&self.data_dir(), &data, &standby))?;
+        let write = |name: &str, text: &str| {
+            let path = data.join(name);
+            fs::write(&path, text).map_err(io(&path))?;
+            standby.give_away(&path)
+        };
+        write("backup_label", &label)?;
+        write("standby.signal", "")?;
+        let primary = format!(
+            "host={} port={} user=postgres application_name=standby",
+            self.socket_dir().display(),
+            self.port()
+        );
+        standby.configure(&[("primary_conninfo".to_owned(), primary)])?;
+        standby.start_again()?;
+        Ok(standby)
+    }
+
+    /// End the recovery of a standby: it becomes a primary on a timeline of its own.
+    ///
+    /// # Errors
+    ///
+    /// When it does not become a primary within a minute.
+    pub fn promote(&self) -> Result<(), ClusterError> {
+        self.execute("SELECT pg_promote(true, 60)")?;
+        server::wait_until(
+            &self.data_dir(),
+            "a primary",
+            || matches!(self.query("SELECT pg_is_in_recovery()"), Ok(Some(recovers)) if recovers == "f"),
+        )
+    }
+
+    /// Call `copy` between the beginning and the end of a backup, and return the backup's label.
+    fn backup(
+        &self,
+        copy: impl FnOnce() -> Result<(), ClusterError>,
+    ) -> Result<String, ClusterError> {
+        let sql = |message: tokio_postgres::Error| ClusterError::Sql {
+            statement: "a base backup".to_owned(),
+            message: message.to_string(),
+        };
+        let conninfo = self.socket_conninfo();
+        std::thread::scope(|scope| {
+            let (begun, begins) = std::sync::mpsc::channel();
+            let (copied, end) = tokio::sync::oneshot::channel::<()>();
+            let thread = scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                let runtime = runtime.map_err(io("a runtime"))?;
+                runtime.block_on(async {
+                    let (client, connection) =
+                        tokio_postgres::connect(&conninfo, tokio_postgres::NoTls)
+                            .await
+                            .map_err(sql)?;
+                    tokio::spawn(connection);
+                    client
+                        .batch_execute("SELECT pg_backup_start('standby', true)")
+                        .await
+                        .map_err(sql)?;
+                    let _ = begun.send(());
+                    let _ = end.await;
+                    let row = client
+                        .query_one("SELECT labelfile FROM pg_backup_stop(false)", &[])
+                        .await
+                        .map_err(sql)?;
+                    row.try_get(0).map_err(sql)
+                })
+            });
+            let result = match begins.recv() {
+                Ok(()) => copy(),
+                // The thread has failed, and says so itself.
+                Err(_) => Ok(()),
+            };
+            let _ = copied.send(());
+            let label = thread.join().unwrap_or(Err(ClusterError::NotABackend(0)));
+            result.and(label)
+        })
+    }
+}
+
+/// A copy of a data directory that is in use: what vanishes meanwhile is not needed.
+fn copy(from: &Path, to: &Path, owner: &Cluster) -> Result<(), ClusterError> {
+    fs::create_dir(to).map_err(io(to))?;
+    lock_down(to)?;
+    owner.give_away(to)?;
+    for entry in fs::read_dir(from).map_err(io(from))?.flatten() {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
+        if kind.is_dir() {
+            copy(&source, &target, owner)?;
+        } else if kind.is_file() && entry.file_name() != "postmaster.pid" {
+            match fs::copy(&source, &target) {
+                Ok(_) => owner.give_away(&target)?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io(&source)(error)),
+            }
+        }
+    }
+    Ok(())
+}

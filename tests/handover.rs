@@ -1,0 +1,139 @@
+//! An orderly end: resign, step down, leave, shutdown. The next term begins at once, and never before the
+//! work has stopped. Settles rows 7, 23, 29 and 30 of docs/known-faults.md.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pg_leader::ProcessState;
+use pg_leader::testing::Cluster;
+use support::record::{self, Record};
+use support::{CEILING, LEASE, config, contest, history, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resigning_hands_over_at_once_and_in_order() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let candidates = contest(&cluster, "resign", 2, &record).await;
+
+    candidates[0].leader.resign().await;
+    until("the other leads", || candidates[1].leads()).await;
+    until("the other works", || record.last_term() == 2).await;
+
+    record::assert_no_overlap(&record.steps());
+    let gap = record::gap_after(&record.steps(), 1).unwrap();
+    assert!(gap < LEASE / 2, "an orderly handover took {gap:?}");
+    assert_eq!(
+        history(&cluster, "resign", 1, "ending").as_deref(),
+        Some("resigned")
+    );
+    assert_eq!(candidates[0].leader.state(), ProcessState::Following);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_makes_the_leader_step_down() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let candidates = contest(&cluster, "stepdown", 2, &record).await;
+
+    cluster
+        .execute("SELECT pgleader.step_down('stepdown')")
+        .unwrap();
+    until("the other leads", || candidates[1].leads()).await;
+
+    record::assert_no_overlap(&record.steps());
+    assert_eq!(
+        history(&cluster, "stepdown", 1, "ending").as_deref(),
+        Some("stepped down")
+    );
+    assert_eq!(
+        history(&cluster, "stepdown", 1, "by").as_deref(),
+        Some("postgres")
+    );
+    let left = cluster
+        .query("SELECT count(*) FROM pgleader.request")
+        .unwrap();
+    assert_eq!(left.as_deref(), Some("0"), "a request that is done is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutdown_and_leave_release_the_leadership() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let candidates = contest(&cluster, "bye", 3, &record).await;
+
+    candidates[0].elector.shutdown().await;
+    until("another leads", || {
+        candidates[1..].iter().any(|c| c.leads())
+    })
+    .await;
+    let second = candidates[1..].iter().find(|c| c.leads()).unwrap();
+    second.leader.leave().await;
+    let third = candidates[1..]
+        .iter()
+        .find(|c| !std::ptr::eq(*c, second))
+        .unwrap();
+    until("the last one leads", || third.leads()).await;
+
+    record::assert_no_overlap(&record.steps());
+    assert_eq!(
+        support::status(&cluster, "bye", "candidates").as_deref(),
+        Some("1")
+    );
+    let again = second
+        .elector
+        .campaign("bye", "again", support::steady(&record));
+    assert!(again.is_ok(), "who has left may come back");
+}
+
+/// Work that was told and takes its time keeps the leadership until it is done (invariant 4).
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_released_before_the_work_has_stopped() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let finish = Arc::new(AtomicBool::new(false));
+    let told = Arc::new(AtomicBool::new(false));
+    let elector = support::elector(&cluster).await;
+    let slow = elector
+        .campaign("slow", "slow", {
+            let (finish, told, record) = (finish.clone(), told.clone(), record.clone());
+            move |term| {
+                let (finish, told, record) = (finish.clone(), told.clone(), record.clone());
+                async move {
+                    term.ready();
+                    term.deposed().await;
+                    told.store(true, Ordering::SeqCst);
+                    while !finish.load(Ordering::SeqCst) {
+                        record.step(term.address(), term.number());
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    Ok::<(), std::io::Error>(())
+                }
+            }
+        })
+        .unwrap();
+    until("the first leads", || slow.state() == ProcessState::Leading).await;
+    let other = support::Candidate::start(config(&cluster.url()), "slow", "other", &record).await;
+    support::until_successor(&cluster, "slow").await;
+
+    let resigning = tokio::spawn({
+        let slow = slow.clone();
+        async move { slow.resign().await }
+    });
+    until("the work was told", || told.load(Ordering::SeqCst)).await;
+    // Well past the lease: neither silence nor impatience may release it.
+    let steps = record.steps().len();
+    until("the work goes on", || record.steps().len() > steps + 1000).await;
+    assert!(!other.leads(), "released while the work runs");
+    assert!(!resigning.is_finished(), "resigned while the work runs");
+
+    finish.store(true, Ordering::SeqCst);
+    tokio::time::timeout(CEILING, resigning)
+        .await
+        .expect("it resigns")
+        .unwrap();
+    until("the other leads", || other.leads()).await;
+    record::assert_no_overlap(&record.steps());
+}

@@ -1,0 +1,135 @@
+//! What the tests share: a cluster with an elector, work that keeps a record, and a judge of overlaps.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+
+pub mod candidate;
+pub mod record;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pg_leader::testing::Cluster;
+use pg_leader::{Config, Elector, Leader, ProcessState, Term};
+use record::Record;
+
+/// The lease of most tests: short enough for a quick suite, long enough for two noisy cores.
+pub const LEASE: Duration = Duration::from_millis(1000);
+
+/// So long may anything take that is not measured: a hang fails, noise does not.
+pub const CEILING: Duration = Duration::from_secs(30);
+
+pub fn config(conninfo: &str) -> Config {
+    Config::new(conninfo).lease(LEASE).retry_interval(LEASE)
+}
+
+pub async fn elector(cluster: &Cluster) -> Elector {
+    Elector::connect(config(&cluster.url()))
+        .await
+        .expect("the cluster is fit")
+}
+
+/// Wait until `condition`, and fail with `what` when it does not come.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + CEILING;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// The same where no runtime may be needed.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + CEILING;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Work that goes on in small steps while its term is current, and records each.
+pub fn steady(record: &Arc<Record>) -> impl FnMut(Term) -> Work + Send + 'static {
+    let record = Arc::clone(record);
+    move |term| {
+        let record = Arc::clone(&record);
+        Box::pin(async move {
+            term.ready();
+            while term.is_current() {
+                record.step(term.address(), term.number());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Ok(())
+        })
+    }
+}
+
+pub type Work = std::pin::Pin<Box<dyn Future<Output = Result<(), std::io::Error>> + Send>>;
+
+/// A candidate with an elector of its own, as if in a process of its own.
+pub struct Candidate {
+    pub elector: Elector,
+    pub leader: Leader,
+}
+
+impl Candidate {
+    pub async fn start(
+        config: Config,
+        election: &str,
+        address: &str,
+        record: &Arc<Record>,
+    ) -> Candidate {
+        let elector = Elector::connect(config).await.expect("the cluster is fit");
+        let leader = elector
+            .campaign(election, address, steady(record))
+            .expect("a new candidacy");
+        Candidate { elector, leader }
+    }
+
+    pub fn leads(&self) -> bool {
+        self.leader.state() == ProcessState::Leading
+    }
+}
+
+/// Several candidates of one election; the first leads, and one of the others is its successor.
+pub async fn contest(
+    cluster: &Cluster,
+    election: &str,
+    count: usize,
+    record: &Arc<Record>,
+) -> Vec<Candidate> {
+    let mut candidates = vec![];
+    for index in 0..count {
+        let address = format!("{election}-{index}");
+        let config = config(&cluster.url());
+        candidates.push(Candidate::start(config, election, &address, record).await);
+        if index == 0 {
+            let first = &candidates[0];
+            until("the first candidate leads", || first.leads()).await;
+        }
+    }
+    if count > 1 {
+        until_successor(cluster, election).await;
+    }
+    candidates
+}
+
+pub async fn until_successor(cluster: &Cluster, election: &str) {
+    let successor = format!("SELECT successor FROM pgleader.status WHERE name = '{election}'");
+    until("there is a successor", || {
+        cluster.query(&successor).expect("status").is_some()
+    })
+    .await;
+}
+
+/// One column of an election's row in `pgleader.status`.
+pub fn status(cluster: &Cluster, election: &str, column: &str) -> Option<String> {
+    let query = format!("SELECT {column}::text FROM pgleader.status WHERE name = '{election}'");
+    cluster.query(&query).expect("status can be read")
+}
+
+/// One column of a term's row in `pgleader.history`.
+pub fn history(cluster: &Cluster, election: &str, term: u64, column: &str) -> Option<String> {
+    let query = format!(
+        "SELECT {column}::text FROM pgleader.history WHERE name = '{election}' AND term = {term}"
+    );
+    cluster.query(&query).expect("history can be read")
+}
