@@ -1,7 +1,12 @@
 //! What the tests share: a cluster with an elector, work that keeps a record, and a judge of overlaps.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
 
 pub mod candidate;
+pub mod proxy;
 pub mod record;
 
 use std::future::Future;

@@ -1,0 +1,118 @@
+//! A TCP proxy that can swallow bytes: a network that has gone silent, in one direction or both.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+#[derive(Debug, Default)]
+struct Switches {
+    to_server: AtomicBool,
+    to_client: AtomicBool,
+    refuse: AtomicBool,
+    delay_ms: AtomicU64,
+}
+
+pub struct Proxy {
+    port: u16,
+    switches: Arc<Switches>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Proxy {
+    pub async fn start(server_port: u16) -> Proxy {
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let switches = Arc::new(Switches::default());
+        let task = tokio::spawn(accept(listener, server_port, Arc::clone(&switches)));
+        Proxy {
+            port,
+            switches,
+            task,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Swallow what goes to the server, what goes to the client, or both. Connections stay open.
+    pub fn swallow(&self, to_server: bool, to_client: bool) {
+        self.switches.to_server.store(to_server, Ordering::SeqCst);
+        self.switches.to_client.store(to_client, Ordering::SeqCst);
+        self.switches
+            .refuse
+            .store(to_server || to_client, Ordering::SeqCst);
+    }
+
+    /// Hold every piece back for so long.
+    pub fn delay(&self, delay: Duration) {
+        let delay = u64::try_from(delay.as_millis()).expect("a short delay");
+        self.switches.delay_ms.store(delay, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, server_port: u16, switches: Arc<Switches>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else {
+            continue;
+        };
+        let (client_reads, client_writes) = client.into_split();
+        let (server_reads, server_writes) = server.into_split();
+        let new = switches.refuse.load(Ordering::SeqCst);
+        if new {
+            // A new connection on a silent network hangs: keep both ends open, move nothing.
+            tokio::spawn(async move {
+                let _ends = (client_reads, client_writes, server_reads, server_writes);
+                std::future::pending::<()>().await;
+            });
+            continue;
+        }
+        let up = Arc::clone(&switches);
+        tokio::spawn(pump(client_reads, server_writes, up, |switches| {
+            &switches.to_server
+        }));
+        let down = Arc::clone(&switches);
+        tokio::spawn(pump(server_reads, client_writes, down, |switches| {
+            &switches.to_client
+        }));
+    }
+}
+
+async fn pump(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    switches: Arc<Switches>,
+    swallows: fn(&Switches) -> &AtomicBool,
+) {
+    let mut buffer = vec![0; 65536];
+    loop {
+        let Ok(read @ 1..) = from.read(&mut buffer).await else {
+            break;
+        };
+        let delay = switches.delay_ms.load(Ordering::SeqCst);
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        if !swallows(&switches).load(Ordering::SeqCst)
+            && to.write_all(&buffer[..read]).await.is_err()
+        {
+            break;
+        }
+    }
+    // An end is not told either while the network is silent.
+    while swallows(&switches).load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let _ = to.shutdown().await;
+}
