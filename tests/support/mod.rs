@@ -7,6 +7,7 @@
 
 pub mod candidate;
 pub mod proxy;
+pub mod race;
 pub mod record;
 
 use std::future::Future;

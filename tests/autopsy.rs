@@ -1,0 +1,139 @@
+//! How a session ended tells whether its work has stopped, and where it cannot tell, the next leader waits
+//! for a lease. Every kind of end, and what may blur the evidence. Settles row 22 of docs/known-faults.md
+//! without giving up row 1.
+
+mod support;
+
+use std::time::Duration;
+
+use pg_leader::testing::Cluster;
+use rustix::process::Signal;
+use support::LEASE;
+use support::candidate;
+use support::race::Race;
+use support::record;
+
+#[test]
+#[ignore = "a candidate's process, which the other tests start"]
+fn candidate_process() {
+    candidate::main();
+}
+
+/// Kill the leader while the successor cannot look, with `meanwhile` done before it looks again. So its
+/// sample is surely older than what happens here.
+async fn gap_when(meanwhile: impl FnOnce(&Cluster)) -> Duration {
+    let mut race = Race::start("autopsy", Cluster::url).await;
+    race.processes[1].signal(Signal::STOP);
+    meanwhile(&race.cluster);
+    race.processes[0].kill();
+    race.processes[1].signal(Signal::CONT);
+    race.until_term(2).await;
+    record::assert_no_overlap(&race.steps());
+    race.gap_after(1)
+}
+
+fn assert_waited(gap: Duration) {
+    assert!(
+        gap >= LEASE * 9 / 10,
+        "{gap:?}: it did not wait although it could not know"
+    );
+    assert!(gap < LEASE * 4, "{gap:?} without a leader");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_closed_its_connection_is_followed_at_once() {
+    let gap = gap_when(|_| ()).await;
+    assert!(
+        gap < LEASE * 3 / 4,
+        "{gap:?}: it waited although it could know"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_session_killed_at_the_same_moment_makes_it_wait() {
+    let gap = gap_when(|cluster| {
+        cluster
+            .execute("SELECT pg_terminate_backend(pg_backend_pid())")
+            .expect_err("a session that ends itself gets no answer");
+    })
+    .await;
+    assert_waited(gap);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_session_that_failed_at_the_same_moment_makes_it_wait() {
+    let gap = gap_when(|cluster| {
+        let fatal = || {
+            let count = cluster.query(
+                "SELECT sessions_fatal FROM pg_stat_database WHERE datname = current_database()",
+            );
+            count.unwrap().unwrap().parse::<i64>().unwrap()
+        };
+        let before = fatal();
+        let socket = std::os::unix::net::UnixStream::connect(
+            cluster
+                .socket_dir()
+                .join(format!(".s.PGSQL.{}", cluster.port())),
+        )
+        .unwrap();
+        fatal_session(socket);
+        support::wait_until("the fatal end is counted", || fatal() > before);
+    })
+    .await;
+    assert_waited(gap);
+}
+
+/// Speak enough of the protocol to be a session, then break it: the server ends it as fatal.
+fn fatal_session(mut socket: std::os::unix::net::UnixStream) {
+    use std::io::{Read, Write};
+    let parameters = b"user\0postgres\0database\0postgres\0\0";
+    let length = u32::try_from(parameters.len() + 8).unwrap();
+    let mut startup = length.to_be_bytes().to_vec();
+    startup.extend(196_608_u32.to_be_bytes());
+    startup.extend(parameters);
+    socket.write_all(&startup).unwrap();
+    let mut answer = vec![0; 4096];
+    let mut seen: Vec<u8> = vec![];
+    while !seen.windows(6).any(|six| six == b"Z\0\0\0\x05I") {
+        let read = socket.read(&mut answer).unwrap();
+        assert!(read > 0, "the server refused the session");
+        seen.extend(&answer[..read]);
+    }
+    // No message of the protocol has this type.
+    socket.write_all(b"\x01\0\0\0\x04").unwrap();
+    let _ = socket.read(&mut answer);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_that_were_reset_make_it_wait() {
+    let gap = gap_when(|cluster| cluster.execute("SELECT pg_stat_reset()").unwrap()).await;
+    assert_waited(gap);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_that_has_just_arrived_waits() {
+    let mut race = Race::empty("late");
+    let conninfo = race.cluster.url();
+    race.join(&conninfo, "first");
+    race.until_term(1).await;
+    race.processes[0].kill();
+    race.join(&conninfo, "second");
+    race.until_term(2).await;
+    assert_waited(race.gap_after(1));
+    record::assert_no_overlap(&race.steps());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_session_of_a_process_that_hangs_makes_it_wait() {
+    let race = Race::start("hangs", Cluster::url).await;
+    race.processes[0].signal(Signal::STOP);
+    race.cluster.terminate_leader("hangs").unwrap();
+    race.until_term(2).await;
+    race.processes[0].signal(Signal::CONT);
+    assert_waited(race.gap_after(1));
+    support::until("the woken process follows", || {
+        support::status(&race.cluster, "hangs", "successor").as_deref() == Some("first")
+    })
+    .await;
+    record::assert_no_overlap(&race.steps());
+}

@@ -1,0 +1,65 @@
+//! Two candidates in processes of their own: the first leads, the second is its successor.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pg_leader::testing::Cluster;
+
+use super::candidate::Process;
+use super::record::{self, Step};
+use super::{LEASE, until, until_successor};
+
+pub struct Race {
+    pub cluster: Cluster,
+    directory: tempfile::TempDir,
+    pub election: String,
+    pub processes: Vec<Process>,
+}
+
+impl Race {
+    /// Nobody takes part yet.
+    pub fn empty(election: &str) -> Race {
+        Race {
+            cluster: Cluster::start().expect("a cluster"),
+            directory: tempfile::tempdir().expect("a directory"),
+            election: election.to_owned(),
+            processes: vec![],
+        }
+    }
+
+    pub async fn start(election: &str, conninfo: impl Fn(&Cluster) -> String) -> Race {
+        let mut race = Race::empty(election);
+        let conninfo = conninfo(&race.cluster);
+        race.join(&conninfo, "first");
+        race.until_term(1).await;
+        race.join(&conninfo, "second");
+        until_successor(&race.cluster, election).await;
+        race
+    }
+
+    pub fn join(&mut self, conninfo: &str, address: &str) {
+        let process = Process::start(conninfo, &self.election, address, LEASE, &self.file());
+        self.processes.push(process);
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("record")
+    }
+
+    pub fn steps(&self) -> Vec<Step> {
+        record::read(&self.file())
+    }
+
+    pub async fn until_term(&self, term: u64) {
+        let works = || {
+            self.steps()
+                .iter()
+                .any(|step| step.term == term && step.ended > step.began)
+        };
+        until("the term works", works).await;
+    }
+
+    pub fn gap_after(&self, term: u64) -> Duration {
+        record::gap_after(&self.steps(), term).expect("a later term")
+    }
+}

@@ -1,0 +1,205 @@
+//! What work may do: fail, panic, return, block its thread, starve its runtime. Settles rows 6, 12, 13 and
+//! 20 of docs/known-faults.md.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pg_leader::testing::Cluster;
+use pg_leader::{Config, Elector, ProcessState, Term};
+use support::record::{self, Record};
+use support::{LEASE, config, elector, history, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_fails_hands_over_and_holds_off() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let fail = Arc::new(AtomicBool::new(false));
+    let elector = elector(&cluster).await;
+    let failing = elector
+        .campaign("fails", "failing", {
+            let (calls, fail) = (Arc::clone(&calls), Arc::clone(&fail));
+            move |term: Term| {
+                calls.fetch_add(1, Ordering::SeqCst);
+                let fail = Arc::clone(&fail);
+                async move {
+                    term.ready();
+                    while !fail.load(Ordering::SeqCst) {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    Err(std::io::Error::other("as the test wants it"))
+                }
+            }
+        })
+        .unwrap();
+    until("it leads", || failing.state() == ProcessState::Leading).await;
+    let other = support::Candidate::start(config(&cluster.url()), "fails", "other", &record).await;
+    support::until_successor(&cluster, "fails").await;
+    fail.store(true, Ordering::SeqCst);
+    until("the other leads", || other.leads()).await;
+    assert_eq!(
+        history(&cluster, "fails", 1, "ending").as_deref(),
+        Some("failed")
+    );
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "it did not hold off");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_panics_has_failed_and_leads_again() {
+    let cluster = Cluster::start().unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let elector = elector(&cluster).await;
+    let leader = elector
+        .campaign("panics", "a", {
+            let calls = Arc::clone(&calls);
+            move |term: Term| {
+                let call = calls.fetch_add(1, Ordering::SeqCst);
+                // Once while the work is made, once while it runs.
+                assert!(call != 0, "as the test wants it");
+                async move {
+                    assert!(call != 1, "as the test wants it");
+                    term.ready();
+                    std::future::pending::<Result<(), std::io::Error>>().await
+                }
+            }
+        })
+        .unwrap();
+    until("it leads after two panics", || {
+        leader.state() == ProcessState::Leading
+    })
+    .await;
+    assert_eq!(
+        history(&cluster, "panics", 1, "ending").as_deref(),
+        Some("failed")
+    );
+    assert_eq!(
+        history(&cluster, "panics", 2, "ending").as_deref(),
+        Some("failed")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_returns_has_resigned_and_leads_again() {
+    let cluster = Cluster::start().unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let elector = elector(&cluster).await;
+    let _leader = elector
+        .campaign("returns", "a", {
+            let calls = Arc::clone(&calls);
+            move |_| {
+                calls.fetch_add(1, Ordering::SeqCst);
+                std::future::ready(Ok::<(), std::io::Error>(()))
+            }
+        })
+        .unwrap();
+    until("three terms came and went", || {
+        calls.load(Ordering::SeqCst) >= 3
+    })
+    .await;
+    assert_eq!(
+        history(&cluster, "returns", 1, "ending").as_deref(),
+        Some("resigned")
+    );
+}
+
+/// The heartbeat has a thread and a runtime of its own (invariant 5).
+#[test]
+fn a_starved_runtime_keeps_the_leadership_and_knows_it() {
+    let cluster = Cluster::start().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let term: Arc<std::sync::Mutex<Option<Term>>> = Arc::default();
+    let leader = runtime.block_on(async {
+        let elector = elector(&cluster).await;
+        let leader = elector
+            .campaign("starved", "a", {
+                let term = Arc::clone(&term);
+                move |mine: Term| {
+                    *term.lock().unwrap() = Some(mine.clone());
+                    mine.ready();
+                    std::future::pending::<Result<(), std::io::Error>>()
+                }
+            })
+            .unwrap();
+        until("it leads", || leader.state() == ProcessState::Leading).await;
+        leader
+    });
+    // Nothing drives the runtime for three leases.
+    let term = term.lock().unwrap().clone().unwrap();
+    let end = std::time::Instant::now() + LEASE * 3;
+    while std::time::Instant::now() < end {
+        assert!(term.is_current(), "the leadership was lost");
+        assert_eq!(leader.state(), ProcessState::Leading);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(
+        support::status(&cluster, "starved", "term").as_deref(),
+        Some("1")
+    );
+    // And the truth does not wait for the runtime either.
+    cluster.terminate_leader("starved").unwrap();
+    support::wait_until("is_current is false", || !term.is_current());
+    assert_eq!(leader.state(), ProcessState::Following);
+}
+
+/// Work that blocks its thread cannot be dropped: the leadership is not released before it stops by
+/// itself, and no second work starts in this process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn work_that_blocks_its_thread_keeps_the_lock_in_an_orderly_end() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let release = Arc::new(AtomicBool::new(false));
+    let config = Config::new(cluster.url())
+        .lease(LEASE)
+        .retry_interval(LEASE)
+        .grace(LEASE / 2);
+    let elector = Elector::connect(config.clone()).await.unwrap();
+    let blocked = elector
+        .campaign("blocks", "blocked", {
+            let (release, record) = (Arc::clone(&release), Arc::clone(&record));
+            move |term: Term| {
+                let (release, record) = (Arc::clone(&release), Arc::clone(&record));
+                async move {
+                    term.ready();
+                    while !release.load(Ordering::SeqCst) {
+                        record.step(term.address(), term.number());
+                    }
+                    Ok::<(), std::io::Error>(())
+                }
+            }
+        })
+        .unwrap();
+    until("it leads", || blocked.state() == ProcessState::Leading).await;
+    let other = support::Candidate::start(config, "blocks", "other", &record).await;
+    support::until_successor(&cluster, "blocks").await;
+    let resigning = tokio::spawn(async move { blocked.resign().await });
+    let steps = record.steps().len();
+    until("the work goes on past grace and lease", || {
+        record.steps().len() > steps + 3000
+    })
+    .await;
+    assert!(!other.leads(), "released while the work runs");
+    release.store(true, Ordering::SeqCst);
+    until("the other leads", || other.leads()).await;
+    resigning.await.unwrap();
+    record::assert_no_overlap(&record.steps());
+}
+
+/// One late heartbeat costs nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_network_does_not_cost_the_leadership() {
+    let cluster = Cluster::start().unwrap();
+    let proxy = support::proxy::Proxy::start(cluster.port()).await;
+    let record = Record::in_memory();
+    let candidate = support::Candidate::start(config(&proxy.url()), "slow", "a", &record).await;
+    until("it leads", || candidate.leads()).await;
+    proxy.delay(LEASE / 8);
+    let steps = record.steps().len();
+    until("it works on", || record.steps().len() > steps + 1500).await;
+    assert_eq!(record.last_term(), 1, "the leadership was lost");
+}
