@@ -169,11 +169,13 @@ async fn open(
     let prepare = async {
         let checked = prove::schema(&client, &role).await;
         if let Err(error) = checked {
+            // Never over a newer schema: its functions would be replaced by older ones.
             let may = config.install
-                && matches!(
-                    error.kind(),
-                    Kind::SchemaMissing { .. } | Kind::SchemaVersion { .. }
-                );
+                && match error.kind() {
+                    Kind::SchemaMissing { .. } => true,
+                    Kind::SchemaVersion { found, oldest, .. } => found < oldest,
+                    _ => false,
+                };
             if !may {
                 return Err(error);
             }
