@@ -1,0 +1,274 @@
+//! The refractory period, and what spares it.
+
+use super::*;
+
+fn takes_office(query: &Query) -> bool {
+    matches!(query, Query::TakeOffice { waited: true, .. })
+}
+
+fn gone(bench: &mut Bench, gone: bool) {
+    let answer = Answer::BackendGone { key: KEY, gone };
+    bench.answer(|query| matches!(query, Query::BackendGone { .. }), answer);
+}
+
+fn count(bench: &mut Bench, counters: Counters) {
+    let answer = Answer::Counters { key: KEY, counters };
+    bench.answer(|query| matches!(query, Query::Counters { .. }), answer);
+}
+
+/// Win as the successor, one probe after `held` was seen.
+fn win(held: Held, won: Won, autopsy: bool) -> Bench {
+    let mut bench = Bench::candidate_with(autopsy);
+    bench.answer_campaign(Try::Held(held));
+    bench.pass(LEASE / 20);
+    bench.answer_campaign(Try::Won(won));
+    bench
+}
+
+#[test]
+fn the_refractory_period_counts_from_the_receipt_of_the_answer() {
+    let mut bench = Bench::candidate();
+    bench.pass(LEASE / 4);
+    bench.answer_campaign(Try::Won(won()));
+    let won_at = bench.now;
+    while !bench.has_asked(takes_office) {
+        bench.pass(Duration::from_millis(1));
+        bench
+            .asked
+            .retain(|(_, query)| matches!(query, Query::TakeOffice { .. }));
+        // Answered, as far as the time limit of queries is concerned.
+        let sent = bench.now;
+        bench.event(Event::Answered {
+            sent,
+            answer: Answer::Done,
+        });
+    }
+    assert_eq!(bench.now.since(won_at), LEASE);
+}
+
+#[test]
+fn a_clean_end_from_the_clients_side_spares_it() {
+    let mut bench = win(held(), won(), true);
+    gone(&mut bench, false);
+    assert!(
+        !bench.has_asked(takes_office),
+        "the backend is not gone yet"
+    );
+    bench.pass(LEASE / 500);
+    gone(&mut bench, true);
+    assert!(
+        !bench.has_asked(takes_office),
+        "the counters are not read yet"
+    );
+    count(&mut bench, COUNTERS);
+    assert!(bench.has_asked(takes_office));
+}
+
+#[test]
+fn counters_that_moved_prove_nothing() {
+    for counters in [
+        Counters {
+            killed: 4,
+            ..COUNTERS
+        },
+        Counters {
+            fatal: 6,
+            ..COUNTERS
+        },
+        Counters {
+            reset: 8,
+            ..COUNTERS
+        },
+        Counters {
+            killed: 0,
+            fatal: 0,
+            reset: 0,
+        },
+    ] {
+        let mut bench = win(held(), won(), true);
+        gone(&mut bench, true);
+        count(&mut bench, counters);
+        assert!(!bench.has_asked(takes_office), "{counters:?}");
+    }
+}
+
+#[test]
+fn without_all_the_evidence_no_autopsy_is_begun() {
+    let other_pid = Held {
+        leader_pid: Some(1),
+        holder_pid: Some(1),
+        ..held()
+    };
+    let table = [
+        (
+            "indirect",
+            held(),
+            Won {
+                direct: false,
+                ..won()
+            },
+            true,
+        ),
+        ("always wait", held(), won(), false),
+        ("another term", Held { term: 6, ..held() }, won(), true),
+        ("another backend", other_pid, won(), true),
+        (
+            "not the leader's lock",
+            Held {
+                holder_pid: Some(1),
+                ..held()
+            },
+            won(),
+            true,
+        ),
+        (
+            "nobody's lock",
+            Held {
+                holder_pid: None,
+                ..held()
+            },
+            won(),
+            true,
+        ),
+        (
+            "a leader unknown",
+            held(),
+            Won {
+                last_pid: None,
+                ..won()
+            },
+            true,
+        ),
+    ];
+    for (what, held, won, autopsy) in table {
+        let bench = win(held, won, autopsy);
+        assert!(
+            !bench.has_asked(|query| matches!(query, Query::BackendGone { .. })),
+            "{what}"
+        );
+        assert!(!bench.has_asked(takes_office), "{what}");
+    }
+}
+
+#[test]
+fn a_sample_dies_with_its_session() {
+    let mut bench = Bench::successor();
+    bench.event(Event::Disconnected);
+    bench.pass(LEASE);
+    bench.event(Event::Connected);
+    bench.answer(
+        |query| matches!(query, Query::Join { .. }),
+        Answer::Joined { key: KEY },
+    );
+    bench.answer_campaign(Try::Won(won()));
+    assert!(!bench.has_asked(|query| matches!(query, Query::BackendGone { .. })));
+}
+
+/// Watch the leader's backend for `duration`, its `state_change` moving with each probe or not.
+fn watch(duration: Duration, moves: bool) -> Bench {
+    let mut bench = Bench::successor();
+    let (mut mark, end) = (1, bench.now + duration);
+    while bench.now < end {
+        bench.pass(LEASE / 20);
+        if moves {
+            mark += 1;
+        }
+        bench.answer_campaign(Try::Held(Held {
+            silent_since: Some(mark),
+            ..held()
+        }));
+    }
+    bench
+}
+
+#[test]
+fn a_lease_of_watched_silence_spares_it_however_the_session_ended() {
+    for (watched, moves, spared) in [
+        (LEASE * 105 / 100, false, true),
+        (LEASE * 95 / 100, false, false),
+        (LEASE * 3, true, false),
+    ] {
+        let mut bench = watch(watched, moves);
+        bench.pass(LEASE / 20);
+        bench.answer_campaign(Try::Won(Won {
+            direct: false,
+            ..won()
+        }));
+        assert_eq!(
+            bench.has_asked(takes_office),
+            spared,
+            "{watched:?}, moves: {moves}"
+        );
+    }
+}
+
+#[test]
+fn silence_is_watched_on_one_backend_in_one_term() {
+    for held in [
+        Held { term: 8, ..held() },
+        Held {
+            leader_pid: Some(1),
+            holder_pid: Some(1),
+            ..held()
+        },
+    ] {
+        let mut bench = watch(LEASE * 95 / 100, false);
+        bench.pass(LEASE / 20);
+        let won = Won {
+            last_term: held.term,
+            last_pid: held.leader_pid,
+            direct: false,
+            wait: LEASE,
+        };
+        bench.answer_campaign(Try::Held(held));
+        bench.pass(LEASE / 20);
+        bench.answer_campaign(Try::Won(won));
+        assert!(!bench.has_asked(takes_office));
+    }
+}
+
+#[test]
+fn the_successor_ends_a_backend_that_was_silent_for_its_lease() {
+    let evicts = |query: &Query| matches!(query, Query::Evict { term: 7, .. });
+    assert!(!watch(LEASE * 95 / 100, false).has_asked(evicts));
+    assert!(watch(LEASE * 105 / 100, false).has_asked(evicts));
+    assert!(!watch(LEASE * 3, true).has_asked(evicts));
+}
+
+#[test]
+fn a_hint_makes_it_ask_for_a_vacate_without_having_waited() {
+    let mut bench = win(held(), won(), false);
+    bench.event(Event::Hint { key: KEY });
+    let asks = |query: &Query| matches!(query, Query::TakeOffice { waited: false, .. });
+    assert!(bench.has_asked(asks));
+    let office = |office| Answer::Office { key: KEY, office };
+    bench.answer(asks, office(Office::Waiting));
+    assert!(!bench.has_asked(asks), "once per hint");
+    bench.event(Event::Hint { key: KEY });
+    bench.answer(asks, office(Office::Began { term: 8 }));
+    assert!(bench.has_started());
+}
+
+#[test]
+fn fenced_transactions_are_waited_for_without_blocking() {
+    let mut bench = Bench::candidate();
+    bench.answer_campaign(Try::Fenced { last_term: 7 });
+    for _ in 0..5 {
+        assert!(!bench.has_asked(takes_office));
+        bench.pass(LEASE / 20);
+        let fenced = Answer::Office {
+            key: KEY,
+            office: Office::Fenced,
+        };
+        bench.answer(takes_office, fenced);
+    }
+    bench.pass(LEASE / 20);
+    bench.answer(
+        takes_office,
+        Answer::Office {
+            key: KEY,
+            office: Office::Began { term: 8 },
+        },
+    );
+    assert!(bench.has_started());
+}

@@ -1,0 +1,302 @@
+//! Leading, and every way in which it ends.
+
+use super::*;
+
+fn stopped(stop: Stop) -> Event {
+    Event::WorkStopped {
+        key: KEY,
+        term: 7,
+        stop,
+    }
+}
+
+fn queries(bench: &Bench) -> Vec<&'static str> {
+    let name = |query: &Query| match query {
+        Query::Vacate { .. } => Some("vacate"),
+        Query::Release { .. } => Some("release"),
+        Query::Announce { .. } => Some("announce"),
+        _ => None,
+    };
+    bench
+        .asked
+        .iter()
+        .filter_map(|(_, query)| name(query))
+        .collect()
+}
+
+#[test]
+fn a_leader_sends_a_heartbeat_every_eighth_of_its_lease() {
+    let mut bench = Bench::leader();
+    let mut beats = 0;
+    for _ in 0..200 {
+        bench.pass(LEASE / 200);
+        if bench.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
+            bench.answer_heartbeat();
+            beats += 1;
+        }
+    }
+    assert_eq!(beats, 8);
+}
+
+/// Invariant 4: vacate, then unlock, then notify, and none of them before the work has stopped.
+#[test]
+fn an_orderly_end_releases_only_after_the_work_has_stopped() {
+    let resign = Event::Resign { key: KEY, term: 7 };
+    let leave = Event::Leave { key: KEY };
+    for order in [resign, leave, Event::Shutdown] {
+        let mut bench = Bench::leader();
+        bench.event(order);
+        assert!(bench.has_done(|action| matches!(action, Action::Cancel { .. })));
+        for _ in 0..50 {
+            bench.pass(LEASE / 10);
+            while bench.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
+                bench.answer_heartbeat();
+            }
+            assert_eq!(queries(&bench), [""; 0], "before the work has stopped");
+        }
+        bench.event(stopped(Stop::Returned));
+        assert_eq!(queries(&bench), ["vacate", "release", "announce"]);
+    }
+}
+
+#[test]
+fn each_end_is_recorded_as_what_it_was() {
+    let table = [
+        (None, Stop::Returned, Ending::Resigned),
+        (None, Stop::Failed, Ending::Failed),
+        (
+            Some(Event::Resign { key: KEY, term: 7 }),
+            Stop::Dropped,
+            Ending::Resigned,
+        ),
+        (
+            Some(Event::Resign { key: KEY, term: 7 }),
+            Stop::Failed,
+            Ending::Resigned,
+        ),
+    ];
+    for (order, stop, expected) in table {
+        let mut bench = Bench::leader();
+        if let Some(order) = order {
+            bench.event(order);
+        }
+        bench.event(stopped(stop));
+        let vacate = Query::Vacate {
+            key: KEY,
+            term: 7,
+            ending: expected,
+        };
+        assert!(
+            bench.has_asked(|query| *query == vacate),
+            "{stop:?}: {:?}",
+            bench.asked
+        );
+    }
+}
+
+#[test]
+fn an_operator_ends_the_present_term_only() {
+    for (term, ends) in [(6, false), (7, true), (8, false)] {
+        let mut bench = Bench::leader();
+        bench.pass(LEASE / 8);
+        bench.answer(
+            |query| matches!(query, Query::Heartbeat { .. }),
+            Answer::Heartbeat {
+                step_downs: vec![(KEY, term)],
+            },
+        );
+        assert_eq!(
+            bench.has_done(|action| matches!(action, Action::Cancel { .. })),
+            ends,
+            "{term}"
+        );
+    }
+}
+
+#[test]
+fn work_is_dropped_when_the_grace_is_over() {
+    let mut bench = Bench::leader();
+    bench.event(Event::Resign { key: KEY, term: 7 });
+    let mut waited = Duration::ZERO;
+    while !bench.has_done(|action| matches!(action, Action::Drop { .. })) {
+        bench.pass(LEASE / 10);
+        waited += LEASE / 10;
+        while bench.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
+            bench.answer_heartbeat();
+        }
+    }
+    assert_eq!(waited, Duration::from_secs(10));
+    assert!(!bench.has_done(|action| matches!(action, Action::Overrun { .. })));
+}
+
+/// The deadlines count from the sending of the last heartbeat that was answered, not from its answer.
+#[test]
+fn without_answers_it_is_deposed_dropped_and_overrun_in_time() {
+    let mut bench = Bench::leader();
+    bench.pass(LEASE / 8);
+    let sent = bench.now;
+    bench.pass(LEASE / 10);
+    bench.answer_heartbeat();
+    let elapsed = |bench: &Bench| bench.now.since(sent);
+    let table: [(fn(&Action) -> bool, u32); 3] = [
+        (|action| matches!(action, Action::Cancel { .. }), 75),
+        (|action| matches!(action, Action::Drop { .. }), 85),
+        (|action| matches!(action, Action::Overrun { .. }), 95),
+    ];
+    for (wanted, percent) in table {
+        while !bench.has_done(wanted) {
+            bench.pass(Duration::from_millis(1));
+        }
+        assert_eq!(elapsed(&bench), LEASE * percent / 100);
+    }
+}
+
+#[test]
+fn an_answer_that_comes_too_late_changes_nothing() {
+    let mut bench = Bench::leader();
+    bench.pass(LEASE / 8);
+    let (sent, _) = bench.asked.remove(0);
+    // The machine was not woken meanwhile.
+    bench.now = sent + LEASE;
+    bench.event(Event::Answered {
+        sent,
+        answer: Answer::Heartbeat { step_downs: vec![] },
+    });
+    assert!(bench.has_done(|action| matches!(action, Action::Abandon)));
+    assert!(bench.has_done(|action| matches!(action, Action::Cancel { .. })));
+    assert_eq!(bench.process.current_until(), None);
+}
+
+#[test]
+fn a_term_that_is_over_before_its_answer_arrives_is_not_begun() {
+    let mut bench = Bench::candidate();
+    let (sent, _) = bench.asked.pop().unwrap();
+    bench.now = sent + LEASE * 76 / 100;
+    let tries = vec![(KEY, Try::Began { term: 7 })];
+    bench.event(Event::Answered {
+        sent,
+        answer: Answer::Campaigned { tries },
+    });
+    assert!(!bench.has_started());
+    // It is vacated from the next session, since no work ever ran.
+    bench.pass(LEASE);
+    bench.event(Event::Connected);
+    assert!(bench.has_asked(|query| matches!(query, Query::Vacate { term: 7, .. })));
+}
+
+/// Vacated from the next session, and not before the work has stopped.
+#[test]
+fn after_a_lost_session_it_vacates_once_the_work_has_stopped() {
+    for work_stops_first in [true, false] {
+        let mut bench = Bench::leader();
+        bench.event(Event::Disconnected);
+        assert!(bench.has_done(|action| matches!(action, Action::Cancel { .. })));
+        bench.pass(LEASE / 10);
+        if work_stops_first {
+            bench.event(stopped(Stop::Dropped));
+            assert_eq!(queries(&bench), [""; 0]);
+            bench.event(Event::Connected);
+        } else {
+            bench.event(Event::Connected);
+            assert_eq!(queries(&bench), [""; 0], "the work still runs");
+            bench.event(stopped(Stop::Dropped));
+        }
+        assert_eq!(queries(&bench), ["vacate", "announce"]);
+        let vacate = Query::Vacate {
+            key: KEY,
+            term: 7,
+            ending: Ending::Deposed,
+        };
+        assert!(bench.has_asked(|query| *query == vacate));
+    }
+}
+
+#[test]
+fn nobody_campaigns_while_his_old_work_runs() {
+    let mut bench = Bench::leader();
+    bench.event(Event::Disconnected);
+    bench.pass(LEASE / 10);
+    bench.event(Event::Connected);
+    bench.answer(
+        |query| matches!(query, Query::Join { .. }),
+        Answer::Joined { key: KEY },
+    );
+    for _ in 0..100 {
+        bench.pass(LEASE / 10);
+        bench.event(Event::Hint { key: KEY });
+        bench
+            .asked
+            .retain(|(_, query)| !matches!(query, Query::Heartbeat { .. } | Query::Read));
+        assert!(!bench.has_asked(|query| matches!(query, Query::Campaign { .. })));
+        if bench.has_done(|action| matches!(action, Action::Overrun { .. })) {
+            return;
+        }
+    }
+    panic!("the work's overrun was never noticed");
+}
+
+#[test]
+fn the_others_come_first_after_a_term() {
+    for (stop, at_least, at_most) in [
+        (Stop::Returned, LEASE / 10, LEASE / 5),
+        (
+            Stop::Failed,
+            Duration::from_millis(3750),
+            Duration::from_millis(6500),
+        ),
+    ] {
+        let mut bench = Bench::leader();
+        bench.event(stopped(stop));
+        let began = bench.now;
+        let done = Answer::Vacated {
+            key: KEY,
+            term: 7,
+            done: true,
+        };
+        bench.answer(|query| matches!(query, Query::Vacate { .. }), done);
+        bench.asked.clear();
+        while !bench.has_asked(|query| matches!(query, Query::Campaign { .. })) {
+            bench.pass(LEASE / 100);
+            while bench.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
+                bench.answer_heartbeat();
+            }
+        }
+        let waited = bench.now.since(began);
+        assert!(
+            waited >= at_least && waited <= at_most,
+            "{stop:?}: {waited:?}"
+        );
+    }
+}
+
+#[test]
+fn shutdown_finishes_when_all_is_told_or_cannot_be() {
+    let mut bench = Bench::leader();
+    bench.event(Event::Shutdown);
+    bench.event(stopped(Stop::Returned));
+    let vacated = Answer::Vacated {
+        key: KEY,
+        term: 7,
+        done: true,
+    };
+    bench.answer(|query| matches!(query, Query::Vacate { .. }), vacated);
+    assert!(!bench.has_done(|action| matches!(action, Action::Finish)));
+    bench.answer(
+        |query| matches!(query, Query::Leave { .. }),
+        Answer::Left { key: KEY },
+    );
+    assert!(bench.has_done(|action| matches!(action, Action::Left { .. })));
+    assert!(bench.has_done(|action| matches!(action, Action::Finish)));
+
+    // Without a database: no longer than the grace.
+    let mut bench = Bench::leader();
+    bench.event(Event::Disconnected);
+    bench.event(stopped(Stop::Returned));
+    bench.event(Event::Shutdown);
+    let began = bench.now;
+    while !bench.has_done(|action| matches!(action, Action::Finish)) {
+        bench.event(Event::Disconnected);
+        bench.pass(LEASE / 10);
+    }
+    assert!(bench.now.since(began) <= Duration::from_secs(11));
+}

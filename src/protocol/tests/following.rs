@@ -1,0 +1,223 @@
+//! Joining, probing, retrying, reconnecting.
+
+use super::*;
+
+#[test]
+fn a_candidate_joins_and_tries_at_once() {
+    let bench = Bench::candidate();
+    let first = Query::Campaign {
+        keys: vec![KEY],
+        successor_of: vec![],
+    };
+    assert_eq!(bench.asked.last().unwrap().1, first);
+}
+
+#[test]
+fn the_successor_alone_probes_quickly() {
+    for (successor, tries) in [(true, 20), (false, 0)] {
+        let mut bench = Bench::candidate();
+        bench.answer_campaign(Try::Held(Held {
+            successor,
+            ..held()
+        }));
+        let mut count = 0;
+        for _ in 0..100 {
+            bench.pass(LEASE / 100);
+            if bench.has_asked(|query| matches!(query, Query::Campaign { .. })) {
+                count += 1;
+                bench.answer_campaign(Try::Held(Held {
+                    successor,
+                    silent_since: None,
+                    ..held()
+                }));
+            }
+        }
+        assert_eq!(count, tries, "successor: {successor}");
+    }
+}
+
+#[test]
+fn a_follower_retries_once_per_retry_interval() {
+    let mut bench = Bench::candidate();
+    bench.answer_campaign(Try::Held(Held {
+        successor: false,
+        ..held()
+    }));
+    bench.pass(Duration::from_secs(6));
+    assert!(bench.has_asked(|query| matches!(query, Query::Campaign { .. })));
+}
+
+#[test]
+fn a_hint_makes_the_successor_try_and_the_others_look() {
+    for (successor, tries) in [(true, true), (false, false)] {
+        let mut bench = Bench::candidate();
+        bench.answer_campaign(Try::Held(Held {
+            successor,
+            ..held()
+        }));
+        bench.event(Event::Hint { key: KEY });
+        assert_eq!(
+            bench.has_asked(|query| matches!(query, Query::Campaign { .. })),
+            tries
+        );
+        assert_eq!(
+            bench.has_asked(|query| matches!(query, Query::Read)),
+            !tries
+        );
+    }
+}
+
+#[test]
+fn a_flood_of_hints_has_one_read_outstanding() {
+    let mut bench = Bench::candidate();
+    bench.answer_campaign(Try::Held(Held {
+        successor: false,
+        ..held()
+    }));
+    for _ in 0..1000 {
+        bench.event(Event::Hint { key: KEY });
+    }
+    let reads = |bench: &Bench| {
+        bench
+            .asked
+            .iter()
+            .filter(|(_, query)| matches!(query, Query::Read))
+            .count()
+    };
+    assert_eq!(reads(&bench), 1);
+    let view = View {
+        term: 7,
+        vacant: false,
+    };
+    bench.answer(
+        |query| matches!(query, Query::Read),
+        Answer::Read {
+            views: vec![(KEY, view)],
+        },
+    );
+    assert_eq!(reads(&bench), 1, "what came meanwhile is looked at once");
+}
+
+#[test]
+fn one_query_tries_for_all_elections() {
+    let mut bench = Bench::new();
+    bench.event(Event::Connected);
+    for key in 1..=100 {
+        bench.event(Event::Join {
+            key: Key(key),
+            autopsy: true,
+        });
+    }
+    for key in 1..=100 {
+        let key = Key(key);
+        bench.answer(
+            |query| *query == Query::Join { key },
+            Answer::Joined { key },
+        );
+    }
+    // The first goes alone, all the others together once that is answered.
+    bench.answer_campaign(Try::Held(held()));
+    let campaigns: Vec<usize> = bench
+        .asked
+        .iter()
+        .filter_map(|(_, query)| match query {
+            Query::Campaign { keys, .. } => Some(keys.len()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(campaigns, [99]);
+}
+
+#[test]
+fn a_lost_session_is_replaced_at_once_and_then_ever_more_slowly() {
+    let mut bench = Bench::leader();
+    bench.pass(LEASE / 2);
+    bench.event(Event::Disconnected);
+    assert!(
+        !bench.has_done(|action| matches!(action, Action::Connect)),
+        "a short session"
+    );
+
+    let mut bench = Bench::candidate();
+    bench.answer_campaign(Try::Held(Held {
+        successor: false,
+        ..held()
+    }));
+    bench.pass(LEASE * 2);
+    bench.done.clear();
+    bench.event(Event::Disconnected);
+    assert!(bench.has_done(|action| matches!(action, Action::Connect)));
+    let mut delays = vec![];
+    for _ in 0..10 {
+        bench.done.clear();
+        bench.event(Event::Disconnected);
+        let failed_at = bench.now;
+        while !bench.has_done(|action| matches!(action, Action::Connect)) {
+            bench.pass(Duration::from_millis(5));
+        }
+        delays.push(bench.now.since(failed_at));
+    }
+    assert!(
+        delays.windows(2).all(|pair| pair[0] <= pair[1]),
+        "{delays:?}"
+    );
+    assert!(delays[0] <= Duration::from_millis(50), "{delays:?}");
+    assert!(delays[9] <= Duration::from_secs(5), "{delays:?}");
+    assert!(delays[9] >= Duration::from_secs(2), "{delays:?}");
+}
+
+#[test]
+fn a_query_that_is_not_answered_ends_the_session() {
+    let mut bench = Bench::candidate();
+    bench.pass(LEASE - Duration::from_millis(1));
+    assert!(!bench.has_done(|action| matches!(action, Action::Abandon)));
+    bench.pass(Duration::from_millis(1));
+    assert!(bench.has_done(|action| matches!(action, Action::Abandon)));
+}
+
+#[test]
+fn a_stranger_is_told_once_and_its_end_too() {
+    let mut bench = Bench::candidate();
+    let stranger = Held {
+        holder_pid: Some(9),
+        stranger: true,
+        ..held()
+    };
+    for _ in 0..3 {
+        bench.answer_campaign(Try::Held(stranger.clone()));
+        bench.pass(LEASE / 10);
+    }
+    bench.answer_campaign(Try::Held(held()));
+    let told: Vec<Option<i32>> = bench
+        .done
+        .iter()
+        .filter_map(|action| match action {
+            Action::Tell(Notice::Stranger { pid, .. }) => Some(*pid),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [Some(9), None]);
+}
+
+#[test]
+fn a_vacant_election_is_left_to_the_successor_first() {
+    let mut bench = Bench::candidate();
+    bench.answer_campaign(Try::Held(Held {
+        successor: false,
+        ..held()
+    }));
+    bench.event(Event::Hint { key: KEY });
+    let view = View {
+        term: 7,
+        vacant: true,
+    };
+    bench.answer(
+        |query| matches!(query, Query::Read),
+        Answer::Read {
+            views: vec![(KEY, view)],
+        },
+    );
+    assert!(!bench.has_asked(|query| matches!(query, Query::Campaign { .. })));
+    bench.pass(LEASE / 4);
+    assert!(bench.has_asked(|query| matches!(query, Query::Campaign { .. })));
+}

@@ -1,0 +1,169 @@
+//! Tables of what the machine does, and properties that hold in any order of events.
+
+mod autopsy;
+mod ending;
+mod following;
+mod properties;
+
+use std::time::Duration;
+
+use super::*;
+
+const LEASE: Duration = Duration::from_millis(1000);
+const KEY: Key = Key(1);
+const COUNTERS: Counters = Counters {
+    killed: 3,
+    fatal: 5,
+    reset: 7,
+};
+const LEADER: i32 = 100;
+
+/// A process with its clock; the test is everything else.
+struct Bench {
+    process: Process,
+    now: Instant,
+    /// What has been asked and not answered, oldest first.
+    asked: Vec<(Instant, Query)>,
+    /// Everything else that the machine wanted.
+    done: Vec<Action>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let timings = Timings::new(LEASE, Duration::from_secs(5), Duration::from_secs(10)).unwrap();
+        let now = Instant::from_nanos(1_000_000_000_000);
+        let process = Process::new(timings, 0);
+        let mut bench = Bench {
+            process,
+            now,
+            asked: vec![],
+            done: vec![],
+        };
+        bench.event(Event::Timer);
+        bench
+    }
+
+    fn event(&mut self, event: Event) {
+        self.process.handle(self.now, event);
+        while let Some(action) = self.process.poll() {
+            match action {
+                Action::Send { sent, query } => self.asked.push((sent, query)),
+                action => {
+                    if matches!(action, Action::Abandon) {
+                        self.asked.clear();
+                    }
+                    self.done.push(action);
+                }
+            }
+        }
+    }
+
+    /// Let time pass, waking the machine whenever it asks for it.
+    fn pass(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        loop {
+            let wake = self.process.deadline();
+            if wake > until {
+                break;
+            }
+            self.now = self.now.max(wake);
+            self.event(Event::Timer);
+            assert!(
+                self.process.deadline() > self.now,
+                "it would be woken again at once"
+            );
+        }
+        self.now = until;
+        self.event(Event::Timer);
+    }
+
+    /// Answer the oldest query that `wanted` picks.
+    fn answer(&mut self, wanted: impl Fn(&Query) -> bool, answer: Answer) {
+        let index = self.asked.iter().position(|(_, query)| wanted(query));
+        let index =
+            index.unwrap_or_else(|| panic!("not asked: {answer:?}; asked: {:?}", self.asked));
+        let (sent, _) = self.asked.remove(index);
+        self.event(Event::Answered { sent, answer });
+    }
+
+    fn answer_campaign(&mut self, tried: Try) {
+        let is_campaign = |query: &Query| matches!(query, Query::Campaign { .. });
+        self.answer(
+            is_campaign,
+            Answer::Campaigned {
+                tries: vec![(KEY, tried)],
+            },
+        );
+    }
+
+    fn answer_heartbeat(&mut self) {
+        let is_heartbeat = |query: &Query| matches!(query, Query::Heartbeat { .. });
+        self.answer(is_heartbeat, Answer::Heartbeat { step_downs: vec![] });
+    }
+
+    fn has_asked(&self, wanted: impl Fn(&Query) -> bool) -> bool {
+        self.asked.iter().any(|(_, query)| wanted(query))
+    }
+
+    fn has_done(&self, wanted: impl Fn(&Action) -> bool) -> bool {
+        self.done.iter().any(wanted)
+    }
+
+    fn has_started(&self) -> bool {
+        self.has_done(|action| matches!(action, Action::Start { .. }))
+    }
+
+    /// A candidate on a session, its first try under way.
+    fn candidate() -> Bench {
+        Bench::candidate_with(true)
+    }
+
+    fn candidate_with(autopsy: bool) -> Bench {
+        let mut bench = Bench::new();
+        bench.event(Event::Connected);
+        bench.event(Event::Join { key: KEY, autopsy });
+        bench.answer(
+            |query| matches!(query, Query::Join { .. }),
+            Answer::Joined { key: KEY },
+        );
+        bench
+    }
+
+    fn leader() -> Bench {
+        let mut bench = Bench::candidate();
+        bench.answer_campaign(Try::Began { term: 7 });
+        assert!(bench.has_started());
+        bench.asked.clear();
+        bench.done.clear();
+        bench
+    }
+
+    /// The successor of the leader of term 7, its first probe answered.
+    fn successor() -> Bench {
+        let mut bench = Bench::candidate();
+        bench.answer_campaign(Try::Held(held()));
+        bench
+    }
+}
+
+fn held() -> Held {
+    Held {
+        term: 7,
+        leader_pid: Some(LEADER),
+        holder_pid: Some(LEADER),
+        lease: Some(LEASE),
+        stranger: false,
+        successor: true,
+        silent_since: Some(1),
+        counters: COUNTERS,
+    }
+}
+
+fn won() -> Won {
+    Won {
+        last_term: 7,
+        last_pid: Some(LEADER),
+        direct: true,
+        wait: LEASE,
+    }
+}

@@ -1,0 +1,311 @@
+//! What holds in every order of events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Something that the world does to the process.
+#[derive(Clone, Debug)]
+enum Act {
+    Pass(u64),
+    Connect(bool),
+    Lose,
+    Answer(u8),
+    Hint(u32),
+    Join(u32),
+    Leave(u32),
+    Resign(u32),
+    Ready(u32),
+    Stop(u32, Stop),
+    Shutdown,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let key = 1..4_u32;
+    prop_oneof![
+        8 => (0..200_u64).prop_map(Act::Pass),
+        1 => (500..2000_u64).prop_map(Act::Pass),
+        4 => any::<bool>().prop_map(Act::Connect),
+        1 => Just(Act::Lose),
+        24 => any::<u8>().prop_map(Act::Answer),
+        2 => key.clone().prop_map(Act::Hint),
+        3 => key.clone().prop_map(Act::Join),
+        1 => key.clone().prop_map(Act::Leave),
+        1 => key.clone().prop_map(Act::Resign),
+        1 => key.clone().prop_map(Act::Ready),
+        4 => (key, prop_oneof![Just(Stop::Returned), Just(Stop::Failed), Just(Stop::Dropped)])
+            .prop_map(|(key, stop)| Act::Stop(key, stop)),
+        1 => Just(Act::Shutdown),
+    ]
+}
+
+/// The world, as far as the process can tell, and what must be true of it.
+struct World {
+    bench: Bench,
+    connecting: bool,
+    joined: BTreeSet<Key>,
+    /// The work that runs, by election.
+    running: BTreeMap<Key, u64>,
+    /// The locks that this session holds.
+    leadership: BTreeSet<Key>,
+    succession: BTreeSet<Key>,
+    last_term: u64,
+    /// The sending of the last query that was answered, on this session.
+    contact: Instant,
+    shut_down: bool,
+}
+
+impl World {
+    fn new() -> World {
+        let bench = Bench::new();
+        let now = bench.now;
+        World {
+            bench,
+            connecting: true,
+            joined: BTreeSet::new(),
+            running: BTreeMap::new(),
+            leadership: BTreeSet::new(),
+            succession: BTreeSet::new(),
+            last_term: 0,
+            contact: now,
+            shut_down: false,
+        }
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Pass(milliseconds) => {
+                self.bench.now += Duration::from_millis(milliseconds);
+                self.event(Event::Timer);
+            }
+            Act::Connect(succeeds) if self.connecting => {
+                self.connecting = false;
+                self.contact = self.bench.now;
+                self.event(if succeeds {
+                    Event::Connected
+                } else {
+                    Event::Disconnected
+                });
+            }
+            Act::Lose => self.event(Event::Disconnected),
+            Act::Answer(chance) => self.answer(chance),
+            Act::Hint(key) => self.event(Event::Hint { key: Key(key) }),
+            Act::Join(key) if !self.shut_down && self.joined.insert(Key(key)) => {
+                self.event(Event::Join {
+                    key: Key(key),
+                    autopsy: true,
+                });
+            }
+            Act::Leave(key) => self.event(Event::Leave { key: Key(key) }),
+            Act::Resign(key) => {
+                let key = Key(key);
+                let term = self.running.get(&key).copied().unwrap_or(0);
+                self.event(Event::Resign { key, term });
+            }
+            Act::Ready(key) => {
+                let key = Key(key);
+                let term = self.running.get(&key).copied().unwrap_or(0);
+                self.event(Event::Ready { key, term });
+            }
+            Act::Stop(key, stop) => {
+                let key = Key(key);
+                if let Some(term) = self.running.remove(&key) {
+                    self.event(Event::WorkStopped { key, term, stop });
+                }
+            }
+            Act::Shutdown => {
+                self.shut_down = true;
+                self.event(Event::Shutdown);
+            }
+            Act::Connect(_) | Act::Join(_) => {}
+        }
+    }
+
+    fn answer(&mut self, chance: u8) {
+        if self.bench.asked.is_empty() {
+            return;
+        }
+        let (sent, query) = self.bench.asked.remove(0);
+        let try_one = |world: &mut World, key: Key| match chance % 4 {
+            0 => {
+                world.leadership.insert(key);
+                world.succession.remove(&key);
+                world.last_term += 1;
+                Try::Began {
+                    term: world.last_term,
+                }
+            }
+            1 => {
+                world.leadership.insert(key);
+                world.succession.remove(&key);
+                Try::Won(won())
+            }
+            2 => {
+                world.succession.insert(key);
+                Try::Held(held())
+            }
+            _ => {
+                let successor = world.succession.contains(&key);
+                Try::Held(Held {
+                    successor,
+                    ..held()
+                })
+            }
+        };
+        let answer = match query {
+            Query::Join { key } => Answer::Joined { key },
+            Query::Campaign { keys, .. } => {
+                let tries = keys.iter().map(|key| (*key, try_one(self, *key))).collect();
+                Answer::Campaigned { tries }
+            }
+            Query::TakeOffice { key, waited } => {
+                let office = if waited || chance.is_multiple_of(2) {
+                    self.last_term += 1;
+                    Office::Began {
+                        term: self.last_term,
+                    }
+                } else {
+                    Office::Waiting
+                };
+                Answer::Office { key, office }
+            }
+            Query::Heartbeat { .. } => Answer::Heartbeat { step_downs: vec![] },
+            Query::Vacate { key, term, .. } => Answer::Vacated {
+                key,
+                term,
+                done: !chance.is_multiple_of(8),
+            },
+            Query::Read => {
+                let view = View {
+                    term: self.last_term,
+                    vacant: chance.is_multiple_of(2),
+                };
+                Answer::Read {
+                    views: self.joined.iter().map(|key| (*key, view)).collect(),
+                }
+            }
+            Query::Leave { key } => Answer::Left { key },
+            Query::BackendGone { key, .. } => Answer::BackendGone {
+                key,
+                gone: chance.is_multiple_of(2),
+            },
+            Query::Counters { key } => Answer::Counters {
+                key,
+                counters: COUNTERS,
+            },
+            _ => Answer::Done,
+        };
+        self.event(Event::Answered { sent, answer });
+        self.contact = self.contact.max(sent);
+    }
+
+    fn event(&mut self, event: Event) {
+        let asked = self.bench.asked.len();
+        let contact = match &event {
+            Event::Answered { sent, .. } => self.contact.max(*sent),
+            _ => self.contact,
+        };
+        self.bench.event(event);
+        let abandoned = self
+            .bench
+            .has_done(|action| matches!(action, Action::Abandon));
+        let new = if abandoned {
+            &self.bench.asked[..]
+        } else {
+            &self.bench.asked[asked..]
+        };
+        if abandoned {
+            self.leadership.clear();
+            self.succession.clear();
+        }
+        for (_, query) in new {
+            match query {
+                Query::Campaign { keys, successor_of } => {
+                    for key in keys {
+                        assert!(
+                            !self.running.contains_key(key),
+                            "it campaigns while its work runs"
+                        );
+                        assert!(!self.leadership.contains(key), "the lock would stack");
+                        let known = successor_of.contains(key);
+                        assert_eq!(known, self.succession.contains(key), "the lock would stack");
+                    }
+                }
+                Query::Vacate { key, term, .. } => {
+                    let running = self.running.get(key);
+                    assert_ne!(running, Some(term), "vacated while its work runs");
+                }
+                Query::Release {
+                    leadership,
+                    succession,
+                    ..
+                } => {
+                    for key in leadership {
+                        assert!(
+                            !self.running.contains_key(key),
+                            "released while its work runs"
+                        );
+                        assert!(
+                            self.leadership.remove(key),
+                            "released what it does not hold"
+                        );
+                    }
+                    for key in succession {
+                        assert!(
+                            self.succession.remove(key),
+                            "released what it does not hold"
+                        );
+                    }
+                }
+                _ => {}
+            }
+        }
+        for action in std::mem::take(&mut self.bench.done) {
+            match action {
+                Action::Connect => self.connecting = true,
+                Action::Start { key, term } => {
+                    let overlap = self.running.insert(key, term);
+                    assert_eq!(overlap, None, "two works of one election in one process");
+                    assert!(self.leadership.contains(&key), "work without the lock");
+                    assert!(
+                        self.bench.now < contact + LEASE * 75 / 100,
+                        "work after its deadline"
+                    );
+                }
+                Action::Left { key } => {
+                    assert!(!self.running.contains_key(&key), "gone while its work runs");
+                    self.joined.remove(&key);
+                }
+                Action::Finish => assert!(self.running.is_empty() && self.joined.is_empty()),
+                _ => {}
+            }
+        }
+        let leads = self.running.keys().any(|key| self.leadership.contains(key));
+        if leads {
+            let until = self
+                .bench
+                .process
+                .current_until()
+                .expect("a lock needs a session");
+            assert!(until > self.bench.now, "it leads past its deadline");
+        }
+        assert!(
+            self.bench.process.deadline() > self.bench.now,
+            "it would be woken again at once"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn in_any_order_of_events(acts in prop::collection::vec(act(), 1..200)) {
+        let mut world = World::new();
+        for act in acts {
+            world.act(act);
+        }
+    }
+}
