@@ -101,6 +101,13 @@ impl Bench {
         self.answer(is_heartbeat, Answer::Heartbeat { step_downs: vec![] });
     }
 
+    /// The session is well, and has nothing to say.
+    fn answer_all_heartbeats(&mut self) {
+        while self.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
+            self.answer_heartbeat();
+        }
+    }
+
     fn has_asked(&self, wanted: impl Fn(&Query) -> bool) -> bool {
         self.asked.iter().any(|(_, query)| wanted(query))
     }
