@@ -33,7 +33,7 @@ fn the_refractory_period_counts_from_the_receipt_of_the_answer() {
     let won_at = bench.now;
     while !bench.has_asked(takes_office) {
         bench.pass(Duration::from_millis(1));
-        bench.answer_all_heartbeats();
+        bench.stay_well();
         assert!(bench.now.since(won_at) <= LEASE, "it never takes office");
     }
     assert_eq!(bench.now.since(won_at), LEASE);

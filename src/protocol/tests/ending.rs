@@ -49,9 +49,7 @@ fn an_orderly_end_releases_only_after_the_work_has_stopped() {
         assert!(bench.has_done(|action| matches!(action, Action::Cancel { .. })));
         for _ in 0..50 {
             bench.pass(LEASE / 10);
-            while bench.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
-                bench.answer_heartbeat();
-            }
+            bench.stay_well();
             assert_eq!(queries(&bench), [""; 0], "before the work has stopped");
         }
         bench.event(stopped(Stop::Returned));
@@ -121,9 +119,7 @@ fn work_is_dropped_when_the_grace_is_over() {
     while !bench.has_done(|action| matches!(action, Action::Drop { .. })) {
         bench.pass(LEASE / 10);
         waited += LEASE / 10;
-        while bench.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
-            bench.answer_heartbeat();
-        }
+        bench.stay_well();
     }
     assert_eq!(waited, Duration::from_secs(10));
     assert!(!bench.has_done(|action| matches!(action, Action::Overrun { .. })));
@@ -254,12 +250,11 @@ fn the_others_come_first_after_a_term() {
             done: true,
         };
         bench.answer(|query| matches!(query, Query::Vacate { .. }), done);
-        bench.asked.clear();
+        bench.answer(|query| matches!(query, Query::Release { .. }), Answer::Done);
         while !bench.has_asked(|query| matches!(query, Query::Campaign { .. })) {
+            assert!(bench.now.since(began) <= at_most, "{stop:?}: never again");
             bench.pass(LEASE / 100);
-            while bench.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
-                bench.answer_heartbeat();
-            }
+            bench.stay_well();
         }
         let waited = bench.now.since(began);
         assert!(
