@@ -91,7 +91,11 @@ impl Process {
             Event::Connected => self.connected(now),
             Event::Disconnected => self.disconnected(now),
             Event::Answered { sent, answer } => self.answered(now, sent, answer),
-            Event::Hint { key } => self.hinted(now, key),
+            Event::Hint { keys } => {
+                for key in keys {
+                    self.hinted(now, key);
+                }
+            }
             Event::WorkStopped { key, term, stop } => self.work_stopped(now, key, term, stop),
             Event::Join { key, autopsy } => {
                 self.candidacies.insert(key, Candidacy::new(autopsy, now));

@@ -2,7 +2,8 @@
 //!
 //! Its runtime is its own too, so that a blocked application can neither starve the heartbeat nor fake it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -315,8 +316,7 @@ impl Driver {
     fn heard(&mut self, heard: Heard) -> Option<Event> {
         match heard {
             Heard::Reply(reply) => self.replied(*reply),
-            Heard::Notification(notification) => self.notified(&notification),
-            Heard::Nothing => None,
+            Heard::Notifications(notifications) => self.notified(&notifications),
             Heard::End(error) => {
                 match error {
                     Some(error) => {
@@ -362,22 +362,30 @@ impl Driver {
         })
     }
 
-    /// Anyone may send notifications: of this one no more is used than which election to look at.
-    fn notified(&self, notification: &Notification) -> Option<Event> {
-        let ours = self
-            .line
-            .as_ref()
-            .is_some_and(|line| line.pid == notification.process_id());
-        if ours || notification.channel() != "pg_leader" {
-            return None;
+    /// Anyone may send notifications: of these no more is used than which elections to look at.
+    fn notified(&self, notifications: &[Notification]) -> Option<Event> {
+        let line = self.line.as_ref()?;
+        let mut keys = BTreeSet::new();
+        for notification in notifications {
+            // The rest of a flood tells nothing new.
+            if keys.len() == self.elections.len() {
+                break;
+            }
+            let ours = line.pid == notification.process_id();
+            if !ours && notification.channel() == "pg_leader" {
+                keys.extend(self.election_in(notification.payload()));
+            }
         }
-        let payload: serde_json::Value = serde_json::from_str(notification.payload()).ok()?;
+        let keys: Vec<Key> = keys.into_iter().collect();
+        (!keys.is_empty()).then_some(Event::Hint { keys })
+    }
+
+    fn election_in(&self, payload: &str) -> Option<Key> {
+        let payload: serde_json::Value = serde_json::from_str(payload).ok()?;
         let name = payload.get("election")?.as_str()?;
-        let (key, _) = self
-            .elections
-            .iter()
-            .find(|(_, election)| *election.name == *name)?;
-        Some(Event::Hint { key: *key })
+        let mut elections = self.elections.iter();
+        let (key, _) = elections.find(|(_, election)| *election.name == *name)?;
+        Some(*key)
     }
 
     fn commanded(&mut self, command: Command) -> Option<Event> {
@@ -702,10 +710,12 @@ fn known(elections: &BTreeMap<Key, Election>) -> Arc<BTreeMap<Key, Known>> {
 /// What a session brings.
 enum Heard {
     Reply(Box<Reply>),
-    Notification(Notification),
-    Nothing,
+    Notifications(Vec<Notification>),
     End(Option<tokio_postgres::Error>),
 }
+
+/// So many notifications are taken together at most: a flood must not starve the answers for long.
+const BATCH: usize = 512;
 
 impl Line {
     /// Cancel safe: nothing is taken from the session before it is returned.
@@ -713,16 +723,28 @@ impl Line {
         tokio::select! {
             biased;
             Some(reply) = self.queries.next() => Heard::Reply(Box::new(reply)),
-            message = self.messages.next() => match message {
-                Some(Ok(AsyncMessage::Notification(notification))) => Heard::Notification(notification),
-                Some(Ok(AsyncMessage::Notice(notice))) => {
-                    tracing::debug!("the server says: {notice}");
-                    Heard::Nothing
-                }
-                Some(Ok(_)) => Heard::Nothing,
-                Some(Err(error)) => Heard::End(Some(error)),
-                None => Heard::End(None),
-            },
+            heard = poll_fn(|cx| poll_heard(&mut self.messages, cx)) => heard,
         }
     }
+}
+
+fn poll_heard(messages: &mut Messages, cx: &mut Context<'_>) -> Poll<Heard> {
+    let mut notifications = vec![];
+    while notifications.len() < BATCH {
+        match messages.poll_next_unpin(cx) {
+            Poll::Ready(Some(Ok(AsyncMessage::Notification(notification)))) => {
+                notifications.push(notification);
+            }
+            Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => {
+                tracing::debug!("the server says: {notice}");
+            }
+            Poll::Ready(Some(Ok(_))) => {}
+            // What came before the end counts no more: the stream is fused and ends again.
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Heard::End(Some(error))),
+            Poll::Ready(None) => return Poll::Ready(Heard::End(None)),
+            Poll::Pending if notifications.is_empty() => return Poll::Pending,
+            Poll::Pending => break,
+        }
+    }
+    Poll::Ready(Heard::Notifications(notifications))
 }
