@@ -75,6 +75,14 @@ pub fn main() {
     let [conninfo, election, address, lease, record] = arguments[..] else {
         panic!("{arguments:?}")
     };
+    // RUST_LOG=debug shows what a candidate thought.
+    let level = std::env::var("RUST_LOG")
+        .ok()
+        .and_then(|level| level.parse().ok());
+    tracing_subscriber::fmt()
+        .with_max_level(level.unwrap_or(tracing::Level::ERROR))
+        .with_writer(std::io::stderr)
+        .init();
     let record = Record::append_to(Path::new(record)).expect("the record can be opened");
     let lease = Duration::from_millis(lease.parse().expect("milliseconds"));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

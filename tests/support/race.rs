@@ -42,7 +42,7 @@ impl Race {
         self.processes.push(process);
     }
 
-    fn file(&self) -> PathBuf {
+    pub fn file(&self) -> PathBuf {
         self.directory.path().join("record")
     }
 

@@ -91,11 +91,13 @@ impl Process {
         }
     }
 
-    /// Full jitter: any delay up to a bound that doubles with each failure.
+    /// Full jitter: any delay up to a bound that doubles with each failure. Only who owes a vacate comes
+    /// back at once: others wait for it.
     pub(super) fn reconnect(&mut self, now: Instant, failures: u32) {
         let bound = BACKOFF * 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
+        let owes = self.candidacies.values().any(|c| c.owed.is_some());
         let delay = match failures {
-            0 => Duration::ZERO,
+            0 if owes => Duration::ZERO,
             _ => self.jitter.up_to(bound.min(self.timings.retry_interval)),
         };
         self.session = Session::Down {

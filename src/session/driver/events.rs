@@ -92,8 +92,11 @@ impl Driver {
             election.id = Some(id);
             self.known = None;
         }
-        for (key, by) in reply.asked {
-            if let Some(election) = self.elections.get_mut(&key) {
+        for (key, term, by) in reply.asked {
+            if let Some(election) = self.elections.get_mut(&key)
+                && let Some(office) = &election.office
+                && office.state.number == term
+            {
                 election.asked_by = Some(by);
                 self.known = None;
             }

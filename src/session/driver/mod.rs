@@ -135,6 +135,8 @@ pub(crate) fn spawn(
                 finished: false,
             };
             runtime.block_on(driver.run());
+            // A hook for credentials that hangs must not keep the thread.
+            runtime.shutdown_background();
         });
     thread.map_err(|error| Error::caused(Kind::Thread, error))?;
     Ok((handle, connected))
