@@ -656,27 +656,39 @@ BEGIN
 END
 $$;
 
--- Purpose: end the session of the leader, by force. The next term begins once its work has stopped.
+-- Purpose: record that the caller ends the session of a leader.
 -- Meaning: the term that ends; null when nobody leads.
-CREATE OR REPLACE FUNCTION pgleader.depose(election text) RETURNS bigint
+CREATE OR REPLACE FUNCTION pgleader.request_depose(election text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     election_id integer := pgleader.election_id(election);
-    leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.name = depose.election);
-    leader_pid integer := pgleader.leader_backend(election_id, leading_term);
+    leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election_id);
 BEGIN
-    IF leader_pid IS NULL THEN
+    IF pgleader.leader_backend(election_id, leading_term) IS NULL THEN
         RETURN NULL;
     END IF;
     INSERT INTO pgleader.request (election_id, term, kind, requested_by)
     VALUES (election_id, leading_term, 'depose', session_user);
-    PERFORM pg_terminate_backend(leader_pid);
     RETURN leading_term;
-EXCEPTION WHEN insufficient_privilege THEN
-    RAISE EXCEPTION 'the owner of the schema pgleader may not end the session of the leader (process %)', leader_pid
-        USING ERRCODE = 'insufficient_privilege',
-              HINT = 'Grant pg_signal_backend to the owner of the schema, or call pgleader.step_down.';
+END
+$$;
+
+-- Purpose: end the session of the leader, by force. The next term begins once its work has stopped. The
+--          caller's own rights are tried first, then those of the schema's owner.
+-- Meaning: the term that ends; null when nobody leads.
+CREATE OR REPLACE FUNCTION pgleader.depose(election text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    leading_term bigint := pgleader.request_depose(election);
+BEGIN
+    IF leading_term IS NOT NULL AND NOT pgleader.evict(pgleader.election_id(election), leading_term) THEN
+        RAISE EXCEPTION 'neither you nor the owner of the schema pgleader may end the session of the leader'
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Grant pg_signal_backend to the owner of the schema, or call pgleader.step_down.';
+    END IF;
+    RETURN leading_term;
 END
 $$;
 
@@ -779,7 +791,9 @@ AS $$
 BEGIN
     PERFORM pgleader.grant_observer(role);
     EXECUTE format(
-        'GRANT EXECUTE ON FUNCTION pgleader.step_down(text), pgleader.depose(text) TO %I', role);
+        'GRANT EXECUTE ON FUNCTION pgleader.election_id(text), pgleader.step_down(text), '
+        'pgleader.request_depose(text), pgleader.depose(text), pgleader.leader_backend(integer, bigint), '
+        'pgleader.end_leader_backend(integer, bigint), pgleader.evict(integer, bigint) TO %I', role);
 END
 $$;
 

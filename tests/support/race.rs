@@ -19,8 +19,12 @@ pub struct Race {
 impl Race {
     /// Nobody takes part yet.
     pub fn empty(election: &str) -> Race {
+        Race::on(Cluster::start().expect("a cluster"), election)
+    }
+
+    pub fn on(cluster: Cluster, election: &str) -> Race {
         Race {
-            cluster: Cluster::start().expect("a cluster"),
+            cluster,
             directory: tempfile::tempdir().expect("a directory"),
             election: election.to_owned(),
             processes: vec![],

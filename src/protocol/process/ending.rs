@@ -95,10 +95,8 @@ impl Process {
         };
         candidacy.place = Place::Following(following);
         candidacy.owed = Some(Owed {
-            term,
-            ending,
             asked: true,
-            ask_at: now,
+            ..Owed::new(term, ending, now)
         });
         candidacy.try_at = candidacy.hold_off;
         let holds_more = self.holds_any();

@@ -108,24 +108,24 @@ impl Process {
     fn advance(&mut self, now: Instant) {
         self.stop_work(now);
         self.settle(now);
+        if matches!(self.session, Session::Up(_)) {
+            self.look_around(now);
+            self.campaign(now);
+            self.heartbeat(now);
+        }
         for key in self.keys() {
             self.take_leave(now, key);
             self.take_office(now, key);
         }
-        match self.session {
-            Session::Down {
-                connect_at,
-                failures,
-            } if now >= connect_at && !self.is_done() => {
-                self.session = Session::Connecting { failures };
-                self.actions.push_back(Action::Connect);
-            }
-            Session::Up(_) => {
-                self.look_around(now);
-                self.campaign(now);
-                self.heartbeat(now);
-            }
-            _ => {}
+        if let Session::Down {
+            connect_at,
+            failures,
+        } = self.session
+            && now >= connect_at
+            && !self.is_done()
+        {
+            self.session = Session::Connecting { failures };
+            self.actions.push_back(Action::Connect);
         }
         if self.is_done() && self.session != Session::Finished {
             self.session = Session::Finished;

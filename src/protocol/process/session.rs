@@ -129,7 +129,7 @@ impl Process {
             return;
         };
         let contact = up.contact;
-        let lasted = now.since(up.since) >= self.timings.lease;
+        let lasted = now.since(up.since) >= self.timings.heartbeat_interval;
         let failures = if lasted { 0 } else { up.failures + 1 };
         self.actions.push_back(Action::Abandon);
         for (&key, candidacy) in &mut self.candidacies {
@@ -140,12 +140,7 @@ impl Process {
                 _ => None,
             };
             if let Some((term, ending)) = ended {
-                candidacy.owed = Some(Owed {
-                    term,
-                    ending,
-                    asked: false,
-                    ask_at: now,
-                });
+                candidacy.owed = Some(Owed::new(term, ending, now));
                 self.actions
                     .push_back(Action::Tell(Notice::Deposed { key, term, why }));
             } else if let Some(owed) = &mut candidacy.owed {

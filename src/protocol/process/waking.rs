@@ -36,6 +36,12 @@ impl Process {
             .filter(|(_, candidacy)| matches!(candidacy.place, Place::Leading { .. }))
             .map(|(&key, _)| key)
             .collect();
+        // A lost notification of a vacate costs one heartbeat.
+        for candidacy in self.candidacies.values_mut() {
+            if let Place::Waiting(waiting) = &mut candidacy.place {
+                waiting.hinted = true;
+            }
+        }
         if let Some(up) = self.up() {
             up.heartbeat_at = heartbeat_at;
             up.heartbeats += 1;

@@ -2,13 +2,21 @@
 
 use super::Process;
 use super::session::Session;
-use crate::protocol::candidacy::{Candidacy, Place, Waiting, Work};
+use crate::protocol::candidacy::{Candidacy, Owed, Place, Waiting, Work};
 use crate::protocol::watch::Watch;
-use crate::protocol::{Action, Held, Instant, Key, Notice, Office, Query, Try, Won};
+use crate::protocol::{Action, Ending, Held, Instant, Key, Notice, Office, Query, Try, Won};
 
 impl Process {
     pub(super) fn tried(&mut self, now: Instant, sent: Instant, key: Key, tried: Try) {
+        let lost = self.up().is_none();
         match tried {
+            // Another election of the same query found the answer too late, and gave the session up.
+            Try::Began { term } if lost => {
+                if let Some(candidacy) = self.candidacies.get_mut(&key) {
+                    candidacy.owed = Some(Owed::new(term, Ending::Deposed, now));
+                }
+            }
+            _ if lost => {}
             Try::Began { term } => self.begin(now, key, term),
             Try::Won(won) => self.wait(now, key, &won),
             Try::Fenced { last_term } => {
@@ -115,6 +123,9 @@ impl Process {
         let evidence = watch
             .filter(|_| won.direct && candidacy.autopsy && !silent)
             .map(Watch::sample);
+        // A hint that came while the try was under way may tell of a vacate that the try was too early to
+        // see: `campaign` had set `try_at` to never.
+        let hinted = candidacy.try_at != Instant::NEVER;
         self.enter(
             now,
             key,
@@ -126,7 +137,7 @@ impl Process {
                 look_at: Instant::NEVER,
                 try_at: Instant::default(),
                 asking: false,
-                hinted: false,
+                hinted,
             },
         );
         let last_term = won.last_term;

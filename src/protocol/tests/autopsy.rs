@@ -242,6 +242,23 @@ fn a_hint_makes_it_ask_for_a_vacate_without_having_waited() {
     assert!(bench.has_started());
 }
 
+/// The server may tell of a vacate before it answers the try that was too early to see it.
+#[test]
+fn a_hint_that_comes_before_the_answer_is_not_lost() {
+    let mut bench = Bench::successor();
+    bench.pass(LEASE / 20);
+    bench.event(Event::Hint { keys: vec![KEY] });
+    bench.answer_campaign(Try::Won(won()));
+    assert!(bench.has_asked(|query| matches!(query, Query::TakeOffice { waited: false, .. })));
+}
+
+#[test]
+fn a_vacate_whose_notification_is_lost_costs_one_heartbeat() {
+    let mut bench = win(held(), won(), false);
+    bench.pass(LEASE / 8);
+    assert!(bench.has_asked(|query| matches!(query, Query::TakeOffice { waited: false, .. })));
+}
+
 #[test]
 fn fenced_transactions_are_waited_for_without_blocking() {
     let mut bench = Bench::candidate();

@@ -181,6 +181,46 @@ fn a_term_that_is_over_before_its_answer_arrives_is_not_begun() {
     assert!(bench.has_asked(|query| matches!(query, Query::Vacate { term: 7, .. })));
 }
 
+/// The same for several elections that one query won: no work starts on the session that was given up.
+#[test]
+fn no_term_of_a_query_that_was_answered_too_late_is_begun() {
+    let mut bench = Bench::candidate();
+    let other = Key(2);
+    bench.event(Event::Join {
+        key: other,
+        autopsy: true,
+    });
+    bench.answer_campaign(Try::Held(Held {
+        successor: false,
+        ..held()
+    }));
+    bench.answer(
+        |query| matches!(query, Query::Join { .. }),
+        Answer::Joined { key: other },
+    );
+    let (sent, _) = bench.asked.pop().unwrap();
+    bench.now = sent + LEASE * 76 / 100;
+    let tries = vec![
+        (KEY, Try::Began { term: 7 }),
+        (other, Try::Began { term: 3 }),
+    ];
+    bench.event(Event::Answered {
+        sent,
+        answer: Answer::Campaigned { tries },
+    });
+    assert!(!bench.has_started());
+    bench.pass(LEASE);
+    bench.event(Event::Connected);
+    for (key, term) in [(KEY, 7), (other, 3)] {
+        let vacate = Query::Vacate {
+            key,
+            term,
+            ending: Ending::Deposed,
+        };
+        assert!(bench.has_asked(|query| *query == vacate), "{key:?}");
+    }
+}
+
 /// Vacated from the next session, and not before the work has stopped.
 #[test]
 fn after_a_lost_session_it_vacates_once_the_work_has_stopped() {

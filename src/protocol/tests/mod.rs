@@ -101,8 +101,13 @@ impl Bench {
         self.answer(is_heartbeat, Answer::Heartbeat { step_downs: vec![] });
     }
 
-    /// The session is well: heartbeats and announcements are answered.
+    /// The session is well: heartbeats and announcements are answered, nothing is vacated meanwhile.
     fn stay_well(&mut self) {
+        let asks = |query: &Query| matches!(query, Query::TakeOffice { waited: false, .. });
+        while self.has_asked(asks) {
+            let office = Office::Waiting;
+            self.answer(asks, Answer::Office { key: KEY, office });
+        }
         while self.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
             self.answer_heartbeat();
         }
