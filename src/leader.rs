@@ -47,8 +47,7 @@ impl Leader {
     }
 
     /// What the election does: how it stands now, then every change. A slow reader misses those that
-    /// others have overtaken, never the last one. Ends when the last handle of the elector is gone, and not
-    /// before.
+    /// others have overtaken, never the last one. Ends with the elector.
     ///
     /// ```no_run
     /// # async fn example(leader: pg_leader::Leader) {

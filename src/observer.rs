@@ -39,8 +39,7 @@ impl Observer {
     }
 
     /// What the election does: how it stands now, then every change. A slow reader misses those that
-    /// others have overtaken, never the last one. Ends when the last handle of the elector is gone, and not
-    /// before.
+    /// others have overtaken, never the last one. Ends with the elector.
     pub fn changes(&self) -> impl Stream<Item = Standing> + Send + Unpin + use<> {
         self.shared.changes()
     }
