@@ -13,7 +13,14 @@ use crate::clock;
 use crate::protocol::Instant;
 use crate::term::TermState;
 
-/// What a process is in an election.
+/// What a process is in an election. Reads what it prints:
+///
+/// ```
+/// use pg_leader::ProcessState;
+///
+/// assert_eq!(ProcessState::Leading.to_string(), "leading");
+/// assert_eq!("recovering".parse(), Ok(ProcessState::Recovering));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ProcessState {
     /// Not the leader.
