@@ -1,6 +1,6 @@
 -- Purpose:  elections, candidates, terms and requests; everything that a process or an operator calls.
--- Run with: psql -f 0001_elections.sql DATABASE, as the role that shall own the schema. Safe to run again
---           and from several places at once.
+-- Run with: psql DATABASE -f 0001_elections.sql -f 0002_fencing.sql -f 0003_rights.sql, as the role that shall
+--           own the schema. Safe to run again and from several places at once.
 --
 -- Advisory locks have the OID of one of three tables as their class and an election's id as their object:
 --   pgleader.election   exclusive, session      the leadership
@@ -36,7 +36,11 @@ CREATE TABLE IF NOT EXISTS pgleader.election (
     pid        integer,
     lease      interval,
     ready_at   timestamptz,
-    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- The newest term whose fence refuses: it can be closed here while a fenced transaction holds its row.
+    closed_term bigint NOT NULL DEFAULT 0,
+    -- How many fenced transactions the next term has had to end so far.
+    fenced_ended integer NOT NULL DEFAULT 0
 );
 
 -- Who takes part. `instance` is a random secret of the process: it authorises a vacate from another session.
@@ -73,6 +77,8 @@ CREATE TABLE IF NOT EXISTS pgleader.term (
     ended_at          timestamptz,
     ending            text CHECK (ending IN ('resigned', 'stepped down', 'failed', 'deposed', 'lost')),
     ended_by          name,
+    -- How many fenced transactions of earlier terms it had to end before it could begin.
+    fenced_ended      integer NOT NULL DEFAULT 0,
     PRIMARY KEY (election_id, number)
 );
 
@@ -89,11 +95,6 @@ CREATE TABLE IF NOT EXISTS pgleader.request (
 CREATE INDEX IF NOT EXISTS request_election_id ON pgleader.request (election_id, term);
 
 -- Facts about the server ---------------------------------------------------------------------------------
-
--- Purpose: the version of this schema. Below 100 a newer one only adds to an older one.
-CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT 1 $$;
 
 -- Purpose: the timeline that this server writes; 1 where the platform does not tell.
 CREATE OR REPLACE FUNCTION pgleader.timeline() RETURNS bigint
@@ -191,31 +192,37 @@ AS $$
     SELECT e.ready_at FROM pgleader.election AS e WHERE e.id = election AND e.term = ready_at.term
 $$;
 
+-- Purpose: whether this session holds the leadership of an election.
+CREATE OR REPLACE FUNCTION pgleader.holds_leadership(election integer) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pgleader.lock AS l
+        WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
+          AND l.pid = pg_backend_pid() AND l.granted)
+$$;
+
 -- Purpose: close a term, so that its fence refuses. Called by the holder of the leadership lock.
--- Meaning: whether it is closed; false while a fenced transaction holds the row.
-CREATE OR REPLACE FUNCTION pgleader.close_term(election integer, term bigint) RETURNS boolean
+-- Hazard: transactions under REPEATABLE READ that have passed the fence hold the term's row FOR SHARE, one
+--         after another without a gap where the old leader is busy. So the election's row says it first:
+--         from there nobody new passes, and the term's row can be written when the last one has ended.
+CREATE OR REPLACE FUNCTION pgleader.close_term(election integer, term bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    closed timestamptz;
 BEGIN
-    SELECT t.closed_at INTO closed FROM pgleader.term AS t
-    WHERE t.election_id = election AND t.number = term;
-    IF closed IS NOT NULL OR NOT FOUND THEN
-        RETURN true;
-    END IF;
+    UPDATE pgleader.election AS e SET closed_term = close_term.term
+    WHERE e.id = election AND e.closed_term < close_term.term;
     PERFORM FROM pgleader.term AS t
-    WHERE t.election_id = election AND t.number = term FOR NO KEY UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-        RETURN false;
+    WHERE t.election_id = election AND t.number = close_term.term AND t.closed_at IS NULL
+    FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        UPDATE pgleader.term AS t
+        SET closed_at = clock_timestamp(),
+            ready_at = pgleader.ready_at(election, close_term.term),
+            ended_at = coalesce(t.ended_at, clock_timestamp()),
+            ending = coalesce(t.ending, 'lost')
+        WHERE t.election_id = election AND t.number = close_term.term;
     END IF;
-    UPDATE pgleader.term AS t
-    SET closed_at = clock_timestamp(),
-        ready_at = pgleader.ready_at(election, close_term.term),
-        ended_at = coalesce(t.ended_at, clock_timestamp()),
-        ending = coalesce(t.ending, 'lost')
-    WHERE t.election_id = election AND t.number = close_term.term;
-    RETURN true;
 END
 $$;
 
@@ -229,22 +236,28 @@ DECLARE
     timeline bigint := pgleader.timeline();
     candidate pgleader.candidate;
     next_term bigint;
+    ended integer;
 BEGIN
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
         RETURN NULL;
     END IF;
+    -- No fenced transaction is left, so the row is free. It must be written before the new term can be seen:
+    -- that is what a fence with an older snapshot runs into.
+    PERFORM pgleader.close_term(election, e.term) FROM pgleader.election AS e WHERE e.id = election;
     SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
     WHERE c.election_id = election AND c.instance = begin_term.instance;
     UPDATE pgleader.election AS e
     SET term = greatest(e.term + 1, (timeline - 1) * 1000000000 + 1), state = 'recovering',
         address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
-        ready_at = NULL, changed_at = clock_timestamp()
+        ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
+    FROM (SELECT o.fenced_ended FROM pgleader.election AS o WHERE o.id = election) AS before
     WHERE e.id = election
-    RETURNING e.term INTO next_term;
+    RETURNING e.term, before.fenced_ended INTO next_term, ended;
     INSERT INTO pgleader.term
-        (election_id, number, address, instance, lease, pid, backend_start, direct, system_identifier, timeline)
+        (election_id, number, address, instance, lease, pid, backend_start, direct, system_identifier,
+         timeline, fenced_ended)
     VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
-            candidate.backend_start, direct, pgleader.system_identifier(), timeline);
+            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended);
     DELETE FROM pgleader.candidate AS c
     WHERE c.election_id = election
       AND NOT EXISTS (
@@ -425,20 +438,16 @@ AS $$
 DECLARE
     last bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election);
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pgleader.lock AS l
-        WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
-          AND l.pid = pg_backend_pid() AND l.granted) THEN
+    IF NOT pgleader.holds_leadership(election) THEN
         RAISE EXCEPTION 'this session does not hold the leadership of election %', election
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.campaign first.';
     END IF;
     IF NOT waited AND pgleader.refractory_period(election, last) > 0 THEN
         outcome := 'waiting';
-    ELSIF pgleader.close_term(election, last) THEN
+    ELSE
+        PERFORM pgleader.close_term(election, last);
         term := pgleader.begin_term(election, instance, direct);
         outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
-    ELSE
-        outcome := 'fenced';
     END IF;
 END
 $$;
@@ -502,12 +511,10 @@ BEGIN
         ending = vacate.ending,
         ended_by = vacate.ended_by
     WHERE t.election_id = election AND t.number = vacate.term;
-    IF EXISTS (
-        SELECT FROM pgleader.lock AS l
-        WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
-          AND l.pid = pg_backend_pid() AND l.granted) THEN
+    IF pgleader.holds_leadership(election) THEN
         UPDATE pgleader.election AS e
-        SET state = 'vacant', address = NULL, pid = NULL, changed_at = clock_timestamp()
+        SET state = 'vacant', address = NULL, pid = NULL, changed_at = clock_timestamp(),
+            closed_term = vacate.term
         WHERE e.id = election AND e.term = vacate.term;
     END IF;
     DELETE FROM pgleader.request AS r
@@ -719,7 +726,8 @@ SELECT e.name,
            WHEN h.pid IS NOT NULL AND EXISTS (
                SELECT FROM lock AS f WHERE f.kind = 'pgleader.term'::regclass AND f.election_id = e.id
                  AND f.mode = 'ShareLock')
-               AND pgleader.refractory_period(e.id, e.term) = 0 THEN 'fenced transactions'
+               AND e.changed_at + pgleader.refractory_period(e.id, e.term) * interval '1 ms'
+                   <= clock_timestamp() THEN 'fenced transactions'
            WHEN h.pid IS NOT NULL THEN 'refractory period'
            WHEN NOT EXISTS (SELECT FROM alive AS a WHERE a.election_id = e.id) THEN 'candidates'
        END AS waiting_for,
@@ -735,7 +743,7 @@ CROSS JOIN LATERAL (
 CREATE OR REPLACE VIEW pgleader.history AS
 SELECT e.name, t.number AS term, t.address, t.started_at,
        CASE WHEN t.ended_at IS NULL AND t.number = e.term THEN e.ready_at ELSE t.ready_at END AS ready_at,
-       t.ended_at, t.ending,
+       t.ended_at, t.ending, t.fenced_ended,
        coalesce(t.ended_by, (
            SELECT r.requested_by FROM pgleader.request AS r
            WHERE r.election_id = t.election_id AND r.term = t.number AND r.kind = 'depose'
@@ -744,60 +752,5 @@ SELECT e.name, t.number AS term, t.address, t.started_at,
 FROM pgleader.term AS t
 JOIN pgleader.election AS e ON e.id = t.election_id
 ORDER BY e.name, t.number;
-
--- Rights -------------------------------------------------------------------------------------------------
-
--- Purpose: what each kind of role needs, and nothing more. Called by the owner of the schema.
-CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    EXECUTE format('GRANT USAGE ON SCHEMA pgleader TO %I', role);
-    EXECUTE format('GRANT SELECT ON pgleader.lock, pgleader.status, pgleader.history TO %I', role);
-    EXECUTE format(
-        'GRANT EXECUTE ON FUNCTION pgleader.version(), pgleader.timeline(), '
-        'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[]), '
-        'pgleader.refractory_period(integer, bigint) TO %I', role);
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgleader.grant_candidate(role name) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM pgleader.grant_observer(role);
-    EXECUTE format(
-        'GRANT EXECUTE ON FUNCTION '
-        'pgleader.join_election(text, uuid, text, integer, timestamptz, text), '
-        'pgleader.leave_election(integer, uuid), '
-        'pgleader.try_elections(integer[], integer[], uuid, boolean, integer), '
-        'pgleader.campaign(integer[], integer[], uuid, boolean, integer), '
-        'pgleader.take_office(integer, uuid, boolean, boolean), '
-        'pgleader.ready(integer, uuid, bigint), '
-        'pgleader.heartbeat(integer[]), '
-        'pgleader.vacate(integer, uuid, bigint, text, name), '
-        'pgleader.release(integer[], integer[], integer), '
-        'pgleader.announce(integer[], integer), '
-        'pgleader.backend_gone(integer, bigint), '
-        'pgleader.leader_backend(integer, bigint), '
-        'pgleader.end_leader_backend(integer, bigint), '
-        'pgleader.evict(integer, bigint) TO %I', role);
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgleader.grant_operator(role name) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM pgleader.grant_observer(role);
-    EXECUTE format(
-        'GRANT EXECUTE ON FUNCTION pgleader.election_id(text), pgleader.step_down(text), '
-        'pgleader.request_depose(text), pgleader.depose(text), pgleader.leader_backend(integer, bigint), '
-        'pgleader.end_leader_backend(integer, bigint), pgleader.evict(integer, bigint) TO %I', role);
-END
-$$;
-
-REVOKE ALL ON ALL TABLES IN SCHEMA pgleader FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgleader FROM PUBLIC;
 
 COMMIT;

@@ -61,7 +61,7 @@ pub(crate) struct Following {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Waiting {
     pub(crate) last_term: u64,
-    /// The end of the refractory period.
+    /// The end of the refractory period. What is fenced has until then, too.
     pub(crate) until: Instant,
     /// It is known that the work has stopped.
     pub(crate) stopped: bool,
@@ -75,6 +75,8 @@ pub(crate) struct Waiting {
     pub(crate) asking: bool,
     /// A notification may have told of a vacate.
     pub(crate) hinted: bool,
+    /// Since when fenced transactions alone stand in the way.
+    pub(crate) fenced_since: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -98,6 +98,12 @@ pub(crate) enum Notice {
     },
     /// A fenced transaction of the last term stands in the way.
     Fenced { key: Key },
+    /// Fenced transactions stood in the way for too long: so many were ended, so many could not be.
+    FencedEnded {
+        key: Key,
+        ended: u32,
+        remaining: u32,
+    },
     /// The leader was silent for its lease, and its backend is being ended.
     Evicting { key: Key, term: u64 },
     /// The leadership is lost.
@@ -165,6 +171,10 @@ pub(crate) enum Query {
         key: Key,
         term: u64,
     },
+    /// End the fenced transactions that stand in the way.
+    EndFenced {
+        key: Key,
+    },
 }
 
 impl Query {
@@ -178,6 +188,7 @@ impl Query {
             | Query::Leave { key }
             | Query::BackendGone { key, .. }
             | Query::Counters { key }
+            | Query::EndFenced { key }
             | Query::Evict { key, .. } => Some(vec![*key]),
             // Those of which it is the successor are among the others.
             Query::Campaign { keys, .. } | Query::Heartbeat { keys } | Query::Announce { keys } => {
@@ -232,6 +243,11 @@ pub(crate) enum Answer {
         key: Key,
         counters: Counters,
     },
+    FencedEnded {
+        key: Key,
+        ended: u32,
+        remaining: u32,
+    },
 }
 
 /// What came of a try for the leadership.
@@ -246,6 +262,8 @@ pub(crate) enum Try {
     /// The lock is ours and the last term is vacated; a fenced transaction stands in the way.
     Fenced {
         last_term: u64,
+        /// The lease of that term.
+        lease: Duration,
     },
     Held(Held),
 }

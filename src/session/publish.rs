@@ -102,6 +102,26 @@ pub(crate) fn tell(name: &str, address: &str, notice: &Notice) {
                 "waiting for fenced transactions of the last term"
             );
         }
+        Notice::FencedEnded {
+            ended,
+            remaining: 0,
+            ..
+        } => tracing::warn!(
+            election,
+            address,
+            ended,
+            "fenced transactions of past terms stood in the way for too long: ended them"
+        ),
+        Notice::FencedEnded {
+            ended, remaining, ..
+        } => tracing::warn!(
+            election,
+            address,
+            ended,
+            remaining,
+            "fenced transactions of past terms stand in the way, and this role may not end them or they are \
+             prepared: see pgleader.fenced; grant pg_signal_backend to the schema's owner, or end them by hand"
+        ),
         Notice::Evicting { term, .. } => {
             tracing::warn!(
                 election,

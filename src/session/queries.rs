@@ -207,6 +207,14 @@ impl Asker {
                 let counters = statements::counters(client).await?;
                 Ok(Answer::Counters { key, counters })
             }
+            Query::EndFenced { key } => {
+                let (ended, remaining) = statements::end_fenced(client, self.id(key)?).await?;
+                Ok(Answer::FencedEnded {
+                    key,
+                    ended,
+                    remaining,
+                })
+            }
             Query::Evict { key, term } => {
                 if !statements::evict(client, self.id(key)?, term).await? {
                     let election = &*self.known(key)?.name;

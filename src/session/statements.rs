@@ -172,7 +172,10 @@ fn tried(row: &Row) -> Result<Tried, Error> {
             wait: duration(column(row, 7)?),
             direct: column(row, 8)?,
         }),
-        "fenced" => Try::Fenced { last_term: term },
+        "fenced" => Try::Fenced {
+            last_term: term,
+            lease: column::<Option<i32>>(row, 6)?.map_or(Duration::ZERO, duration),
+        },
         "held" => Try::Held(Held {
             term,
             leader_pid: column(row, 5)?,
@@ -378,4 +381,15 @@ pub(crate) async fn counters(client: &Client) -> Result<Counters, Error> {
 pub(crate) async fn evict(client: &Client, election: i32, term: u64) -> Result<bool, Error> {
     let parameters: [Parameter<'_>; 2] = [(&election, Type::INT4), (&signed(term), Type::INT8)];
     value(client, "SELECT pgleader.evict($1, $2)", &parameters).await
+}
+
+/// How many sessions with fenced transactions were ended, and how many could not be.
+pub(crate) async fn end_fenced(client: &Client, election: i32) -> Result<(u32, u32), Error> {
+    let statement = "SELECT ended, remaining FROM pgleader.end_fenced($1)";
+    let rows = rows(client, statement, &[(&election, Type::INT4)]).await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| unexpected("no count".to_owned()))?;
+    let count = |index| Ok(column::<i32>(row, index)?.cast_unsigned());
+    Ok((count(0)?, count(1)?))
 }

@@ -65,6 +65,26 @@ impl Process {
                     self.send(now, Query::Counters { key });
                 }
             }
+            Answer::FencedEnded {
+                key,
+                ended,
+                remaining,
+            } => {
+                // They are gone in a moment.
+                let soon = now + self.timings.probe_interval(self.timings.lease) / 25;
+                if let Some(waiting) = self.waiting(key)
+                    && ended > 0
+                {
+                    waiting.try_at = waiting.try_at.min(soon);
+                }
+                if ended + remaining > 0 {
+                    self.actions.push_back(Action::Tell(Notice::FencedEnded {
+                        key,
+                        ended,
+                        remaining,
+                    }));
+                }
+            }
             Answer::Counters { key, counters } => {
                 if let Some(waiting) = self.waiting(key)
                     && waiting.evidence.take() == Some(counters)

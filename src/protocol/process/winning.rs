@@ -1,5 +1,7 @@
 //! From a try to a term: held by others, won and waiting, in office.
 
+use std::time::Duration;
+
 use super::Process;
 use super::session::Session;
 use crate::protocol::candidacy::{Candidacy, Owed, Place, Waiting, Work};
@@ -19,20 +21,21 @@ impl Process {
             _ if lost => {}
             Try::Began { term } => self.begin(now, key, term),
             Try::Won(won) => self.wait(now, key, &won),
-            Try::Fenced { last_term } => {
-                let try_at = now + self.timings.probe_interval(self.timings.lease);
+            Try::Fenced { last_term, lease } => {
+                let try_at = now + self.fenced_interval(Duration::ZERO);
                 self.enter(
                     now,
                     key,
                     Waiting {
                         last_term,
-                        until: now,
+                        until: now + lease,
                         stopped: true,
                         evidence: None,
                         look_at: Instant::NEVER,
                         try_at,
                         asking: false,
                         hinted: false,
+                        fenced_since: Some(now),
                     },
                 );
                 self.actions.push_back(Action::Tell(Notice::Fenced { key }));
@@ -139,6 +142,7 @@ impl Process {
                 try_at: Instant::default(),
                 asking: false,
                 hinted,
+                fenced_since: None,
             },
         );
         let last_term = won.last_term;
@@ -170,7 +174,8 @@ impl Process {
     }
 
     pub(super) fn asked_for_office(&mut self, now: Instant, key: Key, office: Office) {
-        let try_at = now + self.timings.probe_interval(self.timings.lease);
+        let since = self.waiting(key).and_then(|waiting| waiting.fenced_since);
+        let interval = self.fenced_interval(now.since(since.unwrap_or(now)));
         let Some(waiting) = self.waiting(key) else {
             return;
         };
@@ -179,13 +184,27 @@ impl Process {
             Office::Began { term } => self.begin(now, key, term),
             Office::Waiting => {}
             Office::Fenced => {
-                // Fenced transactions end by themselves: from here only they stand in the way, or not
-                // even they once the refractory period is over.
-                waiting.try_at = try_at;
-                waiting.hinted = !waiting.stopped;
-                self.actions.push_back(Action::Tell(Notice::Fenced { key }));
+                // The last term is vacated or its time is over: only fenced transactions stand in the way.
+                // They end by themselves; once the refractory period is over they are ended.
+                waiting.stopped = true;
+                waiting.try_at = now + interval;
+                let overdue = now >= waiting.until;
+                if waiting.fenced_since.is_none() {
+                    waiting.fenced_since = Some(now);
+                    self.actions.push_back(Action::Tell(Notice::Fenced { key }));
+                }
+                if overdue {
+                    self.send(now, Query::EndFenced { key });
+                }
             }
         }
+    }
+
+    /// When to try again, where fenced transactions have stood in the way for so long: an eighth longer at
+    /// most than they take.
+    fn fenced_interval(&self, standing: Duration) -> Duration {
+        let probe_interval = self.timings.probe_interval(self.timings.lease);
+        (standing / 8).clamp(probe_interval / 25, probe_interval)
     }
 
     pub(super) fn begin(&mut self, now: Instant, key: Key, term: u64) {

@@ -285,27 +285,3 @@ fn a_vacate_whose_notification_is_lost_costs_one_heartbeat() {
     bench.pass(LEASE / 8);
     assert!(bench.has_asked(|query| matches!(query, Query::TakeOffice { waited: false, .. })));
 }
-
-#[test]
-fn fenced_transactions_are_waited_for_without_blocking() {
-    let mut bench = Bench::candidate();
-    bench.answer_campaign(Try::Fenced { last_term: 7 });
-    for _ in 0..5 {
-        assert!(!bench.has_asked(takes_office));
-        bench.pass(LEASE / 20);
-        let fenced = Answer::Office {
-            key: KEY,
-            office: Office::Fenced,
-        };
-        bench.answer(takes_office, fenced);
-    }
-    bench.pass(LEASE / 20);
-    bench.answer(
-        takes_office,
-        Answer::Office {
-            key: KEY,
-            office: Office::Began { term: 8 },
-        },
-    );
-    assert!(bench.has_started());
-}

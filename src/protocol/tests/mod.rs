@@ -2,6 +2,7 @@
 
 mod autopsy;
 mod ending;
+mod fencing;
 mod following;
 mod properties;
 

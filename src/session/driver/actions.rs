@@ -205,6 +205,7 @@ impl Driver {
             | Notice::Waiting { key, .. }
             | Notice::Spared { key, .. }
             | Notice::Fenced { key }
+            | Notice::FencedEnded { key, .. }
             | Notice::Evicting { key, .. }
             | Notice::Deposed { key, .. }
             | Notice::Vacated { key, .. }

@@ -1,0 +1,130 @@
+-- Purpose: fencing. A transaction that passes pgleader.fence commits before a later term begins, or never.
+-- Run with: psql -f 0002_fencing.sql DATABASE, after 0001, as the owner of the schema. Safe to run again.
+BEGIN;
+SET LOCAL statement_timeout = 0;
+SET LOCAL lock_timeout = 0;
+SET LOCAL client_min_messages = warning;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;
+DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('pgleader: install')); END $$;
+
+-- Purpose: admit this transaction only while that term is current. Any number of times, in any client, pooled
+--          connections too; as the first statement or a later one, in functions and subtransactions.
+-- Meaning: nothing; an error refuses:
+--   PL001  the term is over (the message names the newer one): stop, and roll back
+--   40001  under REPEATABLE READ and SERIALIZABLE: the transaction's snapshot is older than what the fence must
+--          see. Run the transaction again; if the term is over, PL001 will say so
+--   PL002  this term was never given out
+--   42704  there is no such election
+--   25P01  the call is a transaction of its own, and guards nothing
+-- Hazards: the lock comes first and the reading second, in statements of their own: a snapshot that was taken
+--          before the lock was granted is stale. Where the snapshot cannot be renewed, the term's row is locked
+--          instead, and the update that closes a term is what a fence with an older snapshot runs into.
+--          ROLLBACK TO SAVEPOINT across the call undoes it.
+CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    election_id integer;
+    current_term bigint;
+    closed boolean;
+    snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
+BEGIN
+    IF now() = statement_timestamp()
+        AND current_query() ~* '^\s*select\s+(\*\s+from\s+)?("?pgleader"?\s*\.\s*)?"?fence"?\s*\([^()]*\)[\s;]*$' THEN
+        RAISE EXCEPTION 'this call of pgleader.fence is a transaction of its own, and guards nothing'
+            USING ERRCODE = 'no_active_sql_transaction',
+                  HINT = 'Call it between BEGIN and COMMIT, before the writes that it shall guard.';
+    END IF;
+    SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = fence.election;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no election named "%"', election
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared('pgleader.term'::regclass::oid::integer, election_id);
+    IF snapshot_is_kept THEN
+        PERFORM FROM pgleader.term AS t
+        WHERE t.election_id = fence.election_id AND t.number = fence.term FOR SHARE;
+    END IF;
+    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL INTO current_term, closed
+    FROM pgleader.election AS e
+    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = fence.term
+    WHERE e.id = fence.election_id;
+    IF term > current_term THEN
+        IF snapshot_is_kept THEN
+            RAISE EXCEPTION 'term % of election "%" is not in this transaction''s snapshot, which ends at term %',
+                    term, election, current_term
+                USING ERRCODE = 'serialization_failure', HINT = 'Run the transaction again.';
+        END IF;
+        RAISE EXCEPTION 'term % of election "%" was never given out: the newest is %', term, election, current_term
+            USING ERRCODE = 'PL002', HINT = 'Pass the number of a term that this process was given.';
+    END IF;
+    IF term < current_term OR closed THEN
+        RAISE EXCEPTION 'term % of election "%" is over: the newest is %', term, election, current_term
+            USING ERRCODE = 'PL001', HINT = 'Stop this term''s work, and roll back.';
+    END IF;
+END
+$$;
+
+-- Purpose: the sessions whose fenced transactions stand in the way of the next term. A prepared transaction
+--          has no pid: it must be committed or rolled back by hand.
+CREATE OR REPLACE VIEW pgleader.fenced AS
+SELECT l.election_id, l.pid
+FROM pgleader.lock AS l
+WHERE l.kind = 'pgleader.term'::regclass AND l.mode = 'ShareLock' AND l.granted;
+
+-- Purpose: end one such session, with the rights of the schema's owner. Called by the holder of the leadership.
+CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(election integer, backend integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN pgleader.holds_leadership(election)
+        AND EXISTS (SELECT FROM pgleader.fenced AS f WHERE f.election_id = election AND f.pid = backend)
+        AND pg_terminate_backend(backend);
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN false;
+END
+$$;
+
+-- Purpose: record how many were ended, for the history of the term that begins.
+CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(election integer, ended integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pgleader.holds_leadership(election) THEN
+        UPDATE pgleader.election AS e SET fenced_ended = e.fenced_ended + ended WHERE e.id = election;
+    END IF;
+END
+$$;
+
+-- Purpose: end the sessions whose fenced transactions of past terms stand in the way, once the refractory
+--          period is over. The caller's own rights are tried first, then those of the schema's owner.
+-- Meaning: how many were ended, and how many are left that may not or cannot be ended.
+CREATE OR REPLACE FUNCTION pgleader.end_fenced(election integer, OUT ended integer, OUT remaining integer)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    backend integer;
+    done boolean;
+BEGIN
+    ended := 0;
+    remaining := 0;
+    FOR backend IN SELECT f.pid FROM pgleader.fenced AS f WHERE f.election_id = election LOOP
+        BEGIN
+            done := coalesce(pg_terminate_backend(backend), false);
+        EXCEPTION WHEN insufficient_privilege THEN
+            done := pgleader.end_fenced_backend(election, backend);
+        END;
+        IF done THEN
+            ended := ended + 1;
+        ELSE
+            remaining := remaining + 1;
+        END IF;
+    END LOOP;
+    IF ended > 0 THEN
+        PERFORM pgleader.count_fenced_ended(election, ended);
+    END IF;
+END
+$$;
+
+COMMIT;
