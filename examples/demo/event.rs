@@ -25,10 +25,10 @@ impl Event {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Event::StepDown => "leader steps down",
-            Event::KillSession => "session killed",
-            Event::KillProcess => "kill -9",
-            Event::StopProcess => "SIGSTOP, SIGCONT",
-            Event::CrashServer => "server crash",
+            Event::KillSession => "session killed from SQL",
+            Event::KillProcess => "process killed (kill -9)",
+            Event::StopProcess => "process hung (SIGSTOP)",
+            Event::CrashServer => "server crashed",
         }
     }
 

@@ -11,7 +11,7 @@ use crate::event::{Event, Measured, Outcome};
 use crate::record::Span;
 use crate::screen::Screen;
 use crate::status::{self, Status};
-use crate::{Error, judge, report};
+use crate::{Error, judge};
 
 const ADDRESSES: [&str; 3] = ["candidate-1", "candidate-2", "candidate-3"];
 
@@ -19,7 +19,7 @@ const ADDRESSES: [&str; 3] = ["candidate-1", "candidate-2", "candidate-3"];
 const CEILING: Duration = Duration::from_secs(15);
 
 /// So long the new leader works undisturbed, for the audience.
-const PAUSE: Duration = Duration::from_millis(800);
+const PAUSE: Duration = Duration::from_millis(1500);
 
 /// Fields are dropped in this order: the candidates end before their server does.
 pub(crate) struct Play {
@@ -73,7 +73,6 @@ impl Play {
             } else {
                 self.happen(event).await?
             };
-            self.happened(report::sentence(&outcome));
             self.screen.outcome(outcome.clone());
             self.outcomes.push(outcome);
         }
@@ -95,14 +94,15 @@ impl Play {
         let before = self.settled().await?;
         let (old, leader) = (before.term, before.address.unwrap_or_default());
         let direct = self.database.is_direct(old).await?;
+        let election = self.database.election().to_owned();
         match event {
             Event::StepDown => {
-                self.happened("SELECT pgleader.step_down(…)");
+                self.happened(format!("SELECT pgleader.step_down('{election}')"));
                 self.database.operate("step_down").await?;
             }
             Event::KillSession => {
                 self.happened(format!(
-                    "SELECT pgleader.depose(…): ends {leader}'s session"
+                    "SELECT pgleader.depose('{election}'): ends {leader}'s session"
                 ));
                 self.database.operate("depose").await?;
             }
@@ -163,14 +163,20 @@ impl Play {
                 tokio::time::sleep(PAUSE).await;
                 self.candidates.go_on(leader)?;
                 self.happened(format!("kill -CONT: {leader} wakes"));
+                self.show_candidates();
                 self.settled().await?;
+                let spans = self.candidates.spans()?;
+                let of_old = spans.iter().filter(|span| span.term == old);
+                let late = of_old.map(|span| span.after_stop).sum();
+                self.happened(format!(
+                    "{leader} has worked {late} steps of term {old} since it woke"
+                ));
+                return Ok(late);
             }
-            Event::StepDown | Event::KillSession | Event::CrashServer => return Ok(0),
+            Event::StepDown | Event::KillSession | Event::CrashServer => {}
         }
         self.show_candidates();
-        let spans = self.candidates.spans()?;
-        let of_old = spans.iter().filter(|span| span.term == old);
-        Ok(of_old.map(|span| span.after_stop).sum())
+        Ok(0)
     }
 
     /// The first term after `old` in which somebody works.

@@ -8,6 +8,7 @@ use console::Term;
 
 use crate::candidates::Condition;
 use crate::event::{Event, Outcome};
+use crate::report;
 use crate::status::Status;
 use crate::view::{HEIGHT, Scene, frame};
 
@@ -82,6 +83,7 @@ impl Screen {
     }
 
     pub(crate) fn outcome(&self, outcome: Outcome) {
+        self.say(&report::sentence(&outcome));
         self.change(|scene| {
             scene.running = None;
             scene.outcomes.push(outcome);
@@ -128,28 +130,29 @@ impl Canvas {
             return;
         }
         let width = usize::from(self.terminal.size().1);
-        self.erase_buffered();
         let lines = frame(&self.scene);
+        let _ = self.terminal.move_cursor_up(self.drawn);
         for line in &lines {
-            // A line that wrapped would be two.
+            // A line that wrapped would be two. Each is cleared by itself: some terminals keep in their
+            // history what is cleared from the top of the screen to its end.
             let line = console::truncate_str(line, width.saturating_sub(1), "…");
+            let _ = self.terminal.clear_line();
             let _ = self.terminal.write_line(&line);
         }
+        let surplus = self.drawn.saturating_sub(lines.len());
+        for _ in 0..surplus {
+            let _ = self.terminal.clear_line();
+            let _ = self.terminal.move_cursor_down(1);
+        }
+        let _ = self.terminal.move_cursor_up(surplus);
         self.drawn = lines.len();
         let _ = self.terminal.flush();
     }
 
     fn erase(&mut self) {
-        self.erase_buffered();
+        let _ = self.terminal.clear_last_lines(self.drawn);
         let _ = self.terminal.flush();
-    }
-
-    fn erase_buffered(&mut self) {
-        if self.drawn > 0 {
-            let _ = self.terminal.move_cursor_up(self.drawn);
-            let _ = self.terminal.clear_to_end_of_screen();
-            self.drawn = 0;
-        }
+        self.drawn = 0;
     }
 }
 
