@@ -25,7 +25,8 @@ impl Database {
                 cluster: None,
             },
             None => {
-                let cluster = Cluster::start()?;
+                // Not on this thread: a signal must be heard meanwhile.
+                let cluster = tokio::task::spawn_blocking(Cluster::start).await??;
                 Database {
                     url: cluster.url(),
                     election: "demo".to_owned(),

@@ -60,43 +60,36 @@ async fn main() -> ExitCode {
 }
 
 async fn demo(arguments: &Arguments) -> Result<ExitCode, Error> {
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let screen = Screen::open(arguments.plain);
-    let shown = show(arguments, &screen, signals).await;
-    screen.close();
-    match shown? {
-        Some(true) => Ok(ExitCode::SUCCESS),
-        Some(false) => Ok(ExitCode::FAILURE),
-        None => Ok(ExitCode::from(INTERRUPTED)),
-    }
-}
-
-/// Whether all held; nothing when a signal came first. Dropping the play ends the candidates, then the
-/// cluster, on every way out.
-async fn show(
-    arguments: &Arguments,
-    screen: &Screen,
-    mut signals: Signals,
-) -> Result<Option<bool>, Error> {
-    let Some(play) = signals.unless(Play::prepare(arguments, screen)).await else {
-        return Ok(None);
+    let Some(play) = signals.unless(Play::prepare(arguments, &screen)).await else {
+        return Ok(interrupted(&screen));
     };
-    let mut play = play?;
+    // What ends it, in whatever way, drops it; that ends the candidates, then the cluster.
+    let mut play = play.inspect_err(|_| screen.close())?;
     let Some(performed) = signals.unless(play.perform()).await else {
-        return Ok(None);
+        return Ok(interrupted(&screen));
     };
-    let all_held =
-        *performed.as_ref().unwrap_or(&false) && play.outcomes().iter().all(Outcome::held);
     screen.close();
     screen.print(&report::table(play.outcomes()));
-    performed?;
+    let all_held = performed? && play.outcomes().iter().all(Outcome::held);
     screen.print(&report::summary(play.outcomes(), all_held));
     if arguments.keep {
         screen.print(&report::worth_trying(play.database())?);
         screen.open_again();
-        if let Some(kept) = signals.unless(play.keep()).await {
-            kept?;
-        }
+        let kept = signals.unless(play.keep()).await;
+        screen.close();
+        kept.unwrap_or(Ok(()))?;
     }
-    Ok(Some(all_held))
+    Ok(if all_held {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn interrupted(screen: &Screen) -> ExitCode {
+    screen.close();
+    screen.print("interrupted");
+    ExitCode::from(INTERRUPTED)
 }

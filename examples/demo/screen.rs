@@ -150,6 +150,11 @@ impl Canvas {
     }
 
     fn erase(&mut self) {
+        if self.drawn == 0 {
+            return;
+        }
+        // What was typed is echoed where the cursor rests.
+        let _ = self.terminal.clear_line();
         let _ = self.terminal.clear_last_lines(self.drawn);
         let _ = self.terminal.flush();
         self.drawn = 0;
