@@ -51,7 +51,7 @@ impl Play {
         }
         play.show_candidates();
         play.happened("three candidates are started, each a process of its own");
-        play.settled().await?;
+        play.settled(1).await?;
         Ok(play)
     }
 
@@ -91,7 +91,7 @@ impl Play {
     }
 
     async fn happen(&mut self, event: Event) -> Result<Outcome, Error> {
-        let before = self.settled().await?;
+        let before = self.settled(1).await?;
         let (old, leader) = (before.term, before.address.unwrap_or_default());
         let direct = self.database.is_direct(old).await?;
         let election = self.database.election().to_owned();
@@ -124,7 +124,7 @@ impl Play {
         self.show_candidates();
         let new = self.next_term(old).await?;
         let late = self.clear_up(event, &leader, old).await?;
-        self.settled().await?;
+        self.settled(new).await?;
 
         let spans = self.candidates.spans()?;
         let later: Vec<Span> = spans.into_iter().filter(|span| span.term >= old).collect();
@@ -164,7 +164,7 @@ impl Play {
                 self.candidates.go_on(leader)?;
                 self.happened(format!("kill -CONT: {leader} wakes"));
                 self.show_candidates();
-                self.settled().await?;
+                self.settled(old + 1).await?;
                 let spans = self.candidates.spans()?;
                 let of_old = spans.iter().filter(|span| span.term == old);
                 let late = of_old.map(|span| span.after_stop).sum();
@@ -190,12 +190,14 @@ impl Play {
         }
     }
 
-    /// The status once somebody leads, somebody is next in line and all three take part.
-    async fn settled(&mut self) -> Result<Status, Error> {
+    /// The status once somebody leads, in `term` or later, somebody is next in line and all three take part.
+    async fn settled(&mut self, term: u64) -> Result<Status, Error> {
         let deadline = Instant::now() + CEILING;
         loop {
             let status = self.status.borrow().clone();
-            if let Some(status) = status.filter(|status| status.is_settled(ADDRESSES.len())) {
+            if let Some(status) =
+                status.filter(|status| status.term >= term && status.is_settled(ADDRESSES.len()))
+            {
                 return Ok(status);
             }
             self.wait(deadline, "a leader, a successor and three candidates")
