@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::LEASE;
+use crate::report::millis;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -95,16 +96,17 @@ impl Outcome {
         let (least, most) = event.bounds(direct);
         let mut broken = vec![];
         if overlap > Duration::ZERO {
-            broken.push(format!("two were at work for {overlap:?}"));
+            broken.push(format!("two were at work for {}", millis(overlap)));
+        } else if gap < least {
+            broken.push(format!(
+                "the next leader did not wait for {}",
+                millis(least)
+            ));
+        } else if gap > most {
+            broken.push(format!("nobody led for more than {}", millis(most)));
         }
         if term <= old {
             broken.push(format!("term {term} came after term {old}"));
-        }
-        if gap < least {
-            broken.push(format!("the next leader did not wait for {least:?}"));
-        }
-        if gap > most {
-            broken.push(format!("nobody led for more than {most:?}"));
         }
         Outcome {
             event,

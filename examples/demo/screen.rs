@@ -44,6 +44,7 @@ impl Screen {
             drawn: 0,
             scene: Scene::new(),
         }));
+        stay_on_panic(&canvas);
         let painter = Arc::downgrade(&canvas);
         tokio::spawn(async move {
             while let Some(canvas) = painter.upgrade() {
@@ -159,6 +160,21 @@ impl Canvas {
         let _ = self.terminal.flush();
         self.drawn = 0;
     }
+}
+
+/// A panic is told below the last view, which nothing draws over.
+fn stay_on_panic(canvas: &Arc<Mutex<Canvas>>) {
+    let canvas = Arc::downgrade(canvas);
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // Not waiting for the lock: this thread may hold it.
+        if let Some(canvas) = canvas.upgrade()
+            && let Ok(mut canvas) = canvas.try_lock()
+        {
+            canvas.open = false;
+        }
+        tell(panic);
+    }));
 }
 
 fn lock(canvas: &Mutex<Canvas>) -> MutexGuard<'_, Canvas> {
