@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 /// Starts three candidates, each a process of its own, and shows who leads. Then the leader steps down, its
 /// session is killed from SQL, its process is killed with kill -9, another is stopped with SIGSTOP and
 /// continued later, and the server crashes. For each the demo prints how long nobody was at work, how long
-/// two were (never), and the new term. Takes about 20 seconds.
+/// two were (never), and the new term. Takes about 15 seconds.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo demo",
@@ -20,7 +20,7 @@ use clap::{Parser, Subcommand};
         ENVIRONMENT\n  \
         DATABASE_URL           the database to use instead of a throw-away cluster\n  \
         PG_LEADER_POSTGRES_BIN the directory of the server's binaries, for the throw-away cluster\n  \
-        NO_COLOR               plain lines"
+        NO_COLOR               plain lines\n"
 )]
 pub(crate) struct Arguments {
     /// Use this database instead of a throw-away cluster. Such a server is not crashed; the schema

@@ -17,6 +17,11 @@ pub(crate) async fn run(
 ) -> Result<ExitCode, Error> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .init();
     let url = arguments
         .named_database()
         .ok_or("a candidate needs a database")?;

@@ -138,6 +138,17 @@ impl Candidates {
         Ok(())
     }
 
+    /// The last warning of each, on a line of its own.
+    pub(crate) fn warnings(&self) -> String {
+        let mut warnings = String::new();
+        for candidate in &self.all {
+            if let Some(last) = text(&candidate.log).lines().last() {
+                warnings.push_str(&format!("\n{}: {last}", candidate.address));
+            }
+        }
+        warnings
+    }
+
     /// What all of them have done so far, the dead ones too.
     pub(crate) fn spans(&mut self) -> Result<Vec<Span>, Error> {
         let mut spans = vec![];

@@ -208,7 +208,8 @@ impl Play {
     async fn wait(&mut self, deadline: Instant, what: &str) -> Result<(), Error> {
         self.candidates.check()?;
         if Instant::now() > deadline {
-            return Err(format!("waited {CEILING:?} in vain for {what}").into());
+            let warnings = self.candidates.warnings();
+            return Err(format!("waited {CEILING:?} in vain for {what}{warnings}").into());
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
         Ok(())
