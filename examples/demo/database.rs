@@ -3,6 +3,7 @@
 use pg_leader::testing::Cluster;
 use pg_leader::{Config, Elector};
 use tokio_postgres::config::Host;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
 use crate::{Error, LEASE};
@@ -74,7 +75,15 @@ impl Database {
         let client = self.client().await?;
         let statement = format!("SELECT pgleader.{function}($1)");
         let row = client.query_one(&statement, &[&self.election]).await;
-        let term: Option<i64> = row.map_err(explain)?.try_get(0)?;
+        let row = row.map_err(|error| match error.code() {
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => format!(
+                "{}: run SELECT pgleader.grant_operator(…) for this role, as the schema's owner",
+                explain(error)
+            )
+            .into(),
+            _ => explain(error),
+        })?;
+        let term: Option<i64> = row.try_get(0)?;
         let term = term.ok_or_else(|| format!("pgleader.{function}: nobody leads"))?;
         Ok(u64::try_from(term)?)
     }
