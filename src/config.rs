@@ -163,8 +163,8 @@ impl Config {
     }
 
     /// A hook that supplies credentials for each connection, for passwords that rotate. It is called
-    /// before every connect, on the elector's own thread, and must answer within a few seconds. Where it
-    /// fails, the connect fails and is tried again.
+    /// before every connect, on a thread of the elector's own where it may block, and must answer within
+    /// 5 s. Where it fails, the connect fails and is tried again.
     ///
     /// ```
     /// use pg_leader::{Config, Credentials};

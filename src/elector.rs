@@ -215,7 +215,7 @@ impl Inner {
         let Entries { by_name, last_key } = &mut *entries;
         let entry = by_name.entry(name.to_owned()).or_insert_with(|| {
             *last_key += 1;
-            let shared = Arc::new(Shared::new(name.to_owned()));
+            let shared = Arc::new(Shared::new(name.to_owned(), self.done.clone()));
             Entry {
                 key: Key(*last_key),
                 shared,

@@ -143,6 +143,14 @@ impl Term {
         self.state.cancelled.clone().cancelled_owned()
     }
 
+    /// Whether the work should stop: the question to which [`deposed`](Term::deposed) waits for a yes, for
+    /// work that looks from time to time, also on a thread that blocks. In an orderly end the term is still
+    /// current while its work stops, so [`is_current`](Term::is_current) does not tell.
+    pub fn is_ending(&self) -> bool {
+        self.state.listens.store(true, Ordering::Release);
+        self.state.cancelled.is_cancelled() || !self.is_current()
+    }
+
     /// The work has recovered: from `Recovering` to `Leading`. Does nothing the second time.
     pub fn ready(&self) {
         if !self.state.ready.swap(true, Ordering::AcqRel) {

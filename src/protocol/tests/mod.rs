@@ -101,10 +101,16 @@ impl Bench {
         self.answer(is_heartbeat, Answer::Heartbeat { step_downs: vec![] });
     }
 
-    /// The session is well, and has nothing to say.
-    fn answer_all_heartbeats(&mut self) {
+    /// The session is well: heartbeats and announcements are answered.
+    fn stay_well(&mut self) {
         while self.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
             self.answer_heartbeat();
+        }
+        while self.has_asked(|query| matches!(query, Query::Announce { .. })) {
+            self.answer(
+                |query| matches!(query, Query::Announce { .. }),
+                Answer::Done,
+            );
         }
     }
 
@@ -140,7 +146,7 @@ impl Bench {
         let mut bench = Bench::candidate();
         bench.answer_campaign(Try::Began { term: 7 });
         assert!(bench.has_started());
-        bench.asked.clear();
+        bench.stay_well();
         bench.done.clear();
         bench
     }
