@@ -67,25 +67,40 @@ impl Database {
     }
 
     pub(crate) async fn client(&self) -> Result<Client, Error> {
-        connect(&self.url).await
+        connect(&self.url).await.map_err(explain)
     }
 
-    /// Call a function of an operator on this election, as from psql. The term that it concerns.
-    pub(crate) async fn operate(&self, function: &str) -> Result<u64, Error> {
-        let client = self.client().await?;
-        let statement = format!("SELECT pgleader.{function}($1)");
-        let row = client.query_one(&statement, &[&self.election]).await;
-        let row = row.map_err(|error| match error.code() {
-            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => format!(
-                "{}: run SELECT pgleader.grant_operator(…) for this role, as the schema's owner",
-                explain(error)
-            )
-            .into(),
-            _ => explain(error),
-        })?;
-        let term: Option<i64> = row.try_get(0)?;
-        let term = term.ok_or_else(|| format!("pgleader.{function}: nobody leads"))?;
-        Ok(u64::try_from(term)?)
+    /// Ask the leader to step down, as an operator does from psql.
+    pub(crate) async fn step_down(&self) -> Result<(), Error> {
+        let statement = "SELECT pgleader.step_down($1) IS NOT NULL";
+        self.operate(statement).await.map_err(|error| {
+            if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+                let what = explain(error);
+                let remedy =
+                    "SELECT pgleader.grant_operator(…) for this role, as the schema's owner";
+                return format!("{what}: run {remedy}").into();
+            }
+            explain(error)
+        })
+    }
+
+    /// End the leader's session. Where the schema's owner may not, this role may: the session is its own.
+    pub(crate) async fn kill_session(&self) -> Result<(), Error> {
+        let depose = "SELECT pgleader.depose($1) IS NOT NULL";
+        let terminate =
+            "SELECT pg_terminate_backend(leader_pid) FROM pgleader.status WHERE name = $1";
+        match self.operate(depose).await {
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                self.operate(terminate).await.map_err(explain)
+            }
+            done => done.map_err(explain),
+        }
+    }
+
+    async fn operate(&self, statement: &str) -> Result<(), tokio_postgres::Error> {
+        let client = connect(&self.url).await?;
+        client.query_one(statement, &[&self.election]).await?;
+        Ok(())
     }
 
     /// Whether the session of a term was known to be direct; the views do not tell, and the table may be
@@ -125,8 +140,8 @@ impl Database {
 }
 
 /// A connection of the demo's own, next to those of the candidates.
-pub(crate) async fn connect(url: &str) -> Result<Client, Error> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(explain)?;
+pub(crate) async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
 }

@@ -98,13 +98,11 @@ impl Play {
         match event {
             Event::StepDown => {
                 self.happened(format!("SELECT pgleader.step_down('{election}')"));
-                self.database.operate("step_down").await?;
+                self.database.step_down().await?;
             }
             Event::KillSession => {
-                self.happened(format!(
-                    "SELECT pgleader.depose('{election}'): ends {leader}'s session"
-                ));
-                self.database.operate("depose").await?;
+                self.happened(format!("{leader}'s session is ended from SQL"));
+                self.database.kill_session().await?;
             }
             Event::KillProcess => {
                 let pid = self.candidates.kill(&leader)?;
