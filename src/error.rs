@@ -92,6 +92,12 @@ pub(crate) enum Kind {
     NoRuntime,
     #[error("this process cannot start another thread")]
     Thread,
+    #[error("the fence refuses: {0}")]
+    Fenced(String),
+    #[error("the fence cannot tell in this transaction: {0}")]
+    Serialization(String),
+    #[error("the fence guards nothing here: {0}")]
+    FenceMisuse(String),
 }
 
 impl Error {
@@ -164,6 +170,23 @@ impl Error {
     /// This process is already a candidate of that election.
     pub fn is_already_candidate(&self) -> bool {
         matches!(self.kind(), Kind::AlreadyCandidate(_))
+    }
+
+    /// A fence refused, because the term is over (SQLSTATE `PL001`): stop its work, roll back.
+    pub fn is_fenced(&self) -> bool {
+        matches!(self.kind(), Kind::Fenced(_))
+    }
+
+    /// A fenced transaction's snapshot is too old to tell whether the term is current (SQLSTATE 40001): run
+    /// the transaction again.
+    pub fn is_serialization_failure(&self) -> bool {
+        matches!(self.kind(), Kind::Serialization(_))
+    }
+
+    /// A fence was called where it guards nothing: outside a transaction, or on a database that does not
+    /// know the term (SQLSTATE 25P01, 42704, `PL002`).
+    pub fn is_fence_misuse(&self) -> bool {
+        matches!(self.kind(), Kind::FenceMisuse(_))
     }
 
     /// The elector has been shut down.

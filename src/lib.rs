@@ -4,6 +4,7 @@ mod clock;
 mod config;
 mod elector;
 mod error;
+mod fence;
 mod leader;
 mod observer;
 mod protocol;

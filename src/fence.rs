@@ -1,0 +1,79 @@
+//! Fencing: a transaction that commits in its term or never.
+
+use tokio_postgres::GenericClient;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+use crate::error::{Error, Kind};
+use crate::term::Term;
+
+impl Term {
+    /// Admit `transaction` only while this term is current: it commits before a later term begins, or never
+    /// (invariant 3). Call it inside the transaction, on any connection to the same database, before the
+    /// writes that it shall guard. One round trip; a transaction that has passed holds up the next term until
+    /// it ends, and is ended itself when it outlasts the refractory period.
+    ///
+    /// A rollback to a savepoint from before the call undoes it: fence again after it.
+    ///
+    /// ```no_run
+    /// # async fn example(term: pg_leader::Term, client: &mut tokio_postgres::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let transaction = client.transaction().await?;
+    /// term.fence(&transaction).await?;
+    /// transaction.execute("UPDATE account SET balance = balance - 1", &[]).await?;
+    /// transaction.commit().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Other clients call `SELECT pgleader.fence('election', term)`; see `docs/fencing.md`.
+    ///
+    /// # Errors
+    ///
+    /// Each leaves the transaction aborted: roll it back.
+    /// [`is_fenced`](Error::is_fenced) when the term is over: stop its work.
+    /// [`is_serialization_failure`](Error::is_serialization_failure) under REPEATABLE READ and SERIALIZABLE,
+    /// when the transaction's snapshot is too old to tell: run it again.
+    /// [`is_fence_misuse`](Error::is_fence_misuse) when the call is outside a transaction, or on a database
+    /// that does not know the term.
+    /// [`is_connection`](Error::is_connection) when the query itself fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it has returned, nobody knows whether the transaction has passed: roll it back, or
+    /// fence again, which is allowed any number of times.
+    pub async fn fence<C>(&self, transaction: &C) -> Result<(), Error>
+    where
+        C: GenericClient + Sync,
+    {
+        let number = i64::try_from(self.number()).unwrap_or(i64::MAX);
+        transaction
+            .query_typed(
+                "SELECT pgleader.fence($1, $2)",
+                &[(&self.election(), Type::TEXT), (&number, Type::INT8)],
+            )
+            .await
+            .map(|_| ())
+            .map_err(refusal)
+    }
+}
+
+fn refusal(error: tokio_postgres::Error) -> Error {
+    let Some(db) = error.as_db_error() else {
+        return Error::session("pgleader.fence", error);
+    };
+    let said = match db.hint() {
+        Some(hint) => format!("{}; {hint}", db.message()),
+        None => db.message().to_owned(),
+    };
+    let kind = match db.code().code() {
+        "PL001" => Kind::Fenced(said),
+        "PL002" => Kind::FenceMisuse(said),
+        _ => match *db.code() {
+            SqlState::T_R_SERIALIZATION_FAILURE => Kind::Serialization(said),
+            SqlState::UNDEFINED_OBJECT | SqlState::NO_ACTIVE_SQL_TRANSACTION => {
+                Kind::FenceMisuse(said)
+            }
+            _ => return Error::session("pgleader.fence", error),
+        },
+    };
+    Error::caused(kind, error)
+}
