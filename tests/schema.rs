@@ -252,9 +252,13 @@ async fn functions_are_volatile_with_a_fixed_search_path_and_the_rights_they_nee
 async fn nobody_may_do_what_was_not_granted() {
     let (cluster, owner) = installed().await;
     cluster.execute("CREATE ROLE stranger LOGIN").unwrap();
-    let granted = "SELECT p.oid::regprocedure::text FROM pg_proc AS p \
-         WHERE p.pronamespace = 'pgleader'::regnamespace AND has_function_privilege($1, p.oid, 'EXECUTE')";
-    let of_a_stranger = owner.query(granted, &[&"stranger"]).await.unwrap();
+    let of_a_stranger = column(
+        &owner,
+        "SELECT p.oid::regprocedure::text FROM pg_proc AS p \
+         WHERE p.pronamespace = 'pgleader'::regnamespace \
+           AND has_function_privilege('stranger', p.oid, 'EXECUTE')",
+    )
+    .await;
     assert!(of_a_stranger.is_empty(), "{of_a_stranger:?}");
     let tables = column(
         &owner,
