@@ -19,8 +19,8 @@ pub(crate) enum Event {
     Disconnected,
     /// The answer to a query, with the time that the query carried.
     Answered { sent: Instant, answer: Answer },
-    /// A notification concerns this election. Believed never: it only makes us look.
-    Hint { key: Key },
+    /// Notifications concern these elections. Believed never: they only make us look.
+    Hint { keys: Vec<Key> },
     /// The work of a term has stopped: nothing of it runs any more.
     WorkStopped { key: Key, term: u64, stop: Stop },
     /// Become a candidate. `autopsy`: believe the way in which a session ended.

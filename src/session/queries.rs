@@ -17,8 +17,8 @@ pub(crate) struct Reply {
     pub(crate) sent: Instant,
     pub(crate) answer: Result<Answer, Error>,
     pub(crate) seen: Vec<(Key, Option<Seen>)>,
-    /// Who asked for a term to end.
-    pub(crate) asked: Vec<(Key, String)>,
+    /// Who asked for which term to end.
+    pub(crate) asked: Vec<(Key, u64, String)>,
     /// The election's id, from joining it.
     pub(crate) joined: Option<(Key, i32)>,
 }
@@ -130,7 +130,7 @@ impl Asker {
                 let mut step_downs = vec![];
                 for (id, term, by) in statements::heartbeat(client, &self.ids(&keys)?).await? {
                     let key = self.key_of(id)?;
-                    reply.asked.push((key, by));
+                    reply.asked.push((key, term, by));
                     step_downs.push((key, term));
                 }
                 Ok(Answer::Heartbeat { step_downs })
