@@ -16,6 +16,7 @@ CREATE TABLE pgleader.election (
     address text,
     pid integer,
     lease interval,
+    ready_at timestamp with time zone,
     changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT election_pkey PRIMARY KEY (id),
     CONSTRAINT election_name_key UNIQUE (name),
@@ -129,7 +130,7 @@ CREATE VIEW pgleader.lock AS
            FROM pg_database d
           WHERE (d.datname = current_database()))) AND (l.classid = ANY (ARRAY[('pgleader.election'::regclass)::oid, ('pgleader.candidate'::regclass)::oid, ('pgleader.term'::regclass)::oid])));
 
-CREATE OR REPLACE FUNCTION pgleader.join_election(election text, instance uuid, address text, lease_ms integer, application text)
+CREATE OR REPLACE FUNCTION pgleader.join_election(election text, instance uuid, address text, lease_ms integer, backend_start timestamp with time zone, application text)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -145,16 +146,15 @@ BEGIN
         SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     END IF;
     INSERT INTO pgleader.candidate AS c (election_id, instance, address, lease, pid, backend_start)
-    SELECT election_id, join_election.instance, join_election.address, lease_ms * interval '1 ms', a.pid,
-           a.backend_start
-    FROM pg_stat_get_activity(pg_backend_pid()) AS a
+    VALUES (election_id, join_election.instance, join_election.address, lease_ms * interval '1 ms',
+            pg_backend_pid(), join_election.backend_start)
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
     SET address = excluded.address, lease = excluded.lease, pid = excluded.pid,
         backend_start = excluded.backend_start, joined_at = excluded.joined_at;
     RETURN election_id;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.join_election(text,uuid,text,integer,text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestamp with time zone,text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.leave_election(election integer, instance uuid)
  RETURNS void
@@ -168,6 +168,16 @@ BEGIN
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.leave_election(integer,uuid) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.ready_at(election integer, term bigint)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT e.ready_at FROM pgleader.election AS e WHERE e.id = election AND e.term = ready_at.term
+$function$;
+REVOKE ALL ON FUNCTION pgleader.ready_at(integer,bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.close_term(election integer, term bigint)
  RETURNS boolean
@@ -190,6 +200,7 @@ BEGIN
     END IF;
     UPDATE pgleader.term AS t
     SET closed_at = clock_timestamp(),
+        ready_at = pgleader.ready_at(election, close_term.term),
         ended_at = coalesce(t.ended_at, clock_timestamp()),
         ending = coalesce(t.ending, 'lost')
     WHERE t.election_id = election AND t.number = close_term.term;
@@ -217,7 +228,7 @@ BEGIN
     UPDATE pgleader.election AS e
     SET term = greatest(e.term + 1, (timeline - 1) * 1000000000 + 1), state = 'recovering',
         address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
-        changed_at = clock_timestamp()
+        ready_at = NULL, changed_at = clock_timestamp()
     WHERE e.id = election
     RETURNING e.term INTO next_term;
     INSERT INTO pgleader.term
@@ -403,14 +414,11 @@ CREATE OR REPLACE FUNCTION pgleader.ready(election integer, instance uuid, term 
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
-    UPDATE pgleader.election AS e SET state = 'leading', changed_at = clock_timestamp()
+    UPDATE pgleader.election AS e
+    SET state = 'leading', ready_at = clock_timestamp(), changed_at = clock_timestamp()
     WHERE e.id = election AND e.term = ready.term AND e.pid = pg_backend_pid() AND e.state = 'recovering'
       AND EXISTS (SELECT FROM pgleader.candidate AS c
                   WHERE c.election_id = election AND c.instance = ready.instance);
-    IF FOUND THEN
-        UPDATE pgleader.term AS t SET ready_at = clock_timestamp()
-        WHERE t.election_id = election AND t.number = ready.term;
-    END IF;
     RETURN FOUND;
 END
 $function$;
@@ -418,13 +426,19 @@ REVOKE ALL ON FUNCTION pgleader.ready(integer,uuid,bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.heartbeat(elections integer[])
  RETURNS TABLE(election integer, term bigint, kind text, requested_by name)
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5ms'
 AS $function$
+BEGIN
+    RETURN QUERY
     SELECT r.election_id, r.term, r.kind, r.requested_by FROM pgleader.request AS r
     WHERE r.election_id = ANY (elections) AND r.kind = 'step down'
-    ORDER BY r.id
+    ORDER BY r.id;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN;
+END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.heartbeat(integer[]) FROM PUBLIC;
 
@@ -448,6 +462,7 @@ BEGIN
     UPDATE pgleader.term AS t
     SET vacated_at = clock_timestamp(),
         closed_at = coalesce(t.closed_at, clock_timestamp()),
+        ready_at = coalesce(t.ready_at, pgleader.ready_at(election, vacate.term)),
         ended_at = coalesce(t.ended_at, clock_timestamp()),
         ending = vacate.ending,
         ended_by = vacate.ended_by
@@ -617,7 +632,7 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.step_down(text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.depose(election text)
+CREATE OR REPLACE FUNCTION pgleader.request_depose(election text)
  RETURNS bigint
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -625,15 +640,31 @@ CREATE OR REPLACE FUNCTION pgleader.depose(election text)
 AS $function$
 DECLARE
     election_id integer := pgleader.election_id(election);
-    leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.name = depose.election);
-    leader_pid integer := pgleader.leader_backend(election_id, leading_term);
+    leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election_id);
 BEGIN
-    IF leader_pid IS NULL THEN
+    IF pgleader.leader_backend(election_id, leading_term) IS NULL THEN
         RETURN NULL;
     END IF;
     INSERT INTO pgleader.request (election_id, term, kind, requested_by)
     VALUES (election_id, leading_term, 'depose', session_user);
-    PERFORM pg_terminate_backend(leader_pid);
+    RETURN leading_term;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.request_depose(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.depose(election text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    leading_term bigint := pgleader.request_depose(election);
+BEGIN
+    IF leading_term IS NOT NULL AND NOT pgleader.evict(pgleader.election_id(election), leading_term) THEN
+        RAISE EXCEPTION 'neither you nor the owner of the schema pgleader may end the session of the leader'
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Grant pg_signal_backend to the owner of the schema, or call pgleader.step_down.';
+    END IF;
     RETURN leading_term;
 END
 $function$;
@@ -709,7 +740,10 @@ CREATE VIEW pgleader.history AS
     t.number AS term,
     t.address,
     t.started_at,
-    t.ready_at,
+        CASE
+            WHEN ((t.ended_at IS NULL) AND (t.number = e.term)) THEN e.ready_at
+            ELSE t.ready_at
+        END AS ready_at,
     t.ended_at,
     t.ending,
     COALESCE(t.ended_by, ( SELECT r.requested_by
@@ -746,7 +780,7 @@ BEGIN
     PERFORM pgleader.grant_observer(role);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION '
-        'pgleader.join_election(text, uuid, text, integer, text), '
+        'pgleader.join_election(text, uuid, text, integer, timestamptz, text), '
         'pgleader.leave_election(integer, uuid), '
         'pgleader.try_elections(integer[], integer[], uuid, boolean, integer), '
         'pgleader.campaign(integer[], integer[], uuid, boolean, integer), '
@@ -772,7 +806,9 @@ AS $function$
 BEGIN
     PERFORM pgleader.grant_observer(role);
     EXECUTE format(
-        'GRANT EXECUTE ON FUNCTION pgleader.step_down(text), pgleader.depose(text) TO %I', role);
+        'GRANT EXECUTE ON FUNCTION pgleader.election_id(text), pgleader.step_down(text), '
+        'pgleader.request_depose(text), pgleader.depose(text), pgleader.leader_backend(integer, bigint), '
+        'pgleader.end_leader_backend(integer, bigint), pgleader.evict(integer, bigint) TO %I', role);
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.grant_operator(name) FROM PUBLIC;
@@ -783,7 +819,7 @@ GRANT EXECUTE ON FUNCTION pgleader.timeline() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO candidate;
 GRANT SELECT ON pgleader.lock TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.join_election(text,uuid,text,integer,text) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestamp with time zone,text) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.leave_election(integer,uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.try_elections(integer[],integer[],uuid,boolean,integer) TO candidate;
@@ -819,7 +855,12 @@ GRANT EXECUTE ON FUNCTION pgleader.counters() TO operator;
 GRANT SELECT ON pgleader.lock TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[]) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.leader_backend(integer,bigint) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.evict(integer,bigint) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.election_id(text) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.step_down(text) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.request_depose(text) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.depose(text) TO operator;
 GRANT SELECT ON pgleader.status TO operator;
 GRANT SELECT ON pgleader.history TO operator;
