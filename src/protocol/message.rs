@@ -167,6 +167,32 @@ pub(crate) enum Query {
     },
 }
 
+impl Query {
+    /// The elections that it is about; `None`: all that this process follows or observes.
+    pub(crate) fn keys(&self) -> Option<Vec<Key>> {
+        match self {
+            Query::Join { key }
+            | Query::TakeOffice { key, .. }
+            | Query::Ready { key, .. }
+            | Query::Vacate { key, .. }
+            | Query::Leave { key }
+            | Query::BackendGone { key, .. }
+            | Query::Counters { key }
+            | Query::Evict { key, .. } => Some(vec![*key]),
+            // Those of which it is the successor are among the others.
+            Query::Campaign { keys, .. } | Query::Heartbeat { keys } | Query::Announce { keys } => {
+                Some(keys.clone())
+            }
+            Query::Release {
+                leadership,
+                succession,
+                ..
+            } => Some([&leadership[..], &succession[..]].concat()),
+            Query::Read => None,
+        }
+    }
+}
+
 /// What a query brought.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Answer {

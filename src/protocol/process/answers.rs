@@ -42,8 +42,13 @@ impl Process {
             Answer::Vacated { key, term, done } => self.vacated(now, key, term, done),
             Answer::Read { views } => {
                 up.reading = false;
+                // One draw for all elections: so one process takes all the places that are free, and one
+                // process probes, not all of them (invariant 7).
+                let chance = self
+                    .jitter
+                    .up_to(self.timings.probe_interval(self.timings.lease));
                 for (key, view) in views {
-                    self.viewed(now, key, view);
+                    self.viewed(now, key, view, chance);
                 }
             }
             Answer::Left { key } => {

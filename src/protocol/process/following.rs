@@ -108,7 +108,7 @@ impl Process {
         }
     }
 
-    pub(super) fn viewed(&mut self, now: Instant, key: Key, view: View) {
+    pub(super) fn viewed(&mut self, now: Instant, key: Key, view: View, chance: Duration) {
         let probe_interval = self.timings.probe_interval(self.timings.lease);
         let Some(candidacy) = self.candidacies.get_mut(&key) else {
             return;
@@ -120,11 +120,9 @@ impl Process {
         }
         // The successor comes first; then anyone. A new term leaves the successor's place free.
         if view.vacant {
-            let delay = probe_interval + self.jitter.up_to(probe_interval * 4);
-            self.try_soon(key, now + delay);
+            self.try_soon(key, now + probe_interval + chance * 4);
         } else if news {
-            let delay = self.jitter.up_to(probe_interval * 10);
-            self.try_soon(key, now + delay);
+            self.try_soon(key, now + chance * 10);
         }
     }
 

@@ -51,7 +51,8 @@ impl Process {
         let lease = held.lease.unwrap_or(self.timings.lease);
         candidacy.seen_term = held.term;
         if held.holder_pid.is_none() {
-            candidacy.try_at = now + self.timings.probe_interval(lease);
+            // It was let go while we tried.
+            candidacy.try_at = now;
         }
         let stranger = held.holder_pid.filter(|_| held.stranger);
         if candidacy.stranger != stranger {

@@ -242,6 +242,33 @@ fn a_hint_makes_it_ask_for_a_vacate_without_having_waited() {
     assert!(bench.has_started());
 }
 
+/// A try may come between the end of the backend and the end of its lock. What was seen before stays true,
+/// and the next try is made at once.
+#[test]
+fn a_lock_that_was_let_go_during_the_try_leaves_the_evidence() {
+    let gone = Held {
+        holder_pid: None,
+        ..held()
+    };
+    for (term, kept) in [(7, true), (8, false)] {
+        let mut bench = Bench::successor();
+        bench.pass(LEASE / 20);
+        bench.answer_campaign(Try::Held(Held {
+            term,
+            ..gone.clone()
+        }));
+        bench.answer_campaign(Try::Won(Won {
+            last_term: 7,
+            ..won()
+        }));
+        assert_eq!(
+            bench.has_asked(|query| matches!(query, Query::BackendGone { .. })),
+            kept,
+            "term {term}"
+        );
+    }
+}
+
 /// The server may tell of a vacate before it answers the try that was too early to see it.
 #[test]
 fn a_hint_that_comes_before_the_answer_is_not_lost() {

@@ -42,7 +42,6 @@ impl Driver {
             Action::Drop { key } => self.with_office(key, |office| office.dropped.cancel()),
             Action::Overrun { key, term } => self.overrun(key, term),
             Action::Left { key } => {
-                self.known = None;
                 if let Some(election) = self.elections.get_mut(&key) {
                     if let Some(office) = election.office.take() {
                         office.state.ended.cancel();
@@ -76,10 +75,11 @@ impl Driver {
         let Some(instance) = &self.instance else {
             return;
         };
-        let elections = self.known.get_or_insert_with(|| known(&self.elections));
-        let first_address = elections
+        let first_address = self
+            .elections
             .values()
-            .find_map(|known| known.address.as_deref());
+            .find_map(|election| election.candidate.as_ref())
+            .map(|candidate| &*candidate.address);
         let asker = Asker {
             client: Arc::clone(&line.client),
             instance: Arc::clone(instance),
@@ -90,7 +90,7 @@ impl Driver {
                 self.config.application_name,
                 first_address.unwrap_or_default()
             ),
-            elections: Arc::clone(elections),
+            elections: self.known(&query),
         };
         let mut asked: Asked = Box::pin(asker.ask(sent, query));
         // The first poll hands the request to the connection: requests leave in the order in which the
@@ -174,7 +174,6 @@ impl Driver {
             ElectionState::Recovering,
         );
         election.asked_by = None;
-        self.known = None;
         election.office = Some(Office {
             state,
             dropped,
@@ -227,21 +226,29 @@ impl Driver {
             office.state.ended.cancel();
         }
     }
-}
 
-fn known(elections: &BTreeMap<Key, Election>) -> Arc<BTreeMap<Key, Known>> {
-    let known = elections.iter().map(|(&key, election)| {
-        let address = election
-            .candidate
-            .as_ref()
-            .map(|candidate| Arc::clone(&candidate.address));
-        let known = Known {
-            name: Arc::clone(&election.name),
-            address,
-            id: election.id,
-            asked_by: election.asked_by.clone(),
+    /// What a query needs to know of the elections that it is about.
+    fn known(&self, query: &Query) -> BTreeMap<Key, Known> {
+        let known = |(&key, election): (&Key, &Election)| {
+            let address = election
+                .candidate
+                .as_ref()
+                .map(|candidate| Arc::clone(&candidate.address));
+            let known = Known {
+                name: Arc::clone(&election.name),
+                address,
+                id: election.id,
+                asked_by: election.asked_by.clone(),
+            };
+            (key, known)
         };
-        (key, known)
-    });
-    Arc::new(known.collect())
+        match query.keys() {
+            Some(keys) => keys
+                .iter()
+                .filter_map(|key| self.elections.get_key_value(key))
+                .map(known)
+                .collect(),
+            None => self.elections.iter().map(known).collect(),
+        }
+    }
 }

@@ -90,15 +90,13 @@ impl Driver {
             && let Some(election) = self.elections.get_mut(&key)
         {
             election.id = Some(id);
-            self.known = None;
         }
         for (key, term, by) in reply.asked {
             if let Some(election) = self.elections.get_mut(&key)
                 && let Some(office) = &election.office
                 && office.state.number == term
             {
-                election.asked_by = Some(by);
-                self.known = None;
+                election.asked_by = Some(by.into());
             }
         }
         for (key, seen) in reply.seen {
@@ -139,7 +137,6 @@ impl Driver {
     }
 
     pub(super) fn commanded(&mut self, command: Command) -> Option<Event> {
-        self.known = None;
         match command {
             Command::Join { key, candidate } => {
                 let autopsy = candidate.autopsy;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::line::Line;
 use super::connect::Session;
-use super::queries::{Known, Reply};
+use super::queries::Reply;
 use super::work::Lead;
 use crate::clock;
 use crate::config::Config;
@@ -60,7 +60,7 @@ struct Election {
     observed: bool,
     office: Option<Office>,
     /// The operator who asked for the term to end.
-    asked_by: Option<String>,
+    asked_by: Option<Arc<str>>,
 }
 
 /// A term whose work was started here.
@@ -79,8 +79,6 @@ struct Driver {
     commands: UnboundedReceiver<Command>,
     sender: UnboundedSender<Command>,
     elections: BTreeMap<Key, Election>,
-    /// What statements need of the elections; made again after a change.
-    known: Option<Arc<BTreeMap<Key, Known>>>,
     /// Waits for the first session, which reports to the caller of `connect`.
     first: Option<oneshot::Sender<Result<(), Error>>>,
     opening: Option<Opening>,
@@ -126,7 +124,6 @@ pub(crate) fn spawn(
                 commands,
                 sender,
                 elections: BTreeMap::new(),
-                known: None,
                 first: Some(first),
                 opening: None,
                 line: None,
