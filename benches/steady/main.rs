@@ -1,0 +1,2 @@
+//! Steady.
+fn main() {}
