@@ -128,8 +128,11 @@ impl<'a> Lane<'a> {
     }
 
     async fn settle(&self) -> Result<Settled> {
-        let statement = "SELECT term, address, leader_pid FROM pgleader.status \
-                         WHERE name = $1 AND state = 'leading' AND successor IS NOT NULL AND candidates = $2";
+        // Who loses a session younger than his lease hesitates before he reconnects; in earnest they are older.
+        let statement = "SELECT s.term, s.address, s.leader_pid FROM pgleader.status AS s \
+                         JOIN pg_stat_activity AS a ON a.pid = s.leader_pid \
+                         WHERE s.name = $1 AND s.state = 'leading' AND s.successor IS NOT NULL \
+                           AND s.candidates = $2 AND now() - a.backend_start > s.lease";
         let election = format!("{}-0", self.task.election);
         let settled = async {
             loop {
