@@ -1,5 +1,4 @@
-//! A throw-away cluster and a session to watch it from, in a database of its own: what is counted for the
-//! candidates' database is theirs alone.
+//! A throw-away cluster and a session to watch it from.
 
 use pg_leader::testing::Cluster;
 use tokio_postgres::{Client, NoTls};
@@ -24,6 +23,11 @@ impl Stage {
             client: connect(&cluster, "postgres").await?,
             cluster,
         })
+    }
+
+    /// A session in a database of its own.
+    pub(crate) async fn watch(&self) -> Result<Client> {
+        connect(&self.cluster, "template1").await
     }
 
     /// The machine and the server, in a line.
