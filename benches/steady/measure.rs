@@ -64,8 +64,8 @@ impl Crowd {
         arguments: &Arguments,
     ) -> Result<Cost> {
         let processes = self.gather(stage, arguments).await?;
-        // What the start has written is on disk, and everybody has tried once more since then.
-        let quiet = if arguments.quick { 3 } else { 16 };
+        // Everybody has tried once more, too, since the start.
+        let quiet = if arguments.quick { 3 } else { 26 };
         server::until_quiet(watch, Duration::from_secs(quiet)).await?;
 
         let rows = Writes::read(&stage.client, self.elections > 0).await?;

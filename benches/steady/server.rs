@@ -91,8 +91,9 @@ pub(crate) async fn backends(watch: &Client) -> Result<BTreeMap<String, i32>> {
     backends.collect()
 }
 
-/// Wait until nothing was written for so long. The background writer logs the running transactions within
-/// 15 s of a write: after 16 s of quiet it has nothing left to say.
+/// Wait until nothing was written for so long. The background writer logs the running transactions once after
+/// other writes, at the earliest 15 s after the last time, and sleeps up to 10 s: after 26 s of quiet it has
+/// nothing left to say.
 pub(crate) async fn until_quiet(watch: &Client, quiet: Duration) -> Result<()> {
     let patience = Instant::now() + quiet * 6;
     let mut last = Sample::read(watch).await?;
