@@ -13,7 +13,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Hook =
     dyn Fn() -> Pin<Box<dyn Future<Output = Result<Credentials, BoxError>> + Send>> + Send + Sync;
 
-/// What to do with work that could not be dropped when its lease ends.
+/// What to do with work that could not be dropped when its lease ends: it blocks its thread instead of
+/// waiting at an `.await`. Only after the session was lost; an orderly end waits for such work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overrun {
@@ -32,11 +33,13 @@ pub enum Takeover {
     /// that nobody on the path of a direct connection forges a TCP reset.
     #[default]
     Autopsy,
-    /// Nothing: wait for the refractory period (one lease), unless a vacate arrives.
+    /// Nothing that rests on how its session ended: wait for the refractory period (one lease of the last
+    /// term), unless its process says that the work has stopped, or the successor has watched its session
+    /// silent for that lease.
     AlwaysWait,
 }
 
-/// A user and a password, fresh for one connection.
+/// A user and a password, fresh for one connection. From [`Config::credentials`].
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Credentials {
@@ -95,7 +98,8 @@ pub struct Config {
 
 impl Config {
     /// Everything at its default. `conninfo` is a URL or a key-value string as libpq reads it, with one
-    /// or several hosts; it is looked at when connecting.
+    /// or several hosts; it is looked at when connecting. The `PG*` variables are not read: name a host and
+    /// a user.
     pub fn new(conninfo: impl Into<String>) -> Self {
         Config {
             conninfo: conninfo.into(),
@@ -111,7 +115,9 @@ impl Config {
     }
 
     /// How long a leader may act on its last answered heartbeat. Default 1 s; from 100 ms to 1 h, in
-    /// whole milliseconds. All other times of the protocol follow from it.
+    /// whole milliseconds. All other times of the protocol follow from it. Recorded with each term, so
+    /// candidates of one election may differ in it; after an asynchronous failover of the database they
+    /// had better not.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
@@ -147,7 +153,8 @@ impl Config {
         self
     }
 
-    /// Whether to install the schema when it is missing or old and the role may. Default true.
+    /// Whether to install the schema when it is missing or old and the role may. Default true. A schema
+    /// that is newer than this build is never touched.
     #[must_use]
     pub fn install(mut self, install: bool) -> Self {
         self.install = install;
@@ -163,14 +170,14 @@ impl Config {
     }
 
     /// A hook that supplies credentials for each connection, for passwords that rotate. It is called
-    /// before every connect, on the elector's own thread, and must answer within a few seconds. Where it
-    /// fails, the connect fails and is tried again.
+    /// before every connect, on a thread of the elector's own where it may block, and must answer within
+    /// 5 s. Where it fails, the connect fails and is tried again.
     ///
     /// ```
     /// use pg_leader::{Config, Credentials};
     ///
     /// let config = Config::new("postgres://app@db/app").credentials(|| async {
-    ///     let password = std::fs::read_to_string("/run/secrets/db")?;
+    ///     let password = tokio::fs::read_to_string("/run/secrets/db").await?;
     ///     Ok(Credentials::password(password.trim()))
     /// });
     /// ```

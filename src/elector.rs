@@ -94,11 +94,30 @@ impl Elector {
     }
 
     /// Become a candidate. `lead` is called with each [`Term`] that this process wins; what it returns is
-    /// the work, which runs as a task on the present tokio runtime and is dropped when the term is lost.
-    /// When it returns `Ok` the term is resigned, when it returns an error or panics it has failed; either
-    /// way the candidacy goes on.
+    /// the work, which runs as a task on the present tokio runtime. When it returns `Ok` the term is
+    /// resigned, when it returns an error or panics it has failed; either way the candidacy goes on. After
+    /// a failure this process holds off for a retry interval.
+    ///
+    /// The work is dropped when its term ends, at its next `.await`: at once, or, where it has called
+    /// [`Term::deposed`], when the time for stopping by itself is over. Tasks that it has spawned are not
+    /// dropped with it: let it keep them in a `tokio::task::JoinSet`, or wait for them. Work that blocks
+    /// its thread cannot be dropped; see [`Overrun`](crate::Overrun).
     ///
     /// `address` is what followers and observers are told: where this process can be reached.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), pg_leader::Error> {
+    /// let elector = pg_leader::Elector::connect("postgres://app@db/app").await?;
+    /// let leader = elector.campaign("billing", "10.0.0.5:8080", |term| async move {
+    ///     // Recover what the last leader left behind; then:
+    ///     term.ready();
+    ///     term.deposed().await;
+    ///     // Put away what is at hand. Nobody else leads before this returns or is dropped.
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// println!("{}", leader.state());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -167,6 +186,17 @@ impl Elector {
 
     /// Follow an election without being a candidate. Nobody needs to have joined it yet.
     ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), pg_leader::Error> {
+    /// let elector = pg_leader::Elector::connect("postgres://app@db/app").await?;
+    /// let observer = elector.observe("billing")?;
+    /// match observer.address() {
+    ///     Ok(address) => println!("the leader is at {address}"),
+    ///     Err(why) => println!("{why}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When this elector has been shut down.
@@ -188,6 +218,10 @@ impl Elector {
 
     /// Resign every term in order, leave every election, close the session. Waits for work to stop: up to
     /// the grace, then it is dropped; work that cannot be dropped keeps the leadership, and this waiting.
+    /// Without a database it tries to tell of the last term's end for no longer than the grace.
+    ///
+    /// A process that ends without it is not unsafe: the next leader begins at its next probe where the
+    /// connection was direct, else after a lease.
     ///
     /// # Cancel safety
     ///
@@ -215,7 +249,7 @@ impl Inner {
         let Entries { by_name, last_key } = &mut *entries;
         let entry = by_name.entry(name.to_owned()).or_insert_with(|| {
             *last_key += 1;
-            let shared = Arc::new(Shared::new(name.to_owned()));
+            let shared = Arc::new(Shared::new(name.to_owned(), self.done.clone()));
             Entry {
                 key: Key(*last_key),
                 shared,

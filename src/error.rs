@@ -8,7 +8,18 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// An error of pg-leader: a kind that only its predicates show, and its cause in
 /// [`source`](StdError::source).
 ///
-/// Losing an election is an outcome, not an error.
+/// Losing an election is an outcome, not an error, and so is the loss of a session after the first: the
+/// elector reconnects.
+///
+/// ```no_run
+/// # async fn example() {
+/// match pg_leader::Elector::connect("postgres://app@db/app").await {
+///     Ok(_elector) => {}
+///     Err(error) if error.is_connection() => println!("later, perhaps: {error}"),
+///     Err(error) => println!("somebody must do something: {error}"),
+/// }
+/// # }
+/// ```
 pub struct Error(Box<Inner>);
 
 struct Inner {

@@ -48,6 +48,17 @@ impl Leader {
 
     /// What the election does: how it stands now, then every change. A slow reader misses those that
     /// others have overtaken, never the last one. Ends with the elector.
+    ///
+    /// ```no_run
+    /// # async fn example(leader: pg_leader::Leader) {
+    /// use futures_util::StreamExt;
+    ///
+    /// let mut changes = leader.changes();
+    /// while let Some(standing) = changes.next().await {
+    ///     println!("term {}: {} at {:?}", standing.term, standing.state, standing.address);
+    /// }
+    /// # }
+    /// ```
     pub fn changes(&self) -> impl Stream<Item = Standing> + Send + Unpin + use<> {
         self.shared.changes()
     }
@@ -58,7 +69,8 @@ impl Leader {
     }
 
     /// Give up the present term in order and stay a candidate; the others come first. Returns when the
-    /// work has stopped and the database knows, or at once when this process does not lead.
+    /// work has stopped and the database knows, where it can be told, or at once when this process does not
+    /// lead. Work that cannot be dropped keeps this waiting.
     ///
     /// # Cancel safety
     ///

@@ -1,4 +1,4 @@
-//! Leader election between processes that already share a PostgreSQL database.
+#![doc = include_str!("../README.md")]
 
 mod clock;
 mod config;

@@ -9,8 +9,8 @@ use crate::elector::Elector;
 use crate::protocol::Key;
 use crate::standing::{AddressError, ElectionState, Shared, Standing};
 
-/// Follows an election without being a candidate. Changes are pushed; what was missed is read again once
-/// per retry interval.
+/// Follows an election without being a candidate, from [`Elector::observe`]. Changes are pushed; what was
+/// missed is read again once per retry interval. Without a session it knows nothing, and says so.
 pub struct Observer {
     pub(crate) elector: Elector,
     pub(crate) key: Key,
@@ -39,7 +39,7 @@ impl Observer {
     }
 
     /// What the election does: how it stands now, then every change. A slow reader misses those that
-    /// others have overtaken, never the last one.
+    /// others have overtaken, never the last one. Ends with the elector.
     pub fn changes(&self) -> impl Stream<Item = Standing> + Send + Unpin + use<> {
         self.shared.changes()
     }

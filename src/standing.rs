@@ -7,12 +7,20 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use futures_util::stream::{self, Stream};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::protocol::Instant;
 use crate::term::TermState;
 
-/// What a process is in an election.
+/// What a process is in an election. Reads what it prints:
+///
+/// ```
+/// use pg_leader::ProcessState;
+///
+/// assert_eq!(ProcessState::Leading.to_string(), "leading");
+/// assert_eq!("recovering".parse(), Ok(ProcessState::Recovering));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ProcessState {
     /// Not the leader.
@@ -134,14 +142,17 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     snapshot: ArcSwap<Snapshot>,
     changes: watch::Sender<Standing>,
+    /// Cancelled when the elector has ended: nothing changes any more.
+    done: CancellationToken,
 }
 
 impl Shared {
-    pub(crate) fn new(name: String) -> Self {
+    pub(crate) fn new(name: String, done: CancellationToken) -> Self {
         Shared {
             name,
             snapshot: ArcSwap::default(),
             changes: watch::Sender::new(Standing::default()),
+            done,
         }
     }
 
@@ -201,10 +212,15 @@ impl Shared {
     pub(crate) fn changes(&self) -> impl Stream<Item = Standing> + Send + Unpin + use<> {
         let mut receiver = self.changes.subscribe();
         receiver.mark_changed();
-        Box::pin(stream::unfold(receiver, |mut receiver| async move {
-            receiver.changed().await.ok()?;
+        let state = (receiver, self.done.clone());
+        Box::pin(stream::unfold(state, |(mut receiver, done)| async move {
+            tokio::select! {
+                biased;
+                changed = receiver.changed() => changed.ok()?,
+                () = done.cancelled() => return None,
+            }
             let standing = receiver.borrow_and_update().clone();
-            Some((standing, receiver))
+            Some((standing, (receiver, done)))
         }))
     }
 }
@@ -227,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_was_read_is_believed_for_a_time_only() {
-        let shared = Shared::new("e".to_owned());
+        let shared = Shared::new("e".to_owned(), CancellationToken::new());
         assert_eq!(shared.address(), Err(AddressError::Unknown));
         let known = |known_until| Snapshot {
             term: 1,

@@ -87,7 +87,8 @@ impl TermState {
     }
 }
 
-/// One period of leadership, given to the work that runs in it. Cheap to clone.
+/// One period of leadership, given to the work that runs in it. Cheap to clone; a clone that outlives the
+/// term is harmless, and does not keep the elector alive.
 #[derive(Clone)]
 pub struct Term {
     pub(crate) election: Arc<str>,
@@ -117,6 +118,10 @@ impl Term {
     /// Whether the term is current *now*. True without waiting for any task to run: it compares the
     /// deadline itself, and touches neither lock nor database. Once false it stays false.
     ///
+    /// It is about being lost. In an orderly end (resigning, stepping down, shutdown) the leadership is kept
+    /// until the work has stopped, so this stays true until then: work that is not dropped by itself, since
+    /// it blocks its thread, must ask [`is_ending`](Term::is_ending) or wait for [`deposed`](Term::deposed).
+    ///
     /// Between this and what you do next any time may pass; only the database can refuse a late write.
     pub fn is_current(&self) -> bool {
         self.state.is_current()
@@ -132,8 +137,24 @@ impl Term {
 
     /// Resolves when the work should stop: the term is lost, or is being given up in order.
     ///
-    /// Work that has asked for this is given time to stop by itself: until the grace is over in an orderly
-    /// end, until 0.85 of the lease when the term is lost. Work that never asked is dropped at once.
+    /// Work that has asked for this, or [`is_ending`](Term::is_ending), is given time to stop by itself: until
+    /// the grace is over in an orderly end, until 0.85 of the lease when the term is lost. Work that never
+    /// asked is dropped at once. So ask before the first thing that must not be cut off:
+    ///
+    /// ```
+    /// async fn lead(term: pg_leader::Term) -> Result<(), std::io::Error> {
+    ///     let mut deposed = std::pin::pin!(term.deposed());
+    ///     term.ready();
+    ///     loop {
+    ///         tokio::select! {
+    ///             () = &mut deposed => return Ok(()),
+    ///             piece = next_piece() => finish(piece?).await?,
+    ///         }
+    ///     }
+    /// }
+    /// # async fn next_piece() -> Result<(), std::io::Error> { Ok(()) }
+    /// # async fn finish(_: ()) -> Result<(), std::io::Error> { Ok(()) }
+    /// ```
     ///
     /// # Cancel safety
     ///
@@ -141,6 +162,28 @@ impl Term {
     pub fn deposed(&self) -> impl Future<Output = ()> + Send + use<> {
         self.state.listens.store(true, Ordering::Release);
         self.state.cancelled.clone().cancelled_owned()
+    }
+
+    /// Whether the work should stop: the question to which [`deposed`](Term::deposed) waits for a yes, for
+    /// work that looks from time to time, also on a thread that blocks. In an orderly end the term is still
+    /// current while its work stops, so [`is_current`](Term::is_current) does not tell.
+    ///
+    /// ```
+    /// async fn lead(term: pg_leader::Term) -> Result<(), tokio::task::JoinError> {
+    ///     term.ready();
+    ///     let work = tokio::task::spawn_blocking(move || {
+    ///         while !term.is_ending() {
+    ///             // A small piece, much shorter than a tenth of the lease: what runs on a thread of its
+    ///             // own goes on when `lead` is dropped.
+    ///             std::thread::sleep(std::time::Duration::from_millis(10));
+    ///         }
+    ///     });
+    ///     work.await
+    /// }
+    /// ```
+    pub fn is_ending(&self) -> bool {
+        self.state.listens.store(true, Ordering::Release);
+        self.state.cancelled.is_cancelled() || !self.is_current()
     }
 
     /// The work has recovered: from `Recovering` to `Leading`. Does nothing the second time.

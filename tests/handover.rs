@@ -88,6 +88,66 @@ async fn shutdown_and_leave_release_the_leadership() {
     assert!(again.is_ok(), "who has left may come back");
 }
 
+/// Work that is wedged, and waits for something that never comes, ends all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_ends_the_term_of_a_wedged_leader() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = support::elector(&cluster).await;
+    let wedged = elector
+        .campaign("wedged", "wedged", |term| async move {
+            term.ready();
+            std::future::pending::<Result<(), std::io::Error>>().await
+        })
+        .unwrap();
+    until("it leads", || wedged.state() == ProcessState::Leading).await;
+    let other = support::Candidate::start(config(&cluster.url()), "wedged", "other", &record).await;
+    support::until_successor(&cluster, "wedged").await;
+    cluster
+        .execute("SELECT pgleader.step_down('wedged')")
+        .unwrap();
+    until("the other leads", || other.leads()).await;
+    assert_eq!(
+        history(&cluster, "wedged", 1, "ending").as_deref(),
+        Some("stepped down")
+    );
+}
+
+/// Work that blocks its thread and looks from time to time hears of an orderly end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn blocking_work_that_looks_is_told_that_its_term_is_ending() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = support::elector(&cluster).await;
+    let blocking = elector
+        .campaign("looks", "blocking", {
+            let record = record.clone();
+            move |term| {
+                let record = record.clone();
+                async move {
+                    term.ready();
+                    while !term.is_ending() {
+                        record.step(term.address(), term.number());
+                    }
+                    assert!(
+                        term.is_current(),
+                        "the term goes on until its work has stopped"
+                    );
+                    Ok::<(), std::io::Error>(())
+                }
+            }
+        })
+        .unwrap();
+    until("it leads", || record.last_term() == 1).await;
+    tokio::time::timeout(CEILING, blocking.resign())
+        .await
+        .expect("it resigns");
+    assert_eq!(
+        history(&cluster, "looks", 1, "ending").as_deref(),
+        Some("resigned")
+    );
+}
+
 /// Work that was told and takes its time keeps the leadership until it is done (invariant 4).
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_released_before_the_work_has_stopped() {

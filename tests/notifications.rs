@@ -32,7 +32,10 @@ async fn address_and_state_are_pushed_to_followers_and_observers() {
         observer.address().as_deref() == Ok("pushed-0")
     })
     .await;
-    assert_eq!(candidates[1].leader.address().as_deref(), Ok("pushed-0"));
+    until("the follower sees it", || {
+        candidates[1].leader.address().as_deref() == Ok("pushed-0")
+    })
+    .await;
 
     candidates[0].leader.resign().await;
     until("the new address is seen", || {

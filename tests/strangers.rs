@@ -119,6 +119,31 @@ async fn an_operators_open_transaction_blocks_nobody() {
     record::assert_no_overlap(&record.steps());
 }
 
+/// Maintenance of the table that every heartbeat reads costs nothing but the requests' delay.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_table_of_requests_does_not_cost_the_leadership() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let candidates = contest(&cluster, "locked", 2, &record).await;
+    let maintainer = client(&cluster).await;
+    maintainer
+        .batch_execute("BEGIN; LOCK TABLE pgleader.request")
+        .await
+        .unwrap();
+    let steps = record.steps().len();
+    until("the leader works for two leases", || {
+        record.steps().len() > steps + 1000
+    })
+    .await;
+    assert!(candidates[0].leads());
+    assert_eq!(record.last_term(), 1);
+    maintainer.batch_execute("ROLLBACK").await.unwrap();
+    cluster
+        .execute("SELECT pgleader.step_down('locked')")
+        .unwrap();
+    until("the other leads", || candidates[1].leads()).await;
+}
+
 /// `synchronous_commit` is ours to choose: a standby that does not answer must not hang a term.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_synchronous_standby_that_does_not_answer() {

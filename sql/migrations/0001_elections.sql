@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS pgleader.election (
     address    text,
     pid        integer,
     lease      interval,
+    ready_at   timestamptz,
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -50,7 +51,8 @@ CREATE TABLE IF NOT EXISTS pgleader.candidate (
     PRIMARY KEY (election_id, instance)
 );
 
--- A row a term, written at its beginning and ending only: a fence may hold it FOR SHARE.
+-- A row a term, written at its beginning and ending only: a fence may hold it FOR SHARE. So `ready_at` is
+-- kept with the election until the term ends.
 --   closed_at   its fence refuses from here
 --   vacated_at  its work has stopped; without it nobody knows
 CREATE TABLE IF NOT EXISTS pgleader.term (
@@ -143,11 +145,13 @@ WHERE l.locktype = 'advisory'
 -- What a candidate's session calls -----------------------------------------------------------------------
 
 -- Purpose: record a candidacy, and make the election when it is new.
--- Parameters: instance, the secret of the process; lease_ms, its lease in milliseconds; application, the
---             application_name to show for this session.
+-- Parameters: instance, the secret of the process; lease_ms, its lease in milliseconds; backend_start, when
+--             this session's backend began (the owner of the schema may not see that of another role);
+--             application, the application_name to show for this session.
 -- Meaning: the election's id.
 CREATE OR REPLACE FUNCTION pgleader.join_election(
-    election text, instance uuid, address text, lease_ms integer, application text
+    election text, instance uuid, address text, lease_ms integer, backend_start timestamptz,
+    application text
 ) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -161,9 +165,8 @@ BEGIN
         SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     END IF;
     INSERT INTO pgleader.candidate AS c (election_id, instance, address, lease, pid, backend_start)
-    SELECT election_id, join_election.instance, join_election.address, lease_ms * interval '1 ms', a.pid,
-           a.backend_start
-    FROM pg_stat_get_activity(pg_backend_pid()) AS a
+    VALUES (election_id, join_election.instance, join_election.address, lease_ms * interval '1 ms',
+            pg_backend_pid(), join_election.backend_start)
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
     SET address = excluded.address, lease = excluded.lease, pid = excluded.pid,
         backend_start = excluded.backend_start, joined_at = excluded.joined_at;
@@ -179,6 +182,13 @@ BEGIN
     DELETE FROM pgleader.candidate AS c
     WHERE c.election_id = election AND c.instance = leave_election.instance;
 END
+$$;
+
+-- Purpose: when the work of a term had recovered, as long as the election's row tells.
+CREATE OR REPLACE FUNCTION pgleader.ready_at(election integer, term bigint) RETURNS timestamptz
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT e.ready_at FROM pgleader.election AS e WHERE e.id = election AND e.term = ready_at.term
 $$;
 
 -- Purpose: close a term, so that its fence refuses. Called by the holder of the leadership lock.
@@ -201,6 +211,7 @@ BEGIN
     END IF;
     UPDATE pgleader.term AS t
     SET closed_at = clock_timestamp(),
+        ready_at = pgleader.ready_at(election, close_term.term),
         ended_at = coalesce(t.ended_at, clock_timestamp()),
         ending = coalesce(t.ending, 'lost')
     WHERE t.election_id = election AND t.number = close_term.term;
@@ -227,7 +238,7 @@ BEGIN
     UPDATE pgleader.election AS e
     SET term = greatest(e.term + 1, (timeline - 1) * 1000000000 + 1), state = 'recovering',
         address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
-        changed_at = clock_timestamp()
+        ready_at = NULL, changed_at = clock_timestamp()
     WHERE e.id = election
     RETURNING e.term INTO next_term;
     INSERT INTO pgleader.term
@@ -437,27 +448,30 @@ CREATE OR REPLACE FUNCTION pgleader.ready(election integer, instance uuid, term 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE pgleader.election AS e SET state = 'leading', changed_at = clock_timestamp()
+    UPDATE pgleader.election AS e
+    SET state = 'leading', ready_at = clock_timestamp(), changed_at = clock_timestamp()
     WHERE e.id = election AND e.term = ready.term AND e.pid = pg_backend_pid() AND e.state = 'recovering'
       AND EXISTS (SELECT FROM pgleader.candidate AS c
                   WHERE c.election_id = election AND c.instance = ready.instance);
-    IF FOUND THEN
-        UPDATE pgleader.term AS t SET ready_at = clock_timestamp()
-        WHERE t.election_id = election AND t.number = ready.term;
-    END IF;
     RETURN FOUND;
 END
 $$;
 
 -- Purpose: a session proves itself, to the server and to its process; and what is asked of the leader of
 --          these elections. Writes nothing, takes no row lock.
+-- Hazard: whoever has locked the table of requests must not cost the leadership: what is asked waits then.
 CREATE OR REPLACE FUNCTION pgleader.heartbeat(elections integer[])
 RETURNS TABLE (election integer, term bigint, kind text, requested_by name)
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5ms'
 AS $$
+BEGIN
+    RETURN QUERY
     SELECT r.election_id, r.term, r.kind, r.requested_by FROM pgleader.request AS r
     WHERE r.election_id = ANY (elections) AND r.kind = 'step down'
-    ORDER BY r.id
+    ORDER BY r.id;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN;
+END
 $$;
 
 -- Purpose: record that a term is over and its work has stopped. From the leader's session it also frees the
@@ -483,6 +497,7 @@ BEGIN
     UPDATE pgleader.term AS t
     SET vacated_at = clock_timestamp(),
         closed_at = coalesce(t.closed_at, clock_timestamp()),
+        ready_at = coalesce(t.ready_at, pgleader.ready_at(election, vacate.term)),
         ended_at = coalesce(t.ended_at, clock_timestamp()),
         ending = vacate.ending,
         ended_by = vacate.ended_by
@@ -641,22 +656,38 @@ BEGIN
 END
 $$;
 
--- Purpose: end the session of the leader, by force. The next term begins once its work has stopped.
+-- Purpose: record that the caller ends the session of a leader.
 -- Meaning: the term that ends; null when nobody leads.
-CREATE OR REPLACE FUNCTION pgleader.depose(election text) RETURNS bigint
+CREATE OR REPLACE FUNCTION pgleader.request_depose(election text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     election_id integer := pgleader.election_id(election);
-    leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.name = depose.election);
-    leader_pid integer := pgleader.leader_backend(election_id, leading_term);
+    leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election_id);
 BEGIN
-    IF leader_pid IS NULL THEN
+    IF pgleader.leader_backend(election_id, leading_term) IS NULL THEN
         RETURN NULL;
     END IF;
     INSERT INTO pgleader.request (election_id, term, kind, requested_by)
     VALUES (election_id, leading_term, 'depose', session_user);
-    PERFORM pg_terminate_backend(leader_pid);
+    RETURN leading_term;
+END
+$$;
+
+-- Purpose: end the session of the leader, by force. The next term begins once its work has stopped. The
+--          caller's own rights are tried first, then those of the schema's owner.
+-- Meaning: the term that ends; null when nobody leads.
+CREATE OR REPLACE FUNCTION pgleader.depose(election text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    leading_term bigint := pgleader.request_depose(election);
+BEGIN
+    IF leading_term IS NOT NULL AND NOT pgleader.evict(pgleader.election_id(election), leading_term) THEN
+        RAISE EXCEPTION 'neither you nor the owner of the schema pgleader may end the session of the leader'
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Grant pg_signal_backend to the owner of the schema, or call pgleader.step_down.';
+    END IF;
     RETURN leading_term;
 END
 $$;
@@ -702,7 +733,9 @@ CROSS JOIN LATERAL (
 
 -- Purpose: the last 1,000 terms of every election, newest last.
 CREATE OR REPLACE VIEW pgleader.history AS
-SELECT e.name, t.number AS term, t.address, t.started_at, t.ready_at, t.ended_at, t.ending,
+SELECT e.name, t.number AS term, t.address, t.started_at,
+       CASE WHEN t.ended_at IS NULL AND t.number = e.term THEN e.ready_at ELSE t.ready_at END AS ready_at,
+       t.ended_at, t.ending,
        coalesce(t.ended_by, (
            SELECT r.requested_by FROM pgleader.request AS r
            WHERE r.election_id = t.election_id AND r.term = t.number AND r.kind = 'depose'
@@ -735,7 +768,7 @@ BEGIN
     PERFORM pgleader.grant_observer(role);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION '
-        'pgleader.join_election(text, uuid, text, integer, text), '
+        'pgleader.join_election(text, uuid, text, integer, timestamptz, text), '
         'pgleader.leave_election(integer, uuid), '
         'pgleader.try_elections(integer[], integer[], uuid, boolean, integer), '
         'pgleader.campaign(integer[], integer[], uuid, boolean, integer), '
@@ -758,7 +791,9 @@ AS $$
 BEGIN
     PERFORM pgleader.grant_observer(role);
     EXECUTE format(
-        'GRANT EXECUTE ON FUNCTION pgleader.step_down(text), pgleader.depose(text) TO %I', role);
+        'GRANT EXECUTE ON FUNCTION pgleader.election_id(text), pgleader.step_down(text), '
+        'pgleader.request_depose(text), pgleader.depose(text), pgleader.leader_backend(integer, bigint), '
+        'pgleader.end_leader_backend(integer, bigint), pgleader.evict(integer, bigint) TO %I', role);
 END
 $$;
 

@@ -172,6 +172,17 @@ impl Work {
     }
 }
 
+impl Owed {
+    pub(crate) fn new(term: u64, ending: Ending, ask_at: Instant) -> Self {
+        Owed {
+            term,
+            ending,
+            asked: false,
+            ask_at,
+        }
+    }
+}
+
 impl Waiting {
     /// When to take office, if no notification comes before.
     pub(crate) fn take_office_at(&self) -> Instant {

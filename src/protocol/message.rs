@@ -19,8 +19,8 @@ pub(crate) enum Event {
     Disconnected,
     /// The answer to a query, with the time that the query carried.
     Answered { sent: Instant, answer: Answer },
-    /// A notification concerns this election. Believed never: it only makes us look.
-    Hint { key: Key },
+    /// Notifications concern these elections. Believed never: they only make us look.
+    Hint { keys: Vec<Key> },
     /// The work of a term has stopped: nothing of it runs any more.
     WorkStopped { key: Key, term: u64, stop: Stop },
     /// Become a candidate. `autopsy`: believe the way in which a session ended.
@@ -165,6 +165,32 @@ pub(crate) enum Query {
         key: Key,
         term: u64,
     },
+}
+
+impl Query {
+    /// The elections that it is about; `None`: all that this process follows or observes.
+    pub(crate) fn keys(&self) -> Option<Vec<Key>> {
+        match self {
+            Query::Join { key }
+            | Query::TakeOffice { key, .. }
+            | Query::Ready { key, .. }
+            | Query::Vacate { key, .. }
+            | Query::Leave { key }
+            | Query::BackendGone { key, .. }
+            | Query::Counters { key }
+            | Query::Evict { key, .. } => Some(vec![*key]),
+            // Those of which it is the successor are among the others.
+            Query::Campaign { keys, .. } | Query::Heartbeat { keys } | Query::Announce { keys } => {
+                Some(keys.clone())
+            }
+            Query::Release {
+                leadership,
+                succession,
+                ..
+            } => Some([&leadership[..], &succession[..]].concat()),
+            Query::Read => None,
+        }
+    }
 }
 
 /// What a query brought.

@@ -42,6 +42,10 @@ impl Watch {
         sent: Instant,
         now: Instant,
     ) -> Option<Watch> {
+        if held.holder_pid.is_none() {
+            // Let go during this very try: what was seen before stays true.
+            return before.filter(|watch| watch.term == held.term);
+        }
         let pid = held
             .leader_pid
             .filter(|_| held.holder_pid == held.leader_pid)?;

@@ -13,7 +13,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Config as PgConfig};
 
 use super::conninfo::Conninfo;
-use super::options::Options;
+use super::options::{self, Options};
 use super::prove::{self, Ends};
 use super::socket::{self, SocketGuard};
 use super::tls::Tls;
@@ -46,9 +46,14 @@ pub(crate) struct Session {
 pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Session, Error> {
     let mut conninfo: Conninfo = config.conninfo.parse()?;
     if let Some(hook) = &config.credentials {
-        let fresh = tokio::time::timeout(CONNECT_TIMEOUT, hook())
+        // On a thread of its own: a hook that blocks must not delay the driver's deadlines.
+        let runtime = tokio::runtime::Handle::current();
+        let hook = Arc::clone(hook);
+        let asked = tokio::task::spawn_blocking(move || runtime.block_on(hook()));
+        let fresh = tokio::time::timeout(CONNECT_TIMEOUT, asked)
             .await
             .map_err(|late| Error::caused(Kind::Credentials, late))?
+            .map_err(|panic| Error::caused(Kind::Credentials, panic))?
             .map_err(|error| Error::caused(Kind::Credentials, error))?;
         if let Some(user) = fresh.user {
             conninfo.postgres.user(user);
@@ -197,10 +202,12 @@ where
                 }
                 Some(&SqlState::UNDEFINED_OBJECT) => {
                     let why = error.as_db_error().map_or("", |db| db.message());
-                    Error::caused(
-                        Kind::TooOld(format!("too old to know a setting: {why}")),
-                        error,
-                    )
+                    let kind = if options::names_a_new_setting(why) {
+                        Kind::TooOld(format!("too old to know a setting: {why}"))
+                    } else {
+                        Kind::Conninfo(why.to_owned())
+                    };
+                    Error::caused(kind, error)
                 }
                 _ => Error::session("connecting", error),
             })?;

@@ -86,6 +86,17 @@ impl Options {
     }
 }
 
+/// Whether a refusal names a setting of ours that servers before version 15 do not know.
+pub(crate) fn names_a_new_setting(refusal: &str) -> bool {
+    [
+        "stats_fetch_consistency",
+        "idle_session_timeout",
+        "client_connection_check_interval",
+    ]
+    .iter()
+    .any(|name| refusal.contains(name))
+}
+
 /// A duration in milliseconds as `SHOW` prints it: in the largest unit that divides it.
 fn shown(milliseconds: u128) -> String {
     let units = [

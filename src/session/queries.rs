@@ -1,6 +1,6 @@
 //! From a query of the protocol to its statement, and from the rows back to its answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ pub(crate) struct Reply {
     pub(crate) sent: Instant,
     pub(crate) answer: Result<Answer, Error>,
     pub(crate) seen: Vec<(Key, Option<Seen>)>,
-    /// Who asked for a term to end.
-    pub(crate) asked: Vec<(Key, String)>,
+    /// Who asked for which term to end.
+    pub(crate) asked: Vec<(Key, u64, String)>,
     /// The election's id, from joining it.
     pub(crate) joined: Option<(Key, i32)>,
 }
@@ -32,15 +32,17 @@ pub(crate) struct Asker {
     pub(crate) direct: bool,
     pub(crate) timings: Timings,
     pub(crate) application: String,
-    /// Name, address, id and the operator who asked for an end, of each election.
-    pub(crate) elections: Arc<BTreeMap<Key, Known>>,
+    /// The elections that the query is about.
+    pub(crate) elections: BTreeMap<Key, Known>,
 }
 
+/// What is known of an election when a query is sent.
+#[derive(Clone)]
 pub(crate) struct Known {
     pub(crate) name: Arc<str>,
     pub(crate) address: Option<Arc<str>>,
     pub(crate) id: Option<i32>,
-    pub(crate) asked_by: Option<String>,
+    pub(crate) asked_by: Option<Arc<str>>,
 }
 
 impl Asker {
@@ -71,13 +73,18 @@ impl Asker {
         keys.iter().map(|key| self.id(*key)).collect()
     }
 
-    fn key_of(&self, id: i32) -> Result<Key, Error> {
-        let key = self
-            .elections
-            .iter()
-            .find(|(_, known)| known.id == Some(id))
-            .map(|(key, _)| *key);
-        key.ok_or_else(|| Error::new(Kind::Unexpected(format!("election {id} was not asked for"))))
+    /// The election with this id, among those that the query is about.
+    fn key_of(&self) -> impl Fn(i32) -> Result<Key, Error> + use<> {
+        let ids = self.elections.iter();
+        let keys: HashMap<i32, Key> = ids
+            .filter_map(|(key, known)| Some((known.id?, *key)))
+            .collect();
+        move |id| {
+            let key = keys.get(&id).copied();
+            key.ok_or_else(|| {
+                Error::new(Kind::Unexpected(format!("election {id} was not asked for")))
+            })
+        }
     }
 
     /// NOTIFY waits for a lock of the whole server; so long at most.
@@ -108,9 +115,10 @@ impl Asker {
                 let tried =
                     statements::campaign(client, &ids, &successor_of, instance, self.direct, limit)
                         .await?;
+                let key_of = self.key_of();
                 let mut tries = vec![];
                 for tried in tried {
-                    let key = self.key_of(tried.election)?;
+                    let key = key_of(tried.election)?;
                     reply.seen.push((key, Some(tried.seen)));
                     tries.push((key, tried.outcome));
                 }
@@ -127,10 +135,11 @@ impl Asker {
                 Ok(Answer::Done)
             }
             Query::Heartbeat { keys } => {
+                let key_of = self.key_of();
                 let mut step_downs = vec![];
                 for (id, term, by) in statements::heartbeat(client, &self.ids(&keys)?).await? {
-                    let key = self.key_of(id)?;
-                    reply.asked.push((key, by));
+                    let key = key_of(id)?;
+                    reply.asked.push((key, term, by));
                     step_downs.push((key, term));
                 }
                 Ok(Answer::Heartbeat { step_downs })
@@ -173,12 +182,12 @@ impl Asker {
             }
             Query::Read => {
                 let names: Vec<&str> = self.elections.values().map(|known| &*known.name).collect();
-                let mut rows = statements::read(client, &names).await?;
-                for (key, known) in &*self.elections {
-                    let row = rows.iter().position(|(name, _)| **name == *known.name);
-                    reply
-                        .seen
-                        .push((*key, row.map(|row| rows.swap_remove(row).1)));
+                let mut rows: HashMap<String, Seen> = statements::read(client, &names)
+                    .await?
+                    .into_iter()
+                    .collect();
+                for (key, known) in &self.elections {
+                    reply.seen.push((*key, rows.remove(&*known.name)));
                 }
                 let views = reply.views();
                 Ok(Answer::Read { views })

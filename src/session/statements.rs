@@ -92,7 +92,8 @@ pub(crate) async fn join(
     ];
     value(
         client,
-        "SELECT pgleader.join_election($1, $2::uuid, $3, $4, $5)",
+        "SELECT pgleader.join_election($1, $2::uuid, $3, $4, a.backend_start, $5) \
+         FROM pg_stat_get_activity(pg_backend_pid()) AS a",
         &parameters,
     )
     .await
@@ -267,6 +268,10 @@ pub(crate) async fn heartbeat(
     client: &Client,
     elections: &[i32],
 ) -> Result<Vec<(i32, u64, String)>, Error> {
+    if elections.is_empty() {
+        // Nothing can be asked of a session that leads nothing, and an observer may not look.
+        return rows(client, "SELECT", &[]).await.map(|_| vec![]);
+    }
     let statement = "SELECT election, term, requested_by::text FROM pgleader.heartbeat($1)";
     let rows = rows(client, statement, &[(&elections, Type::INT4_ARRAY)]).await?;
     rows.iter()

@@ -15,7 +15,8 @@ use super::{Binaries, ClusterError, io, sql};
 const PREFIX: &str = "pg-leader-";
 static LAST: AtomicU32 = AtomicU32::new(0);
 
-/// A private PostgreSQL cluster. Stopped and removed when dropped.
+/// A private PostgreSQL cluster. Stopped and removed when dropped. Its superuser is `postgres`, without a
+/// password; its database is `postgres`.
 #[derive(Debug)]
 pub struct Cluster {
     pub(super) binaries: Binaries,
@@ -26,6 +27,16 @@ pub struct Cluster {
 }
 
 /// How a cluster shall be. From [`Cluster::builder`].
+///
+/// ```no_run
+/// use pg_leader::testing::Cluster;
+///
+/// let cluster = Cluster::builder().setting("max_connections", "8").start()?;
+/// let standby = cluster.standby()?;
+/// cluster.stop_immediate()?;
+/// standby.promote()?;
+/// # Ok::<(), pg_leader::testing::ClusterError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ClusterBuilder {
     binaries: Option<Binaries>,

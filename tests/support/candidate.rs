@@ -4,10 +4,9 @@
 //! every file that uses this must have.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, ExitStatus, Stdio};
 
-use pg_leader::Config;
+use pg_leader::Overrun;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::record::Record;
@@ -19,24 +18,45 @@ pub struct Process {
     pub address: String,
 }
 
+/// What the work of a candidate is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// In small steps while its term is current.
+    Steady,
+    /// It blocks its thread and never looks up; `Overrun::Abort` ends it.
+    Blocking,
+}
+
 impl Process {
     pub fn start(
         conninfo: &str,
         election: &str,
         address: &str,
-        lease: Duration,
+        work: Work,
         record: &Path,
     ) -> Process {
         let exe: PathBuf = std::env::current_exe().expect("a test binary has a path");
+        Process::start_by(Command::new(exe), conninfo, election, address, work, record)
+    }
+
+    /// By a command that runs this test binary with the arguments that follow.
+    pub fn start_by(
+        mut command: Command,
+        conninfo: &str,
+        election: &str,
+        address: &str,
+        work: Work,
+        record: &Path,
+    ) -> Process {
         let arguments = [
             conninfo,
             election,
             address,
-            &lease.as_millis().to_string(),
+            &format!("{work:?}"),
             &record.display().to_string(),
         ]
         .join("\n");
-        let child = Command::new(exe)
+        let child = command
             .args(["--exact", "candidate_process", "--ignored", "--nocapture"])
             .env(ARGUMENTS, arguments)
             .stdin(Stdio::null())
@@ -52,6 +72,11 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the candidate lives");
+    }
+
+    /// How it ended, once it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
     }
 
     pub fn kill(&mut self) {
@@ -72,17 +97,35 @@ pub fn main() {
         return;
     };
     let arguments: Vec<&str> = arguments.split('\n').collect();
-    let [conninfo, election, address, lease, record] = arguments[..] else {
+    let [conninfo, election, address, work, record] = arguments[..] else {
         panic!("{arguments:?}")
     };
+    // RUST_LOG=debug shows what a candidate thought.
+    let level = std::env::var("RUST_LOG")
+        .ok()
+        .and_then(|level| level.parse().ok());
+    tracing_subscriber::fmt()
+        .with_max_level(level.unwrap_or(tracing::Level::ERROR))
+        .with_writer(std::io::stderr)
+        .init();
     let record = Record::append_to(Path::new(record)).expect("the record can be opened");
-    let lease = Duration::from_millis(lease.parse().expect("milliseconds"));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let config = Config::new(conninfo).lease(lease).retry_interval(lease);
-        let _leader = pg_leader::run(config, election, address, super::steady(&record))
+        let config = super::config(conninfo);
+        let leader = if work == format!("{:?}", Work::Blocking) {
+            let config = config.overrun(Overrun::Abort);
+            pg_leader::run(config, election, address, move |term| {
+                loop {
+                    record.step(term.address(), term.number());
+                }
+                #[allow(unreachable_code, reason = "it says what kind of work this is not")]
+                std::future::ready(Ok::<(), std::io::Error>(()))
+            })
             .await
-            .expect("the cluster is fit");
+        } else {
+            pg_leader::run(config, election, address, super::steady(&record)).await
+        };
+        let _leader = leader.expect("the cluster is fit");
         std::future::pending::<()>().await;
     });
 }

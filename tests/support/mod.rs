@@ -59,8 +59,7 @@ pub fn steady(record: &Arc<Record>) -> impl FnMut(Term) -> Work + Send + 'static
         let record = Arc::clone(&record);
         Box::pin(async move {
             term.ready();
-            while term.is_current() {
-                record.step(term.address(), term.number());
+            while record.step_while_current(&term) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             Ok(())

@@ -96,10 +96,7 @@ async fn pump(
     swallows: fn(&Switches) -> &AtomicBool,
 ) {
     let mut buffer = vec![0; 65536];
-    loop {
-        let Ok(read @ 1..) = from.read(&mut buffer).await else {
-            break;
-        };
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let delay = switches.delay_ms.load(Ordering::SeqCst);
         if delay > 0 {
             tokio::time::sleep(Duration::from_millis(delay)).await;

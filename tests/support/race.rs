@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use pg_leader::testing::Cluster;
 
-use super::candidate::Process;
+use super::candidate::{Process, Work};
 use super::record::{self, Step};
-use super::{LEASE, until, until_successor};
+use super::{until, until_successor};
 
 pub struct Race {
     pub cluster: Cluster,
@@ -19,8 +19,12 @@ pub struct Race {
 impl Race {
     /// Nobody takes part yet.
     pub fn empty(election: &str) -> Race {
+        Race::on(Cluster::start().expect("a cluster"), election)
+    }
+
+    pub fn on(cluster: Cluster, election: &str) -> Race {
         Race {
-            cluster: Cluster::start().expect("a cluster"),
+            cluster,
             directory: tempfile::tempdir().expect("a directory"),
             election: election.to_owned(),
             processes: vec![],
@@ -38,11 +42,15 @@ impl Race {
     }
 
     pub fn join(&mut self, conninfo: &str, address: &str) {
-        let process = Process::start(conninfo, &self.election, address, LEASE, &self.file());
+        self.join_with(conninfo, address, Work::Steady);
+    }
+
+    pub fn join_with(&mut self, conninfo: &str, address: &str, work: Work) {
+        let process = Process::start(conninfo, &self.election, address, work, &self.file());
         self.processes.push(process);
     }
 
-    fn file(&self) -> PathBuf {
+    pub fn file(&self) -> PathBuf {
         self.directory.path().join("record")
     }
 

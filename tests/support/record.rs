@@ -1,12 +1,22 @@
 //! What work writes down, and who judges it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use pg_leader::Term;
 use rustix::time::{ClockId, clock_gettime};
+
+/// How long a step of work takes.
+const STEP: Duration = Duration::from_micros(500);
+
+/// A step that seems to have lasted longer stood still for the rest, its process stopped or its machine
+/// busy. Standing still is no work, and what a process does between waking and looking at its clock is
+/// what invariant 1 leaves to the fence.
+const LONGEST_STEP: u64 = 50_000_000;
 
 /// A step of work: it began and it ended, on the machine's clock that all processes share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +25,21 @@ pub struct Step {
     pub term: u64,
     pub began: u64,
     pub ended: u64,
+}
+
+impl Step {
+    fn begun(address: &str, term: u64, began: u64) -> Step {
+        Step {
+            address: address.to_owned(),
+            term,
+            began,
+            ended: began,
+        }
+    }
+
+    fn end(&mut self, ended: u64) {
+        self.ended = ended.min(self.began + LONGEST_STEP);
+    }
 }
 
 /// Steps in memory, or in a file that several processes append to.
@@ -49,24 +74,37 @@ impl Record {
         }))
     }
 
-    /// One step of work, half a millisecond long. In a file its beginning is written first: a process
-    /// that is killed in the middle leaves a step without an end.
-    pub fn step(&self, address: &str, term: u64) {
+    /// One step of work in a term that is current; false when it is not any more.
+    ///
+    /// The clock is read before the term is looked at: a process that is stopped in between and woken
+    /// later finds the term over, and one that is stopped after it has its step begun in time.
+    pub fn step_while_current(&self, term: &Term) -> bool {
         let began = now();
+        let current = term.is_current();
+        if current {
+            self.step_from(began, term.address(), term.number());
+        }
+        current
+    }
+
+    /// One step of work, whether or not the term is current.
+    pub fn step(&self, address: &str, term: u64) {
+        self.step_from(now(), address, term);
+    }
+
+    /// Half a millisecond long. In a file its beginning is written first: a process that is killed in the
+    /// middle leaves a step without an end.
+    fn step_from(&self, began: u64, address: &str, term: u64) {
         if let Some(mut file) = self.file.as_ref() {
             writeln!(file, "began {address} {term} {began}").expect("the record can be written");
         }
-        std::thread::sleep(Duration::from_micros(500));
+        std::thread::sleep(STEP);
         let ended = now();
         if let Some(mut file) = self.file.as_ref() {
             writeln!(file, "ended {address} {term} {ended}").expect("the record can be written");
         } else {
-            let step = Step {
-                address: address.to_owned(),
-                term,
-                began,
-                ended,
-            };
+            let mut step = Step::begun(address, term, began);
+            step.end(ended);
             self.steps.lock().expect("no step panics").push(step);
         }
     }
@@ -75,7 +113,7 @@ impl Record {
         self.steps.lock().expect("no step panics").clone()
     }
 
-    /// The addresses that have worked, in the order of their terms.
+    /// The newest term that has worked.
     pub fn last_term(&self) -> u64 {
         self.steps
             .lock()
@@ -100,32 +138,32 @@ pub fn read(path: &Path) -> Vec<Step> {
             continue;
         };
         if what == "began" {
-            steps.push(Step {
-                address: address.to_owned(),
-                term,
-                began: time,
-                ended: time,
-            });
+            steps.push(Step::begun(address, term, time));
         } else if let Some(step) = steps
             .iter_mut()
             .rev()
             .find(|step| step.address == address && step.term == term)
         {
-            step.ended = time;
+            step.end(time);
         }
     }
     steps
 }
 
-/// How long two terms were at work at the same time, in all.
-pub fn overlap(steps: &[Step]) -> Duration {
-    let mut spans: std::collections::BTreeMap<u64, (u64, u64)> = std::collections::BTreeMap::new();
+/// From the beginning of its first step to the end of its last one, of each term.
+fn spans(steps: &[Step]) -> BTreeMap<u64, (u64, u64)> {
+    let mut spans: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     for step in steps {
         let span = spans.entry(step.term).or_insert((step.began, step.ended));
         span.0 = span.0.min(step.began);
         span.1 = span.1.max(step.ended);
     }
-    let spans: Vec<(u64, u64)> = spans.into_values().collect();
+    spans
+}
+
+/// How long two terms were at work at the same time, in all.
+pub fn overlap(steps: &[Step]) -> Duration {
+    let spans: Vec<(u64, u64)> = spans(steps).into_values().collect();
     let mut overlap = 0;
     for (index, earlier) in spans.iter().enumerate() {
         for later in &spans[index + 1..] {
@@ -158,9 +196,10 @@ pub fn assert_no_overlap(steps: &[Step]) {
     assert_eq!(
         overlap(steps),
         Duration::ZERO,
-        "two were at work: {steps:#?}"
+        "two were at work: {:#?}",
+        spans(steps)
     );
-    let mut owner = std::collections::BTreeMap::new();
+    let mut owner = BTreeMap::new();
     for step in steps {
         let address = owner.entry(step.term).or_insert(&step.address);
         assert_eq!(

@@ -33,7 +33,7 @@ fn the_refractory_period_counts_from_the_receipt_of_the_answer() {
     let won_at = bench.now;
     while !bench.has_asked(takes_office) {
         bench.pass(Duration::from_millis(1));
-        bench.answer_all_heartbeats();
+        bench.stay_well();
         assert!(bench.now.since(won_at) <= LEASE, "it never takes office");
     }
     assert_eq!(bench.now.since(won_at), LEASE);
@@ -231,15 +231,59 @@ fn the_successor_ends_a_backend_that_was_silent_for_its_lease() {
 #[test]
 fn a_hint_makes_it_ask_for_a_vacate_without_having_waited() {
     let mut bench = win(held(), won(), false);
-    bench.event(Event::Hint { key: KEY });
+    bench.event(Event::Hint { keys: vec![KEY] });
     let asks = |query: &Query| matches!(query, Query::TakeOffice { waited: false, .. });
     assert!(bench.has_asked(asks));
     let office = |office| Answer::Office { key: KEY, office };
     bench.answer(asks, office(Office::Waiting));
     assert!(!bench.has_asked(asks), "once per hint");
-    bench.event(Event::Hint { key: KEY });
+    bench.event(Event::Hint { keys: vec![KEY] });
     bench.answer(asks, office(Office::Began { term: 8 }));
     assert!(bench.has_started());
+}
+
+/// A try may come between the end of the backend and the end of its lock. What was seen before stays true,
+/// and the next try is made at once.
+#[test]
+fn a_lock_that_was_let_go_during_the_try_leaves_the_evidence() {
+    let gone = Held {
+        holder_pid: None,
+        ..held()
+    };
+    for (term, kept) in [(7, true), (8, false)] {
+        let mut bench = Bench::successor();
+        bench.pass(LEASE / 20);
+        bench.answer_campaign(Try::Held(Held {
+            term,
+            ..gone.clone()
+        }));
+        bench.answer_campaign(Try::Won(Won {
+            last_term: 7,
+            ..won()
+        }));
+        assert_eq!(
+            bench.has_asked(|query| matches!(query, Query::BackendGone { .. })),
+            kept,
+            "term {term}"
+        );
+    }
+}
+
+/// The server may tell of a vacate before it answers the try that was too early to see it.
+#[test]
+fn a_hint_that_comes_before_the_answer_is_not_lost() {
+    let mut bench = Bench::successor();
+    bench.pass(LEASE / 20);
+    bench.event(Event::Hint { keys: vec![KEY] });
+    bench.answer_campaign(Try::Won(won()));
+    assert!(bench.has_asked(|query| matches!(query, Query::TakeOffice { waited: false, .. })));
+}
+
+#[test]
+fn a_vacate_whose_notification_is_lost_costs_one_heartbeat() {
+    let mut bench = win(held(), won(), false);
+    bench.pass(LEASE / 8);
+    assert!(bench.has_asked(|query| matches!(query, Query::TakeOffice { waited: false, .. })));
 }
 
 #[test]

@@ -49,9 +49,7 @@ fn an_orderly_end_releases_only_after_the_work_has_stopped() {
         assert!(bench.has_done(|action| matches!(action, Action::Cancel { .. })));
         for _ in 0..50 {
             bench.pass(LEASE / 10);
-            while bench.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
-                bench.answer_heartbeat();
-            }
+            bench.stay_well();
             assert_eq!(queries(&bench), [""; 0], "before the work has stopped");
         }
         bench.event(stopped(Stop::Returned));
@@ -121,9 +119,7 @@ fn work_is_dropped_when_the_grace_is_over() {
     while !bench.has_done(|action| matches!(action, Action::Drop { .. })) {
         bench.pass(LEASE / 10);
         waited += LEASE / 10;
-        while bench.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
-            bench.answer_heartbeat();
-        }
+        bench.stay_well();
     }
     assert_eq!(waited, Duration::from_secs(10));
     assert!(!bench.has_done(|action| matches!(action, Action::Overrun { .. })));
@@ -138,13 +134,14 @@ fn without_answers_it_is_deposed_dropped_and_overrun_in_time() {
     bench.pass(LEASE / 10);
     bench.answer_heartbeat();
     let elapsed = |bench: &Bench| bench.now.since(sent);
-    let table: [(fn(&Action) -> bool, u32); 3] = [
-        (|action| matches!(action, Action::Cancel { .. }), 75),
-        (|action| matches!(action, Action::Drop { .. }), 85),
-        (|action| matches!(action, Action::Overrun { .. }), 95),
+    let table = [
+        (Action::Cancel { key: KEY }, 75),
+        (Action::Drop { key: KEY }, 85),
+        (Action::Overrun { key: KEY, term: 7 }, 95),
     ];
     for (wanted, percent) in table {
-        while !bench.has_done(wanted) {
+        while !bench.has_done(|action| *action == wanted) {
+            assert!(elapsed(&bench) < LEASE, "{wanted:?} never came");
             bench.pass(Duration::from_millis(1));
         }
         assert_eq!(elapsed(&bench), LEASE * percent / 100);
@@ -182,6 +179,46 @@ fn a_term_that_is_over_before_its_answer_arrives_is_not_begun() {
     bench.pass(LEASE);
     bench.event(Event::Connected);
     assert!(bench.has_asked(|query| matches!(query, Query::Vacate { term: 7, .. })));
+}
+
+/// The same for several elections that one query won: no work starts on the session that was given up.
+#[test]
+fn no_term_of_a_query_that_was_answered_too_late_is_begun() {
+    let mut bench = Bench::candidate();
+    let other = Key(2);
+    bench.event(Event::Join {
+        key: other,
+        autopsy: true,
+    });
+    bench.answer_campaign(Try::Held(Held {
+        successor: false,
+        ..held()
+    }));
+    bench.answer(
+        |query| matches!(query, Query::Join { .. }),
+        Answer::Joined { key: other },
+    );
+    let (sent, _) = bench.asked.pop().unwrap();
+    bench.now = sent + LEASE * 76 / 100;
+    let tries = vec![
+        (KEY, Try::Began { term: 7 }),
+        (other, Try::Began { term: 3 }),
+    ];
+    bench.event(Event::Answered {
+        sent,
+        answer: Answer::Campaigned { tries },
+    });
+    assert!(!bench.has_started());
+    bench.pass(LEASE);
+    bench.event(Event::Connected);
+    for (key, term) in [(KEY, 7), (other, 3)] {
+        let vacate = Query::Vacate {
+            key,
+            term,
+            ending: Ending::Deposed,
+        };
+        assert!(bench.has_asked(|query| *query == vacate), "{key:?}");
+    }
 }
 
 /// Vacated from the next session, and not before the work has stopped.
@@ -223,7 +260,7 @@ fn nobody_campaigns_while_his_old_work_runs() {
     );
     for _ in 0..100 {
         bench.pass(LEASE / 10);
-        bench.event(Event::Hint { key: KEY });
+        bench.event(Event::Hint { keys: vec![KEY] });
         bench
             .asked
             .retain(|(_, query)| !matches!(query, Query::Heartbeat { .. } | Query::Read));
@@ -254,12 +291,11 @@ fn the_others_come_first_after_a_term() {
             done: true,
         };
         bench.answer(|query| matches!(query, Query::Vacate { .. }), done);
-        bench.asked.clear();
+        bench.answer(|query| matches!(query, Query::Release { .. }), Answer::Done);
         while !bench.has_asked(|query| matches!(query, Query::Campaign { .. })) {
+            assert!(bench.now.since(began) <= at_most, "{stop:?}: never again");
             bench.pass(LEASE / 100);
-            while bench.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
-                bench.answer_heartbeat();
-            }
+            bench.stay_well();
         }
         let waited = bench.now.since(began);
         assert!(

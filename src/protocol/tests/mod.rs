@@ -101,10 +101,21 @@ impl Bench {
         self.answer(is_heartbeat, Answer::Heartbeat { step_downs: vec![] });
     }
 
-    /// The session is well, and has nothing to say.
-    fn answer_all_heartbeats(&mut self) {
+    /// The session is well: heartbeats and announcements are answered, nothing is vacated meanwhile.
+    fn stay_well(&mut self) {
+        let asks = |query: &Query| matches!(query, Query::TakeOffice { waited: false, .. });
+        while self.has_asked(asks) {
+            let office = Office::Waiting;
+            self.answer(asks, Answer::Office { key: KEY, office });
+        }
         while self.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
             self.answer_heartbeat();
+        }
+        while self.has_asked(|query| matches!(query, Query::Announce { .. })) {
+            self.answer(
+                |query| matches!(query, Query::Announce { .. }),
+                Answer::Done,
+            );
         }
     }
 
@@ -140,7 +151,7 @@ impl Bench {
         let mut bench = Bench::candidate();
         bench.answer_campaign(Try::Began { term: 7 });
         assert!(bench.has_started());
-        bench.asked.clear();
+        bench.stay_well();
         bench.done.clear();
         bench
     }

@@ -91,7 +91,9 @@ impl World {
             }
             Act::Lose => self.event(Event::Disconnected),
             Act::Answer(chance) => self.answer(chance),
-            Act::Hint(key) => self.event(Event::Hint { key: Key(key) }),
+            Act::Hint(key) => self.event(Event::Hint {
+                keys: vec![Key(key)],
+            }),
             Act::Join(key) if !self.shut_down && self.joined.insert(Key(key)) => {
                 self.event(Event::Join {
                     key: Key(key),

@@ -1,0 +1,84 @@
+//! What an answer brings, handed to whom it concerns.
+
+use super::Process;
+use super::session::Session;
+use crate::protocol::candidacy::{Following, Place};
+use crate::protocol::{Action, Answer, Ending, Instant, Notice, Query};
+
+impl Process {
+    pub(super) fn answered(&mut self, now: Instant, sent: Instant, answer: Answer) {
+        let Session::Up(up) = &mut self.session else {
+            return;
+        };
+        if let Some(index) = up.in_flight.iter().position(|in_flight| *in_flight == sent) {
+            up.in_flight.remove(index);
+        }
+        up.contact = up.contact.max(sent);
+        match answer {
+            Answer::Done => {}
+            Answer::Joined { key } => {
+                if let Some(candidacy) = self.candidacies.get_mut(&key) {
+                    let following = Following {
+                        probe_interval: self.timings.probe_interval(self.timings.lease),
+                        ..Following::default()
+                    };
+                    candidacy.place = Place::Following(following);
+                    candidacy.try_at = now;
+                }
+            }
+            Answer::Campaigned { tries } => {
+                up.campaigning = false;
+                for (key, tried) in tries {
+                    self.tried(now, sent, key, tried);
+                }
+            }
+            Answer::Office { key, office } => self.asked_for_office(now, key, office),
+            Answer::Heartbeat { step_downs } => {
+                up.heartbeats = up.heartbeats.saturating_sub(1);
+                for (key, term) in step_downs {
+                    self.end(now, key, term, Ending::SteppedDown);
+                }
+            }
+            Answer::Vacated { key, term, done } => self.vacated(now, key, term, done),
+            Answer::Read { views } => {
+                up.reading = false;
+                // One draw for all elections: so one process takes all the places that are free, and one
+                // process probes, not all of them (invariant 7).
+                let chance = self
+                    .jitter
+                    .up_to(self.timings.probe_interval(self.timings.lease));
+                for (key, view) in views {
+                    self.viewed(now, key, view, chance);
+                }
+            }
+            Answer::Left { key } => {
+                if let Some(candidacy) = self.candidacies.get_mut(&key) {
+                    candidacy.place = Place::Leaving { told: true };
+                }
+            }
+            Answer::BackendGone { key, gone } => {
+                let patience = self.timings.probe_interval(self.timings.lease) / 25;
+                let looking = self.waiting(key).map(|waiting| {
+                    waiting.look_at = if gone { Instant::NEVER } else { now + patience };
+                });
+                if looking.is_some() && gone {
+                    self.send(now, Query::Counters { key });
+                }
+            }
+            Answer::Counters { key, counters } => {
+                if let Some(waiting) = self.waiting(key)
+                    && waiting.evidence.take() == Some(counters)
+                {
+                    waiting.stopped = true;
+                    let last_term = waiting.last_term;
+                    let why = "its process closed the connection";
+                    self.actions.push_back(Action::Tell(Notice::Spared {
+                        key,
+                        last_term,
+                        why,
+                    }));
+                }
+            }
+        }
+    }
+}

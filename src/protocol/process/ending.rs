@@ -1,0 +1,154 @@
+//! The end of a term: the work stops, the term is vacated, the lock is let go.
+
+use super::Process;
+use crate::protocol::candidacy::{Following, Owed, Place};
+use crate::protocol::{Action, Ending, Instant, Key, Notice, Query, Stop};
+
+impl Process {
+    pub(super) fn ready(&mut self, now: Instant, key: Key, term: u64) {
+        let Some(candidacy) = self.candidacies.get(&key) else {
+            return;
+        };
+        if candidacy.place == (Place::Leading { term }) {
+            self.send(now, Query::Ready { key, term });
+            self.send(now, Query::Announce { keys: vec![key] });
+        }
+    }
+
+    /// Begin an orderly end.
+    pub(super) fn end(&mut self, now: Instant, key: Key, term: u64, ending: Ending) {
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        if candidacy.place != (Place::Leading { term }) {
+            return;
+        }
+        candidacy.place = Place::Ending { term, ending };
+        match &mut candidacy.work {
+            Some(work) => {
+                work.cancelled = true;
+                work.drop_at = now + self.timings.grace;
+                self.actions.push_back(Action::Cancel { key });
+            }
+            None => self.vacate_and_release(now, key, term, ending),
+        }
+    }
+
+    pub(super) fn stop_work(&mut self, now: Instant) {
+        for (&key, candidacy) in &mut self.candidacies {
+            let Some(work) = &mut candidacy.work else {
+                continue;
+            };
+            let term = work.term;
+            if !work.dropped && now >= work.drop_at {
+                work.dropped = true;
+                if work.abort_at == Instant::NEVER {
+                    self.actions
+                        .push_back(Action::Tell(Notice::OutOfGrace { key, term }));
+                }
+                self.actions.push_back(Action::Drop { key });
+            }
+            if !work.overran && now >= work.abort_at {
+                work.overran = true;
+                self.actions.push_back(Action::Overrun { key, term });
+            }
+        }
+    }
+
+    pub(super) fn work_stopped(&mut self, now: Instant, key: Key, term: u64, stop: Stop) {
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        if candidacy.work.as_ref().is_none_or(|work| work.term != term) {
+            return;
+        }
+        candidacy.work = None;
+        if stop == Stop::Failed {
+            candidacy.hold_off = now + self.jitter.around(self.timings.retry_interval);
+        } else {
+            let probe_interval = self.timings.probe_interval(self.timings.lease);
+            candidacy.hold_off = now + probe_interval * 2;
+        }
+        match candidacy.place {
+            Place::Leading { term } => {
+                let failed = stop == Stop::Failed;
+                let ending = if failed {
+                    Ending::Failed
+                } else {
+                    Ending::Resigned
+                };
+                self.vacate_and_release(now, key, term, ending);
+            }
+            Place::Ending { term, ending } => self.vacate_and_release(now, key, term, ending),
+            _ => {}
+        }
+    }
+
+    /// Vacate, *then* unlock, *then* notify; never before the work has stopped (invariant 4).
+    pub(super) fn vacate_and_release(&mut self, now: Instant, key: Key, term: u64, ending: Ending) {
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        let following = Following {
+            probe_interval: self.timings.probe_interval(self.timings.lease),
+            ..Following::default()
+        };
+        candidacy.place = Place::Following(following);
+        candidacy.owed = Some(Owed {
+            asked: true,
+            ..Owed::new(term, ending, now)
+        });
+        candidacy.try_at = candidacy.hold_off;
+        let holds_more = self.holds_any();
+        self.send(now, Query::Vacate { key, term, ending });
+        self.send(
+            now,
+            Query::Release {
+                leadership: vec![key],
+                succession: vec![],
+                holds_more,
+            },
+        );
+        self.send(now, Query::Announce { keys: vec![key] });
+    }
+
+    /// Vacate what earlier sessions left behind, where the work has stopped.
+    pub(super) fn settle(&mut self, now: Instant) {
+        for key in self.keys() {
+            let up = self.up().is_some();
+            let Some(candidacy) = self.candidacies.get_mut(&key) else {
+                continue;
+            };
+            if let Some(owed) = &mut candidacy.owed
+                && up
+                && candidacy.work.is_none()
+                && !owed.asked
+                && now >= owed.ask_at
+            {
+                owed.asked = true;
+                let Owed { term, ending, .. } = *owed;
+                self.send(now, Query::Vacate { key, term, ending });
+                self.send(now, Query::Announce { keys: vec![key] });
+            }
+        }
+    }
+
+    pub(super) fn vacated(&mut self, now: Instant, key: Key, term: u64, done: bool) {
+        let ask_at = now + self.timings.probe_interval(self.timings.lease);
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        let Some(owed) = candidacy.owed.as_mut().filter(|owed| owed.term == term) else {
+            return;
+        };
+        if done {
+            let ending = owed.ending;
+            candidacy.owed = None;
+            self.actions
+                .push_back(Action::Tell(Notice::Vacated { key, term, ending }));
+        } else {
+            owed.asked = false;
+            owed.ask_at = ask_at;
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Joining and leaving, looking around, trying.
+
+use std::time::Duration;
+
+use super::Process;
+use super::session::{Session, Up};
+use crate::protocol::candidacy::{Candidacy, Place};
+use crate::protocol::{Action, Ending, Instant, Key, Query, View};
+
+impl Process {
+    pub(super) fn join(&mut self, now: Instant, key: Key) {
+        if let Some(candidacy) = self.candidacies.get_mut(&key) {
+            candidacy.place = Place::Joining;
+            self.send(now, Query::Join { key });
+        }
+    }
+
+    pub(super) fn leave(&mut self, now: Instant, key: Key) {
+        if let Some(candidacy) = self.candidacies.get_mut(&key) {
+            candidacy.leave_by.get_or_insert(now + self.timings.grace);
+        }
+    }
+
+    pub(super) fn take_leave(&mut self, now: Instant, key: Key) {
+        let offline = !matches!(self.session, Session::Up(_));
+        let campaigning = self.up().is_some_and(|up| up.campaigning);
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        if candidacy.leave_by.is_none() {
+            return;
+        }
+        let mut leadership = vec![];
+        let mut succession = vec![];
+        match &candidacy.place {
+            Place::Leading { term } => {
+                let term = *term;
+                return self.end(now, key, term, Ending::Resigned);
+            }
+            Place::Following(following) if !campaigning => {
+                if following.successor {
+                    succession.push(key);
+                }
+            }
+            Place::Waiting(waiting) if !waiting.asking => leadership.push(key),
+            Place::Absent if !offline && candidacy.work.is_none() => {}
+            _ => {
+                if candidacy.is_over(now, offline) {
+                    self.candidacies.remove(&key);
+                    self.actions.push_back(Action::Left { key });
+                }
+                return;
+            }
+        }
+        candidacy.place = Place::Leaving { told: false };
+        if !(leadership.is_empty() && succession.is_empty()) {
+            let holds_more = self.holds_any();
+            self.send(
+                now,
+                Query::Release {
+                    leadership,
+                    succession,
+                    holds_more,
+                },
+            );
+        }
+        self.send(now, Query::Leave { key });
+    }
+
+    pub(super) fn hinted(&mut self, now: Instant, key: Key) {
+        let mut look = self.observes;
+        let place = self
+            .candidacies
+            .get_mut(&key)
+            .map(|candidacy| &mut candidacy.place);
+        match place {
+            Some(Place::Following(following)) if !following.successor => look = true,
+            Some(Place::Following(_)) => self.try_soon(key, now),
+            Some(Place::Waiting(waiting)) => waiting.hinted = true,
+            Some(Place::Leading { .. }) => {
+                if let Some(up) = self.up() {
+                    up.hinted = true;
+                }
+            }
+            _ => {}
+        }
+        if look {
+            self.read(now);
+        }
+    }
+
+    pub(super) fn try_soon(&mut self, key: Key, at: Instant) {
+        if let Some(candidacy) = self.candidacies.get_mut(&key) {
+            candidacy.try_at = candidacy.try_at.min(at);
+        }
+    }
+
+    /// One read outstanding at most, however many notifications come.
+    pub(super) fn read(&mut self, now: Instant) {
+        if let Some(up) = self.up() {
+            if up.reading {
+                up.read_again = true;
+            } else {
+                up.reading = true;
+                up.read_again = false;
+                self.send(now, Query::Read);
+            }
+        }
+    }
+
+    pub(super) fn viewed(&mut self, now: Instant, key: Key, view: View, chance: Duration) {
+        let probe_interval = self.timings.probe_interval(self.timings.lease);
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        let news = view.term != candidacy.seen_term;
+        candidacy.seen_term = view.term;
+        if !candidacy.may_campaign() || candidacy.is_successor() {
+            return;
+        }
+        // The successor comes first; then anyone. A new term leaves the successor's place free.
+        if view.vacant {
+            self.try_soon(key, now + probe_interval + chance * 4);
+        } else if news {
+            self.try_soon(key, now + chance * 10);
+        }
+    }
+
+    /// Once per retry interval everybody tries; a notification that was lost is made good here.
+    pub(super) fn look_around(&mut self, now: Instant) {
+        let Session::Up(up) = &self.session else {
+            return;
+        };
+        if now >= up.retry_at {
+            let retry_interval = self.jitter.around(self.timings.retry_interval);
+            for candidacy in self.candidacies.values_mut().filter(|c| c.may_campaign()) {
+                candidacy.try_at = candidacy.try_at.min(now);
+            }
+            if self.observes {
+                self.read(now);
+            }
+            if let Some(up) = self.up() {
+                up.retry_at = now + retry_interval;
+            }
+        }
+        if let Some(up) = self.up()
+            && up.read_again
+            && !up.reading
+        {
+            self.read(now);
+        }
+    }
+
+    /// When this candidacy tries next, `NEVER` while it may not.
+    pub(super) fn campaign_at(&self, up: &Up, candidacy: &Candidacy) -> Instant {
+        if up.campaigning || !candidacy.may_campaign() {
+            return Instant::NEVER;
+        }
+        let probe_at = if candidacy.is_successor() {
+            up.probe_at
+        } else {
+            Instant::NEVER
+        };
+        probe_at.min(candidacy.try_at).max(candidacy.hold_off)
+    }
+
+    /// One query for all elections that are due (invariant 7).
+    pub(super) fn campaign(&mut self, now: Instant) {
+        let Session::Up(up) = &self.session else {
+            return;
+        };
+        let due: Vec<Key> = self
+            .candidacies
+            .iter()
+            .filter(|(_, candidacy)| now >= self.campaign_at(up, candidacy))
+            .map(|(&key, _)| key)
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        let mut successor_of = vec![];
+        for key in &due {
+            if let Some(candidacy) = self.candidacies.get_mut(key) {
+                candidacy.try_at = Instant::NEVER;
+                if candidacy.is_successor() {
+                    successor_of.push(*key);
+                }
+            }
+        }
+        let probe_interval = self.probe_interval();
+        if let Some(up) = self.up() {
+            up.campaigning = true;
+            if now >= up.probe_at {
+                up.probe_at = probe_interval.map_or(Instant::NEVER, |interval| now + interval);
+            }
+        }
+        self.send(
+            now,
+            Query::Campaign {
+                keys: due,
+                successor_of,
+            },
+        );
+    }
+
+    /// The shortest of those at which this process probes as a successor.
+    pub(super) fn probe_interval(&self) -> Option<Duration> {
+        self.candidacies
+            .values()
+            .filter_map(|candidacy| match &candidacy.place {
+                Place::Following(following) if following.successor => {
+                    Some(following.probe_interval)
+                }
+                _ => None,
+            })
+            .min()
+    }
+}

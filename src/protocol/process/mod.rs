@@ -1,0 +1,139 @@
+//! Everything that one process knows of its elections, and what it does next.
+
+mod answers;
+mod ending;
+mod following;
+mod session;
+mod waking;
+mod winning;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use self::session::Session;
+use super::candidacy::Candidacy;
+use super::jitter::Jitter;
+use super::{Action, Ending, Event, Instant, Key, Timings};
+
+/// The state machine. See the module's doc.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Process {
+    timings: Timings,
+    jitter: Jitter,
+    session: Session,
+    candidacies: BTreeMap<Key, Candidacy>,
+    observes: bool,
+    stopping: bool,
+    actions: VecDeque<Action>,
+}
+
+impl Process {
+    /// A process without elections, that connects at once. `seed` is for jitter.
+    pub(crate) fn new(timings: Timings, seed: u64) -> Self {
+        Process {
+            timings,
+            jitter: Jitter::new(seed),
+            session: Session::Down {
+                connect_at: Instant::default(),
+                failures: 0,
+            },
+            candidacies: BTreeMap::new(),
+            observes: false,
+            stopping: false,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do.
+    pub(crate) fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Until when the terms of this session are current, if nothing else is answered.
+    pub(crate) fn current_until(&self) -> Option<Instant> {
+        match &self.session {
+            Session::Up(up) => Some(up.contact + self.timings.deposed),
+            _ => None,
+        }
+    }
+
+    /// Take note of an event. Time never goes back.
+    pub(crate) fn handle(&mut self, now: Instant, event: Event) {
+        self.expire(now);
+        match event {
+            Event::Timer => {}
+            Event::Connected => self.connected(now),
+            Event::Disconnected => self.disconnected(now),
+            Event::Answered { sent, answer } => self.answered(now, sent, answer),
+            Event::Hint { keys } => {
+                for key in keys {
+                    self.hinted(now, key);
+                }
+            }
+            Event::WorkStopped { key, term, stop } => self.work_stopped(now, key, term, stop),
+            Event::Join { key, autopsy } => {
+                self.candidacies.insert(key, Candidacy::new(autopsy, now));
+                if self.up().is_some() {
+                    self.join(now, key);
+                }
+            }
+            Event::Observe { any } => {
+                self.observes = any;
+                if any {
+                    self.read(now);
+                }
+            }
+            Event::Ready { key, term } => self.ready(now, key, term),
+            Event::Resign { key, term } => self.end(now, key, term, Ending::Resigned),
+            Event::Leave { key } => self.leave(now, key),
+            Event::Shutdown => {
+                self.stopping = true;
+                for key in self.keys() {
+                    self.leave(now, key);
+                }
+            }
+        }
+        self.advance(now);
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.candidacies.keys().copied().collect()
+    }
+
+    fn holds_any(&self) -> bool {
+        self.candidacies
+            .values()
+            .any(|c| c.holds_leadership() || c.is_successor())
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.stop_work(now);
+        self.settle(now);
+        if matches!(self.session, Session::Up(_)) {
+            self.look_around(now);
+            self.campaign(now);
+            self.heartbeat(now);
+        }
+        for key in self.keys() {
+            self.take_leave(now, key);
+            self.take_office(now, key);
+        }
+        if let Session::Down {
+            connect_at,
+            failures,
+        } = self.session
+            && now >= connect_at
+            && !self.is_done()
+        {
+            self.session = Session::Connecting { failures };
+            self.actions.push_back(Action::Connect);
+        }
+        if self.is_done() && self.session != Session::Finished {
+            self.session = Session::Finished;
+            self.actions.push_back(Action::Finish);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.stopping && self.candidacies.is_empty()
+    }
+}

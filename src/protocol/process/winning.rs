@@ -1,0 +1,245 @@
+//! From a try to a term: held by others, won and waiting, in office.
+
+use super::Process;
+use super::session::Session;
+use crate::protocol::candidacy::{Candidacy, Owed, Place, Waiting, Work};
+use crate::protocol::watch::Watch;
+use crate::protocol::{Action, Ending, Held, Instant, Key, Notice, Office, Query, Try, Won};
+
+impl Process {
+    pub(super) fn tried(&mut self, now: Instant, sent: Instant, key: Key, tried: Try) {
+        let lost = self.up().is_none();
+        match tried {
+            // Another election of the same query found the answer too late, and gave the session up.
+            Try::Began { term } if lost => {
+                if let Some(candidacy) = self.candidacies.get_mut(&key) {
+                    candidacy.owed = Some(Owed::new(term, Ending::Deposed, now));
+                }
+            }
+            _ if lost => {}
+            Try::Began { term } => self.begin(now, key, term),
+            Try::Won(won) => self.wait(now, key, &won),
+            Try::Fenced { last_term } => {
+                let try_at = now + self.timings.probe_interval(self.timings.lease);
+                self.enter(
+                    now,
+                    key,
+                    Waiting {
+                        last_term,
+                        until: now,
+                        stopped: true,
+                        evidence: None,
+                        look_at: Instant::NEVER,
+                        try_at,
+                        asking: false,
+                        hinted: false,
+                    },
+                );
+                self.actions.push_back(Action::Tell(Notice::Fenced { key }));
+            }
+            Try::Held(held) => self.found_held(now, sent, key, &held),
+        }
+    }
+
+    pub(super) fn found_held(&mut self, now: Instant, sent: Instant, key: Key, held: &Held) {
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        let Place::Following(following) = &mut candidacy.place else {
+            return;
+        };
+        let lease = held.lease.unwrap_or(self.timings.lease);
+        candidacy.seen_term = held.term;
+        if held.holder_pid.is_none() {
+            // It was let go while we tried.
+            candidacy.try_at = now;
+        }
+        let stranger = held.holder_pid.filter(|_| held.stranger);
+        if candidacy.stranger != stranger {
+            candidacy.stranger = stranger;
+            self.actions
+                .push_back(Action::Tell(Notice::Stranger { key, pid: stranger }));
+        }
+        following.probe_interval = self.timings.probe_interval(lease);
+        following.watch = Watch::after(following.watch.take(), held, sent, now);
+        let silent = following
+            .watch
+            .as_ref()
+            .is_some_and(|watch| watch.silent_for() >= self.timings.eviction(lease));
+        let evict = silent
+            && held.successor
+            && following
+                .evicted_at
+                .is_none_or(|at| now.since(at) >= lease / 4);
+        if evict {
+            following.evicted_at = Some(now);
+        }
+        let probe_at = now + following.probe_interval;
+        following.successor = held.successor;
+        if let Session::Up(up) = &mut self.session
+            && held.successor
+        {
+            up.probe_at = up.probe_at.min(probe_at);
+        }
+        if evict {
+            let term = held.term;
+            self.send(now, Query::Evict { key, term });
+            self.actions
+                .push_back(Action::Tell(Notice::Evicting { key, term }));
+        }
+    }
+
+    pub(super) fn waiting(&mut self, key: Key) -> Option<&mut Waiting> {
+        match &mut self.candidacies.get_mut(&key)?.place {
+            Place::Waiting(waiting) => Some(waiting),
+            _ => None,
+        }
+    }
+
+    /// The lock is ours: from here the session must prove itself.
+    pub(super) fn enter(&mut self, now: Instant, key: Key, waiting: Waiting) {
+        let first = !self.candidacies.values().any(Candidacy::holds_leadership);
+        if let Some(candidacy) = self.candidacies.get_mut(&key) {
+            candidacy.place = Place::Waiting(waiting);
+            candidacy.stranger = None;
+        }
+        let heartbeat_at = now + self.timings.heartbeat_interval;
+        if let Some(up) = self.up()
+            && first
+        {
+            up.heartbeat_at = heartbeat_at;
+        }
+    }
+
+    pub(super) fn wait(&mut self, now: Instant, key: Key, won: &Won) {
+        let Some(candidacy) = self.candidacies.get(&key) else {
+            return;
+        };
+        let Place::Following(following) = &candidacy.place else {
+            return;
+        };
+        let watch = following.watch.as_ref().filter(|watch| watch.concerns(won));
+        let silent =
+            watch.is_some_and(|watch| watch.silent_for() >= self.timings.eviction(won.wait));
+        let evidence = watch
+            .filter(|_| won.direct && candidacy.autopsy && !silent)
+            .map(Watch::sample);
+        // A hint that came while the try was under way may tell of a vacate that the try was too early to
+        // see: `campaign` had set `try_at` to never.
+        let hinted = candidacy.try_at != Instant::NEVER;
+        self.enter(
+            now,
+            key,
+            Waiting {
+                last_term: won.last_term,
+                until: now + won.wait,
+                stopped: silent,
+                evidence,
+                look_at: Instant::NEVER,
+                try_at: Instant::default(),
+                asking: false,
+                hinted,
+            },
+        );
+        let last_term = won.last_term;
+        if silent {
+            let why = "its session was silent for its lease";
+            self.actions.push_back(Action::Tell(Notice::Spared {
+                key,
+                last_term,
+                why,
+            }));
+            return;
+        }
+        if evidence.is_some() {
+            self.send(
+                now,
+                Query::BackendGone {
+                    key,
+                    term: last_term,
+                },
+            );
+        }
+        self.send(now, Query::Announce { keys: vec![key] });
+        let notice = Notice::Waiting {
+            key,
+            last_term,
+            at_most: won.wait,
+        };
+        self.actions.push_back(Action::Tell(notice));
+    }
+
+    pub(super) fn asked_for_office(&mut self, now: Instant, key: Key, office: Office) {
+        let try_at = now + self.timings.probe_interval(self.timings.lease);
+        let Some(waiting) = self.waiting(key) else {
+            return;
+        };
+        waiting.asking = false;
+        match office {
+            Office::Began { term } => self.begin(now, key, term),
+            Office::Waiting => {}
+            Office::Fenced => {
+                // Fenced transactions end by themselves: from here only they stand in the way, or not
+                // even they once the refractory period is over.
+                waiting.try_at = try_at;
+                waiting.hinted = !waiting.stopped;
+                self.actions.push_back(Action::Tell(Notice::Fenced { key }));
+            }
+        }
+    }
+
+    pub(super) fn begin(&mut self, now: Instant, key: Key, term: u64) {
+        let first = !self.candidacies.values().any(Candidacy::holds_leadership);
+        let heartbeat_at = now + self.timings.heartbeat_interval;
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        candidacy.place = Place::Leading { term };
+        candidacy.seen_term = term;
+        candidacy.stranger = None;
+        if let Some(up) = self.up()
+            && first
+        {
+            up.heartbeat_at = heartbeat_at;
+        }
+        // The answer may have come so late that the term is over before its work began.
+        self.expire(now);
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        if candidacy.term() == Some(term) && candidacy.leave_by.is_none() {
+            candidacy.work = Some(Work::new(term));
+            self.actions.push_back(Action::Start { key, term });
+            self.send(now, Query::Announce { keys: vec![key] });
+        }
+    }
+
+    pub(super) fn take_office(&mut self, now: Instant, key: Key) {
+        let Some(waiting) = self.waiting(key) else {
+            return;
+        };
+        let last_term = waiting.last_term;
+        if waiting.evidence.is_some() && now >= waiting.look_at {
+            waiting.look_at = Instant::NEVER;
+            self.send(
+                now,
+                Query::BackendGone {
+                    key,
+                    term: last_term,
+                },
+            );
+        }
+        let Some(waiting) = self.waiting(key) else {
+            return;
+        };
+        if waiting.asking {
+            return;
+        }
+        let waited = now >= waiting.take_office_at();
+        if waited || (waiting.hinted && now >= waiting.try_at) {
+            waiting.asking = true;
+            waiting.hinted = false;
+            self.send(now, Query::TakeOffice { key, waited });
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What the state machine wants done.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::stream::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use super::open::open;
+use super::{Driver, Election, Office};
+use crate::config::Overrun;
+use crate::protocol::{Action, Instant, Key, Notice, Query};
+use crate::session::publish;
+use crate::session::queries::{Asked, Asker, Known};
+use crate::session::work;
+use crate::standing::ElectionState;
+use crate::term::{Term, TermState};
+
+impl Driver {
+    pub(super) fn perform(&mut self, action: Action) {
+        match action {
+            Action::Connect => {
+                let open = open(
+                    self.config.clone(),
+                    self.timings.clone(),
+                    self.instance.clone(),
+                );
+                self.opening = Some(Box::pin(open));
+            }
+            Action::Send { sent, query } => self.send(sent, query),
+            Action::Abandon => self.hang_up(),
+            Action::Start { key, term } => self.start(key, term),
+            Action::Cancel { key } => self.with_office(key, |office| {
+                office.state.cancelled.cancel();
+                // Who never asked for the end cannot hear of it: waiting for him is of no use.
+                if !office.state.listens.load(Ordering::Acquire) {
+                    office.dropped.cancel();
+                }
+            }),
+            Action::Drop { key } => self.with_office(key, |office| office.dropped.cancel()),
+            Action::Overrun { key, term } => self.overrun(key, term),
+            Action::Left { key } => {
+                if let Some(election) = self.elections.get_mut(&key) {
+                    if let Some(office) = election.office.take() {
+                        office.state.ended.cancel();
+                    }
+                    if let Some(candidate) = election.candidate.take() {
+                        candidate.left.cancel();
+                    }
+                    self.forget(key);
+                }
+            }
+            Action::Finish => {
+                self.finished = true;
+                self.say_goodbye();
+            }
+            Action::Tell(notice) => self.tell(&notice),
+        }
+    }
+
+    pub(super) fn with_office(&self, key: Key, act: impl FnOnce(&Office)) {
+        if let Some(office) = self
+            .elections
+            .get(&key)
+            .and_then(|election| election.office.as_ref())
+        {
+            act(office);
+        }
+    }
+
+    pub(super) fn send(&mut self, sent: Instant, query: Query) {
+        let Some(line) = &self.line else { return };
+        let Some(instance) = &self.instance else {
+            return;
+        };
+        let first_address = self
+            .elections
+            .values()
+            .find_map(|election| election.candidate.as_ref())
+            .map(|candidate| &*candidate.address);
+        let asker = Asker {
+            client: Arc::clone(&line.client),
+            instance: Arc::clone(instance),
+            direct: line.direct,
+            timings: self.timings.clone(),
+            application: format!(
+                "{} {}",
+                self.config.application_name,
+                first_address.unwrap_or_default()
+            ),
+            elections: self.known(&query),
+        };
+        let mut asked: Asked = Box::pin(asker.ask(sent, query));
+        // The first poll hands the request to the connection: requests leave in the order in which the
+        // machine gave them.
+        match asked.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(reply) => self.early.push(reply),
+            Poll::Pending => line.queries.push(asked),
+        }
+    }
+
+    /// Let go of the session without a word. While work runs its guard keeps the socket open.
+    pub(super) fn hang_up(&mut self) {
+        self.early.clear();
+        let Some(line) = self.line.take() else { return };
+        line.pulse.end();
+        drop(line);
+        for election in self.elections.values_mut() {
+            election.asked_by = None;
+            publish::unknown(&election.shared);
+            if let Some(office) = election.office.take_if(|office| office.stopped) {
+                office.state.ended.cancel();
+            }
+        }
+    }
+
+    /// The orderly end of a session: nothing runs any more.
+    pub(super) fn say_goodbye(&mut self) {
+        if let Some(mut line) = self.line.take() {
+            line.pulse.end();
+            line.queries.clear();
+            drop(line.client);
+            // With its last client gone the connection writes its goodbye when it is polled.
+            let mut context = Context::from_waker(Waker::noop());
+            while let Poll::Ready(Some(_)) = line.messages.poll_next_unpin(&mut context) {}
+        }
+    }
+
+    pub(super) fn start(&mut self, key: Key, number: u64) {
+        let Some(line) = &self.line else { return };
+        let Some(election) = self.elections.get_mut(&key) else {
+            return;
+        };
+        let Some(candidate) = &election.candidate else {
+            return;
+        };
+        tracing::info!(
+            election = &*election.name,
+            term = number,
+            address = &*candidate.address,
+            "took office"
+        );
+        let state = Arc::new(TermState {
+            number,
+            pulse: Arc::clone(&line.pulse),
+            ready: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            listens: AtomicBool::new(false),
+            cancelled: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        });
+        let term = Term {
+            election: Arc::clone(&election.name),
+            address: Arc::clone(&candidate.address),
+            key,
+            state: Arc::clone(&state),
+            commands: self.sender.clone(),
+        };
+        let dropped = CancellationToken::new();
+        let socket = Arc::clone(&line.socket);
+        work::start(
+            &candidate.runtime,
+            candidate.lead.clone(),
+            term,
+            socket,
+            dropped.clone(),
+        );
+        publish::leads(
+            &election.shared,
+            Arc::clone(&state),
+            &candidate.address,
+            ElectionState::Recovering,
+        );
+        election.asked_by = None;
+        election.office = Some(Office {
+            state,
+            dropped,
+            stopped: false,
+        });
+    }
+
+    pub(super) fn overrun(&self, key: Key, term: u64) {
+        let Some(election) = self.elections.get(&key) else {
+            return;
+        };
+        let election = &*election.name;
+        tracing::error!(
+            election,
+            term,
+            "the work could not be dropped and outlives its lease: it may overlap the next term's work"
+        );
+        if self.config.overrun == Overrun::Abort {
+            eprintln!(
+                "pg-leader: work of election {election:?}, term {term}, outlived its lease: aborting"
+            );
+            std::process::abort();
+        }
+    }
+
+    pub(super) fn tell(&mut self, notice: &Notice) {
+        let key = match notice {
+            Notice::Stranger { key, .. }
+            | Notice::Waiting { key, .. }
+            | Notice::Spared { key, .. }
+            | Notice::Fenced { key }
+            | Notice::Evicting { key, .. }
+            | Notice::Deposed { key, .. }
+            | Notice::Vacated { key, .. }
+            | Notice::OutOfGrace { key, .. } => *key,
+        };
+        let Some(election) = self.elections.get_mut(&key) else {
+            return;
+        };
+        let address = election
+            .candidate
+            .as_ref()
+            .map_or("", |candidate| &*candidate.address);
+        publish::tell(&election.name, address, notice);
+        if let Notice::Vacated { term, .. } = notice
+            && let Some(office) = election
+                .office
+                .take_if(|office| office.state.number == *term)
+        {
+            office.state.ended.cancel();
+        }
+    }
+
+    /// What a query needs to know of the elections that it is about.
+    fn known(&self, query: &Query) -> BTreeMap<Key, Known> {
+        let known = |(&key, election): (&Key, &Election)| {
+            let address = election
+                .candidate
+                .as_ref()
+                .map(|candidate| Arc::clone(&candidate.address));
+            let known = Known {
+                name: Arc::clone(&election.name),
+                address,
+                id: election.id,
+                asked_by: election.asked_by.clone(),
+            };
+            (key, known)
+        };
+        match query.keys() {
+            Some(keys) => keys
+                .iter()
+                .filter_map(|key| self.elections.get_key_value(key))
+                .map(known)
+                .collect(),
+            None => self.elections.iter().map(known).collect(),
+        }
+    }
+}

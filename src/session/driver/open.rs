@@ -1,0 +1,54 @@
+//! From nothing to a session that listens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::error::{Error, Kind};
+use crate::protocol::Timings;
+use crate::schema;
+use crate::session::connect::{self, Session};
+use crate::session::{prove, statements};
+
+/// Connect, see to the schema, listen: all that must be done before anything is read.
+pub(super) async fn open(
+    config: Config,
+    timings: Timings,
+    instance: Option<Arc<str>>,
+) -> Result<(Session, String), Error> {
+    let mut session = connect::connect(&config, &timings).await?;
+    let client = Arc::clone(&session.client);
+    let role = session.role.clone();
+    let prepare = async {
+        let checked = prove::schema(&client, &role).await;
+        if let Err(error) = checked {
+            // Never over a newer schema: its functions would be replaced by older ones.
+            let may = config.install
+                && match error.kind() {
+                    Kind::SchemaMissing { .. } => true,
+                    Kind::SchemaVersion { found, oldest, .. } => found < oldest,
+                    _ => false,
+                };
+            if !may {
+                return Err(error);
+            }
+            tracing::info!("installing the schema pgleader");
+            schema::install(&client, &role).await?;
+            prove::schema(&client, &role).await?;
+        }
+        let listening = client.batch_execute("LISTEN pg_leader").await;
+        listening.map_err(|error| Error::session("LISTEN", error))?;
+        match &instance {
+            Some(instance) => Ok(instance.to_string()),
+            None => statements::new_instance(&client).await,
+        }
+    };
+    let limit = Duration::from_secs(30);
+    let prepared = tokio::time::timeout(limit, connect::with(&mut session.messages, prepare)).await;
+    let instance = prepared.map_err(|_| {
+        Error::new(Kind::Session(format!(
+            "the schema was not ready within {limit:?}"
+        )))
+    })??;
+    Ok((session, instance))
+}

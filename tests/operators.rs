@@ -1,0 +1,226 @@
+//! What people see and may do in psql, as ordinary roles: who leads, since when, how often it changed, and
+//! who did it. Settles rows 25 and 27 of docs/known-faults.md.
+
+mod support;
+
+use pg_leader::testing::Cluster;
+use pg_leader::{Config, ElectionState, Elector};
+use support::record::{self, Record};
+use support::{Candidate, LEASE, config, history, status, until, until_successor};
+
+/// A schema whose owner is an ordinary role, and one role of each kind.
+fn roles(cluster: &Cluster) {
+    cluster
+        .execute(
+            "CREATE ROLE owner LOGIN; GRANT CREATE ON DATABASE postgres TO owner; \
+             CREATE ROLE app LOGIN; CREATE ROLE operator LOGIN; CREATE ROLE observer LOGIN",
+        )
+        .unwrap();
+}
+
+fn url(cluster: &Cluster, role: &str) -> String {
+    cluster.url().replace("postgres@", &format!("{role}@"))
+}
+
+async fn installed() -> Cluster {
+    let cluster = Cluster::start().unwrap();
+    roles(&cluster);
+    let owner = Elector::connect(config(&url(&cluster, "owner"))).await;
+    owner.expect("the owner installs").shutdown().await;
+    cluster
+        .execute(
+            "SET ROLE owner; SELECT pgleader.grant_candidate('app'), \
+             pgleader.grant_operator('operator'), pgleader.grant_observer('observer')",
+        )
+        .unwrap();
+    cluster
+}
+
+async fn psql(cluster: &Cluster, role: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(&url(cluster, role), tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn refused(client: &tokio_postgres::Client, statement: &str) -> String {
+    let error = client.simple_query(statement).await.expect_err(statement);
+    let error = error.as_db_error().expect("the server refuses");
+    assert_eq!(error.code().code(), "42501", "{statement}: {error}");
+    error.message().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_may_do_its_part_and_no_more() {
+    let cluster = installed().await;
+    let record = Record::in_memory();
+    let app = url(&cluster, "app");
+    let first = Candidate::start(config(&app), "roles", "first", &record).await;
+    until("the first leads", || first.leads()).await;
+    let second = Candidate::start(config(&app), "roles", "second", &record).await;
+    until_successor(&cluster, "roles").await;
+
+    let observer = psql(&cluster, "observer").await;
+    let row = observer
+        .query_one(
+            "SELECT state, address, candidates FROM pgleader.status",
+            &[],
+        )
+        .await
+        .unwrap();
+    let shown: (&str, &str, i64) = (row.get(0), row.get(1), row.get(2));
+    assert_eq!(shown, ("leading", "first", 2));
+    refused(&observer, "SELECT pgleader.step_down('roles')").await;
+    refused(&observer, "SELECT pgleader.depose('roles')").await;
+    for role in ["observer", "operator", "app"] {
+        let client = psql(&cluster, role).await;
+        for table in ["election", "candidate", "term", "request"] {
+            refused(&client, &format!("SELECT * FROM pgleader.{table}")).await;
+            refused(&client, &format!("DELETE FROM pgleader.{table}")).await;
+        }
+    }
+
+    let operator = psql(&cluster, "operator").await;
+    operator
+        .execute("SELECT pgleader.step_down('roles')", &[])
+        .await
+        .unwrap();
+    until("the second leads", || second.leads()).await;
+    assert_eq!(
+        history(&cluster, "roles", 1, "by").as_deref(),
+        Some("operator")
+    );
+    until_successor(&cluster, "roles").await;
+
+    // Neither the operator nor the owner may end another role's session, until one of them is allowed to.
+    let refusal = refused(&operator, "SELECT pgleader.depose('roles')").await;
+    assert!(refusal.contains("neither you nor the owner"), "{refusal}");
+    cluster
+        .execute("GRANT pg_signal_backend TO operator")
+        .unwrap();
+    operator
+        .execute("SELECT pgleader.depose('roles')", &[])
+        .await
+        .unwrap();
+    until("the third term works", || record.last_term() == 3).await;
+    assert_eq!(
+        history(&cluster, "roles", 2, "ending").as_deref(),
+        Some("deposed")
+    );
+    assert_eq!(
+        history(&cluster, "roles", 2, "by").as_deref(),
+        Some("operator")
+    );
+    let unknown = operator
+        .execute("SELECT pgleader.step_down('rolls')", &[])
+        .await;
+    let unknown = unknown.unwrap_err();
+    assert!(
+        unknown
+            .as_db_error()
+            .unwrap()
+            .message()
+            .contains("no election named \"rolls\""),
+        "{unknown}"
+    );
+    record::assert_no_overlap(&record.steps());
+}
+
+/// An observer keeps one session, also while it observes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_observers_role_is_enough_to_observe() {
+    let cluster = installed().await;
+    let record = Record::in_memory();
+    let eager = Config::new(url(&cluster, "observer"))
+        .lease(LEASE)
+        .retry_interval(LEASE / 10);
+    let elector = Elector::connect(eager).await.unwrap();
+    let pids = "SELECT array_agg(pid)::text FROM pg_stat_activity WHERE usename = 'observer'";
+    let pid = cluster.query(pids).unwrap();
+    let beats =
+        "SELECT count(DISTINCT query_start) FROM pg_stat_activity WHERE usename = 'observer'";
+    assert_eq!(cluster.query(beats).unwrap().as_deref(), Some("1"));
+    let since = cluster
+        .query("SELECT query_start::text FROM pg_stat_activity WHERE usename = 'observer'")
+        .unwrap();
+    until("its session has proved itself", || {
+        let now = cluster
+            .query("SELECT query_start::text FROM pg_stat_activity WHERE usename = 'observer'")
+            .unwrap();
+        now.is_some() && now != since
+    })
+    .await;
+    let observer = elector.observe("watched").unwrap();
+    let app = url(&cluster, "app");
+    let candidate = Candidate::start(config(&app), "watched", "a", &record).await;
+    until("it is seen to lead", || {
+        observer.state() == ElectionState::Leading && observer.address().as_deref() == Ok("a")
+    })
+    .await;
+    assert_eq!(
+        cluster.query(pids).unwrap(),
+        pid,
+        "the session was lost meanwhile"
+    );
+    drop(candidate);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_and_history_tell_who_leads_since_when_and_how_often_it_changed() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let candidates = support::contest(&cluster, "told", 2, &record).await;
+    candidates[0].leader.resign().await;
+    until("the other leads", || candidates[1].leads()).await;
+    until_successor(&cluster, "told").await;
+
+    let expected = [
+        ("state", "leading"),
+        ("term", "2"),
+        ("address", "told-1"),
+        ("successor", "told-0"),
+        ("candidates", "2"),
+        ("lease", "00:00:01"),
+        (
+            "(since BETWEEN now() - interval '1 minute' AND now())",
+            "true",
+        ),
+    ];
+    for (column, value) in expected {
+        assert_eq!(
+            status(&cluster, "told", column).as_deref(),
+            Some(value),
+            "{column}"
+        );
+    }
+    assert_eq!(status(&cluster, "told", "waiting_for"), None);
+    assert_eq!(
+        status(&cluster, "told", "leader_pid"),
+        cluster
+            .leader_pid("told")
+            .unwrap()
+            .map(|pid| pid.to_string())
+    );
+    let in_order = "(started_at < ready_at AND ready_at < ended_at)";
+    assert_eq!(
+        history(&cluster, "told", 1, in_order).as_deref(),
+        Some("true")
+    );
+    let goes_on = "(started_at < ready_at AND ended_at IS NULL AND ending IS NULL)";
+    assert_eq!(
+        history(&cluster, "told", 2, goes_on).as_deref(),
+        Some("true")
+    );
+    let changes = cluster.query("SELECT count(*) FROM pgleader.history WHERE name = 'told'");
+    assert_eq!(changes.unwrap().as_deref(), Some("2"));
+
+    for candidate in &candidates {
+        candidate.leader.leave().await;
+    }
+    assert_eq!(status(&cluster, "told", "state").as_deref(), Some("vacant"));
+    assert_eq!(
+        status(&cluster, "told", "waiting_for").as_deref(),
+        Some("candidates")
+    );
+}
