@@ -23,8 +23,8 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
 pub(crate) struct Crowd {
     /// How many each process takes part in; 0: there are no processes.
     pub(crate) elections: u32,
-    /// The first leader's session is killed before the measurement. The others then are the successors of
-    /// about a third of the new leader's elections each.
+    /// The first leader's session is killed before the measurement: the others then share out who leads
+    /// and who is the successor, and several of them probe.
     pub(crate) after_failover: bool,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Cost {
     pub(crate) rows_written: u64,
     pub(crate) dead_rows: u64,
     pub(crate) connections: usize,
-    /// The leader, then the followers.
+    /// The leader (of the first election), then the followers.
     pub(crate) processes: Vec<OfProcess>,
 }
 
