@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub(crate) const USAGE: &str =
-    "cargo bench --bench failover|steady -- [--quick] [--lease MS] [--fsync] [--only WORD]
+    "cargo bench --bench failover|fence|steady -- [--quick] [--lease MS] [--fsync] [--only WORD]
   --quick     a few endings, a short window: shows that it works, measures little
   --lease MS  the lease in milliseconds; default 1000, with --quick 400
   --fsync     the server waits for its disk, as a server in earnest does
