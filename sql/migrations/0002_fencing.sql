@@ -28,6 +28,7 @@ AS $$
 DECLARE
     its_id integer;
     current_term bigint;
+    may_pass boolean;
     closed boolean;
     snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
 BEGIN
@@ -37,12 +38,27 @@ BEGIN
             USING ERRCODE = 'no_active_sql_transaction',
                   HINT = 'Call it between BEGIN and COMMIT, before the writes that it shall guard.';
     END IF;
-    SELECT e.id INTO its_id FROM pgleader.election AS e WHERE e.name = fence.election;
+    SELECT e.id, e.term = fence.term AND e.closed_term < fence.term INTO its_id, may_pass
+    FROM pgleader.election AS e WHERE e.name = fence.election;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no election named "%"', election
             USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
     END IF;
     PERFORM pg_advisory_xact_lock_shared('pgleader.term'::regclass::oid::integer, its_id);
+    -- One row tells, read after the lock: no term begins before the row of the last one is closed. What is
+    -- asked below costs more than all this, and is asked only where the answer may be no.
+    IF may_pass THEN
+        IF snapshot_is_kept THEN
+            PERFORM FROM pgleader.term AS t
+            WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL FOR SHARE;
+        ELSE
+            PERFORM FROM pgleader.term AS t
+            WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL;
+        END IF;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
     IF snapshot_is_kept THEN
         PERFORM FROM pgleader.term AS t
         WHERE t.election_id = its_id AND t.number = fence.term FOR SHARE;
