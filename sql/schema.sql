@@ -18,6 +18,8 @@ CREATE TABLE pgleader.election (
     lease interval,
     ready_at timestamp with time zone,
     changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    closed_term bigint NOT NULL DEFAULT 0,
+    fenced_ended integer NOT NULL DEFAULT 0,
     CONSTRAINT election_pkey PRIMARY KEY (id),
     CONSTRAINT election_name_key UNIQUE (name),
     CONSTRAINT election_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
@@ -53,6 +55,7 @@ CREATE TABLE pgleader.term (
     ended_at timestamp with time zone,
     ending text,
     ended_by name,
+    fenced_ended integer NOT NULL DEFAULT 0,
     CONSTRAINT term_pkey PRIMARY KEY (election_id, number),
     CONSTRAINT term_ending_check CHECK ((ending = ANY (ARRAY['resigned'::text, 'stepped down'::text, 'failed'::text, 'deposed'::text, 'lost'::text]))),
     CONSTRAINT term_number_check CHECK ((number > 0))
@@ -69,13 +72,6 @@ CREATE TABLE pgleader.request (
     CONSTRAINT request_kind_check CHECK ((kind = ANY (ARRAY['step down'::text, 'depose'::text])))
 );
 CREATE INDEX request_election_id ON pgleader.request USING btree (election_id, term);
-
-CREATE OR REPLACE FUNCTION pgleader.version()
- RETURNS integer
- LANGUAGE sql
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$ SELECT 1 $function$;
-REVOKE ALL ON FUNCTION pgleader.version() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.timeline()
  RETURNS bigint
@@ -179,32 +175,39 @@ AS $function$
 $function$;
 REVOKE ALL ON FUNCTION pgleader.ready_at(integer,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.close_term(election integer, term bigint)
+CREATE OR REPLACE FUNCTION pgleader.holds_leadership(election integer)
  RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT EXISTS (
+        SELECT FROM pgleader.lock AS l
+        WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
+          AND l.pid = pg_backend_pid() AND l.granted)
+$function$;
+REVOKE ALL ON FUNCTION pgleader.holds_leadership(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.close_term(election integer, term bigint)
+ RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-DECLARE
-    closed timestamptz;
 BEGIN
-    SELECT t.closed_at INTO closed FROM pgleader.term AS t
-    WHERE t.election_id = election AND t.number = term;
-    IF closed IS NOT NULL OR NOT FOUND THEN
-        RETURN true;
-    END IF;
+    UPDATE pgleader.election AS e SET closed_term = close_term.term
+    WHERE e.id = election AND e.closed_term < close_term.term;
     PERFORM FROM pgleader.term AS t
-    WHERE t.election_id = election AND t.number = term FOR NO KEY UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-        RETURN false;
+    WHERE t.election_id = election AND t.number = close_term.term AND t.closed_at IS NULL
+    FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        UPDATE pgleader.term AS t
+        SET closed_at = clock_timestamp(),
+            ready_at = pgleader.ready_at(election, close_term.term),
+            ended_at = coalesce(t.ended_at, clock_timestamp()),
+            ending = coalesce(t.ending, 'lost')
+        WHERE t.election_id = election AND t.number = close_term.term;
     END IF;
-    UPDATE pgleader.term AS t
-    SET closed_at = clock_timestamp(),
-        ready_at = pgleader.ready_at(election, close_term.term),
-        ended_at = coalesce(t.ended_at, clock_timestamp()),
-        ending = coalesce(t.ending, 'lost')
-    WHERE t.election_id = election AND t.number = close_term.term;
-    RETURN true;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.close_term(integer,bigint) FROM PUBLIC;
@@ -219,22 +222,28 @@ DECLARE
     timeline bigint := pgleader.timeline();
     candidate pgleader.candidate;
     next_term bigint;
+    ended integer;
 BEGIN
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
         RETURN NULL;
     END IF;
+    -- No fenced transaction is left, so the row is free. It must be written before the new term can be seen:
+    -- that is what a fence with an older snapshot runs into.
+    PERFORM pgleader.close_term(election, e.term) FROM pgleader.election AS e WHERE e.id = election;
     SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
     WHERE c.election_id = election AND c.instance = begin_term.instance;
     UPDATE pgleader.election AS e
     SET term = greatest(e.term + 1, (timeline - 1) * 1000000000 + 1), state = 'recovering',
         address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
-        ready_at = NULL, changed_at = clock_timestamp()
+        ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
+    FROM (SELECT o.fenced_ended FROM pgleader.election AS o WHERE o.id = election) AS before
     WHERE e.id = election
-    RETURNING e.term INTO next_term;
+    RETURNING e.term, before.fenced_ended INTO next_term, ended;
     INSERT INTO pgleader.term
-        (election_id, number, address, instance, lease, pid, backend_start, direct, system_identifier, timeline)
+        (election_id, number, address, instance, lease, pid, backend_start, direct, system_identifier,
+         timeline, fenced_ended)
     VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
-            candidate.backend_start, direct, pgleader.system_identifier(), timeline);
+            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended);
     DELETE FROM pgleader.candidate AS c
     WHERE c.election_id = election
       AND NOT EXISTS (
@@ -388,20 +397,16 @@ AS $function$
 DECLARE
     last bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election);
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pgleader.lock AS l
-        WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
-          AND l.pid = pg_backend_pid() AND l.granted) THEN
+    IF NOT pgleader.holds_leadership(election) THEN
         RAISE EXCEPTION 'this session does not hold the leadership of election %', election
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.campaign first.';
     END IF;
     IF NOT waited AND pgleader.refractory_period(election, last) > 0 THEN
         outcome := 'waiting';
-    ELSIF pgleader.close_term(election, last) THEN
+    ELSE
+        PERFORM pgleader.close_term(election, last);
         term := pgleader.begin_term(election, instance, direct);
         outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
-    ELSE
-        outcome := 'fenced';
     END IF;
 END
 $function$;
@@ -467,12 +472,10 @@ BEGIN
         ending = vacate.ending,
         ended_by = vacate.ended_by
     WHERE t.election_id = election AND t.number = vacate.term;
-    IF EXISTS (
-        SELECT FROM pgleader.lock AS l
-        WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
-          AND l.pid = pg_backend_pid() AND l.granted) THEN
+    IF pgleader.holds_leadership(election) THEN
         UPDATE pgleader.election AS e
-        SET state = 'vacant', address = NULL, pid = NULL, changed_at = clock_timestamp()
+        SET state = 'vacant', address = NULL, pid = NULL, changed_at = clock_timestamp(),
+            closed_term = vacate.term
         WHERE e.id = election AND e.term = vacate.term;
     END IF;
     DELETE FROM pgleader.request AS r
@@ -717,7 +720,7 @@ CREATE VIEW pgleader.status AS
             WHEN (leads.yes OR stranger.yes) THEN NULL::text
             WHEN ((h.pid IS NOT NULL) AND (EXISTS ( SELECT
                FROM lock f
-              WHERE (((f.kind)::oid = ('pgleader.term'::regclass)::oid) AND (f.election_id = e.id) AND (f.mode = 'ShareLock'::text)))) AND (pgleader.refractory_period(e.id, e.term) = 0)) THEN 'fenced transactions'::text
+              WHERE (((f.kind)::oid = ('pgleader.term'::regclass)::oid) AND (f.election_id = e.id) AND (f.mode = 'ShareLock'::text)))) AND ((e.changed_at + ((pgleader.refractory_period(e.id, e.term))::double precision * '00:00:00.001'::interval)) <= clock_timestamp())) THEN 'fenced transactions'::text
             WHEN (h.pid IS NOT NULL) THEN 'refractory period'::text
             WHEN (NOT (EXISTS ( SELECT
                FROM alive a
@@ -746,6 +749,7 @@ CREATE VIEW pgleader.history AS
         END AS ready_at,
     t.ended_at,
     t.ending,
+    t.fenced_ended,
     COALESCE(t.ended_by, ( SELECT r.requested_by
            FROM pgleader.request r
           WHERE ((r.election_id = t.election_id) AND (r.term = t.number) AND (r.kind = 'depose'::text) AND (t.ended_at IS NOT NULL))
@@ -755,6 +759,128 @@ CREATE VIEW pgleader.history AS
      JOIN pgleader.election e ON ((e.id = t.election_id)))
   ORDER BY e.name, t.number;
 
+CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    its_id integer;
+    current_term bigint;
+    closed boolean;
+    snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
+BEGIN
+    IF now() = statement_timestamp()
+        AND current_query() ~* '^\s*select\s+(\*\s+from\s+)?("?pgleader"?\s*\.\s*)?"?fence"?\s*\([^()]*\)[\s;]*$' THEN
+        RAISE EXCEPTION 'this call of pgleader.fence is a transaction of its own, and guards nothing'
+            USING ERRCODE = 'no_active_sql_transaction',
+                  HINT = 'Call it between BEGIN and COMMIT, before the writes that it shall guard.';
+    END IF;
+    SELECT e.id INTO its_id FROM pgleader.election AS e WHERE e.name = fence.election;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no election named "%"', election
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared('pgleader.term'::regclass::oid::integer, its_id);
+    IF snapshot_is_kept THEN
+        PERFORM FROM pgleader.term AS t
+        WHERE t.election_id = its_id AND t.number = fence.term FOR SHARE;
+    END IF;
+    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL INTO current_term, closed
+    FROM pgleader.election AS e
+    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = fence.term
+    WHERE e.id = its_id;
+    IF term > current_term THEN
+        IF snapshot_is_kept THEN
+            RAISE EXCEPTION 'term % of election "%" is not in this transaction''s snapshot, which ends at term %',
+                    term, election, current_term
+                USING ERRCODE = 'serialization_failure', HINT = 'Run the transaction again.';
+        END IF;
+        RAISE EXCEPTION 'term % of election "%" was never given out: the newest is %', term, election, current_term
+            USING ERRCODE = 'PL002', HINT = 'Pass the number of a term that this process was given.';
+    END IF;
+    IF term < current_term OR closed THEN
+        RAISE EXCEPTION 'term % of election "%" is over: the newest is %', term, election, current_term
+            USING ERRCODE = 'PL001', HINT = 'Stop this term''s work, and roll back.';
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.fence(text,bigint) FROM PUBLIC;
+
+CREATE VIEW pgleader.fenced AS
+ SELECT l.election_id,
+    l.pid
+   FROM pgleader.lock l
+  WHERE (((l.kind)::oid = ('pgleader.term'::regclass)::oid) AND (l.mode = 'ShareLock'::text) AND l.granted);
+
+CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(election integer, backend integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN pgleader.holds_leadership(election)
+        AND EXISTS (SELECT FROM pgleader.fenced AS f WHERE f.election_id = election AND f.pid = backend)
+        AND pg_terminate_backend(backend);
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN false;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.end_fenced_backend(integer,integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(election integer, ended integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF pgleader.holds_leadership(election) THEN
+        UPDATE pgleader.election AS e SET fenced_ended = e.fenced_ended + ended WHERE e.id = election;
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.count_fenced_ended(integer,integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.end_fenced(election integer, OUT ended integer, OUT remaining integer)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    backend integer;
+    done boolean;
+BEGIN
+    ended := 0;
+    remaining := 0;
+    FOR backend IN SELECT f.pid FROM pgleader.fenced AS f WHERE f.election_id = election LOOP
+        BEGIN
+            done := coalesce(pg_terminate_backend(backend), false);
+        EXCEPTION WHEN insufficient_privilege THEN
+            done := pgleader.end_fenced_backend(election, backend);
+        END;
+        IF done THEN
+            ended := ended + 1;
+        ELSE
+            remaining := remaining + 1;
+        END IF;
+    END LOOP;
+    IF ended > 0 THEN
+        PERFORM pgleader.count_fenced_ended(election, ended);
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.end_fenced(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.version()
+ RETURNS integer
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ SELECT 1 $function$;
+REVOKE ALL ON FUNCTION pgleader.version() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name)
  RETURNS void
  LANGUAGE plpgsql
@@ -762,7 +888,7 @@ CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name)
 AS $function$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA pgleader TO %I', role);
-    EXECUTE format('GRANT SELECT ON pgleader.lock, pgleader.status, pgleader.history TO %I', role);
+    EXECUTE format('GRANT SELECT ON pgleader.lock, pgleader.fenced, pgleader.status, pgleader.history TO %I', role);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION pgleader.version(), pgleader.timeline(), '
         'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[]), '
@@ -793,7 +919,12 @@ BEGIN
         'pgleader.backend_gone(integer, bigint), '
         'pgleader.leader_backend(integer, bigint), '
         'pgleader.end_leader_backend(integer, bigint), '
-        'pgleader.evict(integer, bigint) TO %I', role);
+        'pgleader.evict(integer, bigint), '
+        'pgleader.holds_leadership(integer), '
+        'pgleader.fence(text, bigint), '
+        'pgleader.end_fenced(integer), '
+        'pgleader.end_fenced_backend(integer, integer), '
+        'pgleader.count_fenced_ended(integer, integer) TO %I', role);
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.grant_candidate(name) FROM PUBLIC;
@@ -814,13 +945,13 @@ $function$;
 REVOKE ALL ON FUNCTION pgleader.grant_operator(name) FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA pgleader TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.version() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.timeline() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO candidate;
 GRANT SELECT ON pgleader.lock TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestamp with time zone,text) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.leave_election(integer,uuid) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.holds_leadership(integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.try_elections(integer[],integer[],uuid,boolean,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.campaign(integer[],integer[],uuid,boolean,integer) TO candidate;
@@ -837,8 +968,13 @@ GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO candida
 GRANT EXECUTE ON FUNCTION pgleader.evict(integer,bigint) TO candidate;
 GRANT SELECT ON pgleader.status TO candidate;
 GRANT SELECT ON pgleader.history TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.fence(text,bigint) TO candidate;
+GRANT SELECT ON pgleader.fenced TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.end_fenced_backend(integer,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.count_fenced_ended(integer,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.end_fenced(integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.version() TO candidate;
 GRANT USAGE ON SCHEMA pgleader TO observer;
-GRANT EXECUTE ON FUNCTION pgleader.version() TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.timeline() TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO observer;
@@ -847,8 +983,9 @@ GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO observer
 GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[]) TO observer;
 GRANT SELECT ON pgleader.status TO observer;
 GRANT SELECT ON pgleader.history TO observer;
+GRANT SELECT ON pgleader.fenced TO observer;
+GRANT EXECUTE ON FUNCTION pgleader.version() TO observer;
 GRANT USAGE ON SCHEMA pgleader TO operator;
-GRANT EXECUTE ON FUNCTION pgleader.version() TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.timeline() TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO operator;
@@ -864,3 +1001,5 @@ GRANT EXECUTE ON FUNCTION pgleader.request_depose(text) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.depose(text) TO operator;
 GRANT SELECT ON pgleader.status TO operator;
 GRANT SELECT ON pgleader.history TO operator;
+GRANT SELECT ON pgleader.fenced TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.version() TO operator;

@@ -35,6 +35,7 @@ const WITH_THE_CALLERS_RIGHTS: [&str; 11] = [
     "campaign",
     "counters",
     "depose",
+    "end_fenced",
     "evict",
     "grant_candidate",
     "grant_observer",
