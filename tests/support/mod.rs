@@ -139,3 +139,9 @@ pub fn history(cluster: &Cluster, election: &str, term: u64, column: &str) -> Op
     );
     cluster.query(&query).expect("history can be read")
 }
+
+/// Visible also where the test runner captures what tests print.
+pub fn skipped(test: &str, why: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}
