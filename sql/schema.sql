@@ -78,10 +78,18 @@ CREATE OR REPLACE FUNCTION pgleader.timeline()
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+DECLARE
+    known text := current_setting('pgleader.timeline', true);
 BEGIN
-    RETURN ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint;
-EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-    RETURN 1::bigint;
+    IF coalesce(known, '') = '' THEN
+        BEGIN
+            known := ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint::text;
+        EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+            known := '1';
+        END;
+        PERFORM set_config('pgleader.timeline', known, false);
+    END IF;
+    RETURN known::bigint;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.timeline() FROM PUBLIC;
@@ -91,10 +99,18 @@ CREATE OR REPLACE FUNCTION pgleader.system_identifier()
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+DECLARE
+    known text := current_setting('pgleader.system_identifier', true);
 BEGIN
-    RETURN (SELECT c.system_identifier FROM pg_control_system() AS c);
-EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-    RETURN NULL;
+    IF coalesce(known, '') = '' THEN
+        BEGIN
+            known := (SELECT c.system_identifier::text FROM pg_control_system() AS c);
+        EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+            known := 'unknown';
+        END;
+        PERFORM set_config('pgleader.system_identifier', known, false);
+    END IF;
+    RETURN nullif(known, 'unknown')::bigint;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.system_identifier() FROM PUBLIC;
@@ -188,6 +204,22 @@ AS $function$
 $function$;
 REVOKE ALL ON FUNCTION pgleader.holds_leadership(integer) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION pgleader.forget_candidates(election integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    DELETE FROM pgleader.candidate AS c
+    WHERE c.election_id = election
+      AND NOT EXISTS (
+          SELECT FROM pg_stat_get_activity(c.pid) AS a
+          WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.forget_candidates(integer) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.close_term(election integer, term bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -212,6 +244,25 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.close_term(integer,bigint) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION pgleader.next_number(election integer, last bigint, timeline bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    block CONSTANT bigint := bigint '1000000000';
+    moved boolean := (
+        SELECT t.timeline <> next_number.timeline
+            OR t.system_identifier IS DISTINCT FROM pgleader.system_identifier()
+        FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last);
+BEGIN
+    RETURN greatest(last + 1, (timeline - 1) * block + 1,
+                    CASE WHEN moved THEN (last / block + 1) * block + 1 END);
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.next_number(integer,bigint,bigint) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.begin_term(election integer, instance uuid, direct boolean)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -233,7 +284,7 @@ BEGIN
     SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
     WHERE c.election_id = election AND c.instance = begin_term.instance;
     UPDATE pgleader.election AS e
-    SET term = greatest(e.term + 1, (timeline - 1) * 1000000000 + 1), state = 'recovering',
+    SET term = pgleader.next_number(election, e.term, timeline), state = 'recovering',
         address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
         ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
     FROM (SELECT o.fenced_ended FROM pgleader.election AS o WHERE o.id = election) AS before
@@ -244,12 +295,8 @@ BEGIN
          timeline, fenced_ended)
     VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
             candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended);
-    DELETE FROM pgleader.candidate AS c
-    WHERE c.election_id = election
-      AND NOT EXISTS (
-          SELECT FROM pg_stat_get_activity(c.pid) AS a
-          WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
     IF next_term % 20 = 0 THEN
+        PERFORM pgleader.forget_candidates(election);
         WITH oldest AS (
             SELECT t.number FROM pgleader.term AS t WHERE t.election_id = election
             ORDER BY t.number DESC OFFSET 999 LIMIT 1
@@ -425,7 +472,11 @@ BEGIN
     WHERE e.id = election AND e.term = ready.term AND e.pid = pg_backend_pid() AND e.state = 'recovering'
       AND EXISTS (SELECT FROM pgleader.candidate AS c
                   WHERE c.election_id = election AND c.instance = ready.instance);
-    RETURN FOUND;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM pgleader.forget_candidates(election);
+    RETURN true;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.ready(integer,uuid,bigint) FROM PUBLIC;
@@ -769,7 +820,7 @@ AS $function$
 DECLARE
     its_id integer;
     current_term bigint;
-    closed boolean;
+    over boolean;
     snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
 BEGIN
     IF now() = statement_timestamp()
@@ -788,7 +839,10 @@ BEGIN
         PERFORM FROM pgleader.term AS t
         WHERE t.election_id = its_id AND t.number = fence.term FOR SHARE;
     END IF;
-    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL INTO current_term, closed
+    -- A term from before a failover is over although nobody has closed it yet: a later one may have begun on
+    -- the server that was lost.
+    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL OR t.timeline <> pgleader.timeline()
+    INTO current_term, over
     FROM pgleader.election AS e
     LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = fence.term
     WHERE e.id = its_id;
@@ -799,9 +853,9 @@ BEGIN
                 USING ERRCODE = 'serialization_failure', HINT = 'Run the transaction again.';
         END IF;
         RAISE EXCEPTION 'term % of election "%" was never given out: the newest is %', term, election, current_term
-            USING ERRCODE = 'PL002', HINT = 'Pass the number of a term that this process was given.';
+            USING ERRCODE = 'PL002', HINT = 'Stop this term''s work: a failover of the database may have lost it, or it is of another database.';
     END IF;
-    IF term < current_term OR closed THEN
+    IF term < current_term OR over THEN
         RAISE EXCEPTION 'term % of election "%" is over: the newest is %', term, election, current_term
             USING ERRCODE = 'PL001', HINT = 'Stop this term''s work, and roll back.';
     END IF;

@@ -296,7 +296,7 @@ async fn the_instance_cannot_be_read() {
         .batch_execute(&format!(
             "SELECT pgleader.join_election('secret', '{secret}', 'a', 1000, backend_start, 'a') \
              FROM pg_stat_get_activity(pg_backend_pid()); \
-             SELECT pgleader.campaign(ARRAY[1], '{{}}', '{secret}', true, 60000)"
+             SELECT pgleader.campaign(ARRAY[1], '{{}}', '{{}}', '{secret}', true, 60000)"
         ))
         .await
         .unwrap();

@@ -96,25 +96,42 @@ CREATE INDEX IF NOT EXISTS request_election_id ON pgleader.request (election_id,
 
 -- Facts about the server ---------------------------------------------------------------------------------
 
--- Purpose: the timeline that this server writes; 1 where the platform does not tell.
+-- Purpose: the timeline that this server writes; 1 where the platform does not tell. A session that may write
+--          meets one timeline in its life, so it is looked up once.
 CREATE OR REPLACE FUNCTION pgleader.timeline() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    known text := current_setting('pgleader.timeline', true);
 BEGIN
-    RETURN ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint;
-EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-    RETURN 1::bigint;
+    IF coalesce(known, '') = '' THEN
+        BEGIN
+            known := ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint::text;
+        EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+            known := '1';
+        END;
+        PERFORM set_config('pgleader.timeline', known, false);
+    END IF;
+    RETURN known::bigint;
 END
 $$;
 
--- Purpose: the identity of this cluster; null where the platform does not tell.
+-- Purpose: the identity of this cluster; null where the platform does not tell. Looked up once in a session.
 CREATE OR REPLACE FUNCTION pgleader.system_identifier() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    known text := current_setting('pgleader.system_identifier', true);
 BEGIN
-    RETURN (SELECT c.system_identifier FROM pg_control_system() AS c);
-EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-    RETURN NULL;
+    IF coalesce(known, '') = '' THEN
+        BEGIN
+            known := (SELECT c.system_identifier::text FROM pg_control_system() AS c);
+        EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+            known := 'unknown';
+        END;
+        PERFORM set_config('pgleader.system_identifier', known, false);
+    END IF;
+    RETURN nullif(known, 'unknown')::bigint;
 END
 $$;
 
@@ -202,6 +219,20 @@ AS $$
           AND l.pid = pg_backend_pid() AND l.granted)
 $$;
 
+-- Purpose: forget candidates whose process was killed and could not take its candidacy back. Called by a leader.
+-- Hazard: never before the refractory period is over: after a failover it is the longest lease on record.
+CREATE OR REPLACE FUNCTION pgleader.forget_candidates(election integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM pgleader.candidate AS c
+    WHERE c.election_id = election
+      AND NOT EXISTS (
+          SELECT FROM pg_stat_get_activity(c.pid) AS a
+          WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
+END
+$$;
+
 -- Purpose: close a term, so that its fence refuses. Called by the holder of the leadership lock.
 -- Hazard: transactions under REPEATABLE READ that have passed the fence hold the term's row FOR SHARE, one
 --         after another without a gap where the old leader is busy. So the election's row says it first:
@@ -226,6 +257,26 @@ BEGIN
 END
 $$;
 
+-- Purpose: the number of the term after `last`: greater than every one given out before, also by a server
+--          that was lost together with its last rows. Each timeline has a block of a thousand million numbers;
+--          where the last term began on another timeline or cluster than this one, the next block begins,
+--          whatever this timeline's own is (a restored cluster may have begun its timelines again).
+CREATE OR REPLACE FUNCTION pgleader.next_number(election integer, last bigint, timeline bigint)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    block CONSTANT bigint := bigint '1000000000';
+    moved boolean := (
+        SELECT t.timeline <> next_number.timeline
+            OR t.system_identifier IS DISTINCT FROM pgleader.system_identifier()
+        FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last);
+BEGIN
+    RETURN greatest(last + 1, (timeline - 1) * block + 1,
+                    CASE WHEN moved THEN (last / block + 1) * block + 1 END);
+END
+$$;
+
 -- Purpose: begin the next term. Called by the holder of the leadership lock, after the old term was closed.
 -- Meaning: the new term's number; null while a fenced transaction of the old term is under way.
 CREATE OR REPLACE FUNCTION pgleader.begin_term(election integer, instance uuid, direct boolean)
@@ -247,7 +298,7 @@ BEGIN
     SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
     WHERE c.election_id = election AND c.instance = begin_term.instance;
     UPDATE pgleader.election AS e
-    SET term = greatest(e.term + 1, (timeline - 1) * 1000000000 + 1), state = 'recovering',
+    SET term = pgleader.next_number(election, e.term, timeline), state = 'recovering',
         address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
         ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
     FROM (SELECT o.fenced_ended FROM pgleader.election AS o WHERE o.id = election) AS before
@@ -258,12 +309,8 @@ BEGIN
          timeline, fenced_ended)
     VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
             candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended);
-    DELETE FROM pgleader.candidate AS c
-    WHERE c.election_id = election
-      AND NOT EXISTS (
-          SELECT FROM pg_stat_get_activity(c.pid) AS a
-          WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
     IF next_term % 20 = 0 THEN
+        PERFORM pgleader.forget_candidates(election);
         WITH oldest AS (
             SELECT t.number FROM pgleader.term AS t WHERE t.election_id = election
             ORDER BY t.number DESC OFFSET 999 LIMIT 1
@@ -468,7 +515,11 @@ BEGIN
     WHERE e.id = election AND e.term = ready.term AND e.pid = pg_backend_pid() AND e.state = 'recovering'
       AND EXISTS (SELECT FROM pgleader.candidate AS c
                   WHERE c.election_id = election AND c.instance = ready.instance);
-    RETURN FOUND;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM pgleader.forget_candidates(election);
+    RETURN true;
 END
 $$;
 

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind};
 use crate::protocol::Timings;
 use crate::schema;
 use crate::session::connect::{self, Session};
-use crate::session::{prove, statements};
+use crate::session::statements;
 
 /// Connect, see to the schema, listen: all that must be done before anything is read.
 pub(super) async fn open(
@@ -20,7 +20,12 @@ pub(super) async fn open(
     let client = Arc::clone(&session.client);
     let role = session.role.clone();
     let prepare = async {
-        let checked = prove::schema(&client, &role).await;
+        // LISTEN, then read: no gap. Pipelined with the check.
+        let (checked, listening) = futures_util::join!(
+            schema::check(&client, &role),
+            client.batch_execute("LISTEN pg_leader")
+        );
+        listening.map_err(|error| Error::session("LISTEN", error))?;
         if let Err(error) = checked {
             // Never over a newer schema: its functions would be replaced by older ones.
             let may = config.install
@@ -34,10 +39,7 @@ pub(super) async fn open(
             }
             tracing::info!("installing the schema pgleader");
             schema::install(&client, &role).await?;
-            prove::schema(&client, &role).await?;
         }
-        let listening = client.batch_execute("LISTEN pg_leader").await;
-        listening.map_err(|error| Error::session("LISTEN", error))?;
         match &instance {
             Some(instance) => Ok(instance.to_string()),
             None => statements::new_instance(&client).await,
