@@ -2,7 +2,6 @@
 
 use tokio_postgres::GenericClient;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
 
 use crate::error::{Error, Kind};
 use crate::term::Term;
@@ -44,16 +43,20 @@ impl Term {
     where
         C: GenericClient + Sync,
     {
-        let number = i64::try_from(self.number()).unwrap_or(i64::MAX);
-        transaction
-            .query_typed(
-                "SELECT pgleader.fence($1, $2)",
-                &[(&self.election(), Type::TEXT), (&number, Type::INT8)],
-            )
-            .await
-            .map(|_| ())
-            .map_err(refusal)
+        // By the simple protocol: it needs no prepared statement of a pooled connection, and only so can the
+        // server tell a call outside a transaction.
+        let call = format!(
+            "SELECT pgleader.fence({}, {})",
+            literal(self.election()),
+            self.number()
+        );
+        transaction.batch_execute(&call).await.map_err(refusal)
     }
+}
+
+/// Whatever `standard_conforming_strings` says.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 fn refusal(error: tokio_postgres::Error) -> Error {
@@ -76,4 +79,15 @@ fn refusal(error: tokio_postgres::Error) -> Error {
         },
     };
     Error::caused(kind, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_within_its_quotes() {
+        assert_eq!(literal("billing"), "E'billing'");
+        assert_eq!(literal(r"o'neil\"), r"E'o''neil\\'");
+    }
 }

@@ -103,7 +103,7 @@ AS $$
 BEGIN
     RETURN ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint;
 EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-    RETURN 1;
+    RETURN 1::bigint;
 END
 $$;
 
@@ -300,7 +300,7 @@ BEGIN
         SELECT max(c.lease) INTO period FROM pgleader.candidate AS c WHERE c.election_id = election;
         period := greatest(period, term.lease);
     END IF;
-    RETURN ceil(extract(epoch FROM period) * 1000);
+    RETURN ceil(extract(epoch FROM period) * 1000)::integer;
 END
 $$;
 
@@ -333,7 +333,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    held integer[] := '{}';
+    held integer[] := ARRAY[]::integer[];
     heir_of integer[] := successor_of;
     last record;
 BEGIN
@@ -368,7 +368,7 @@ BEGIN
                 state := 'vacant';
                 address := NULL;
                 leader_pid := last.pid;
-                lease_ms := ceil(extract(epoch FROM last.lease) * 1000);
+                lease_ms := ceil(extract(epoch FROM last.lease) * 1000)::integer;
             END IF;
             was_direct := coalesce(last.direct, false);
             holder_pid := pg_backend_pid();

@@ -16,7 +16,8 @@ DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('pgleader: install')); END $$
 --          see. Run the transaction again; if the term is over, PL001 will say so
 --   PL002  this term was never given out
 --   42704  there is no such election
---   25P01  the call is a transaction of its own, and guards nothing
+--   25P01  the call is a transaction of its own, and guards nothing (seen where the client sends it by the
+--          simple protocol, as psql does; no function can tell otherwise)
 -- Hazards: the lock comes first and the reading second, in statements of their own: a snapshot that was taken
 --          before the lock was granted is stale. Where the snapshot cannot be renewed, the term's row is locked
 --          instead, and the update that closes a term is what a fence with an older snapshot runs into.
@@ -25,7 +26,7 @@ CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint) RETURNS vo
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    election_id integer;
+    its_id integer;
     current_term bigint;
     closed boolean;
     snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
@@ -36,20 +37,20 @@ BEGIN
             USING ERRCODE = 'no_active_sql_transaction',
                   HINT = 'Call it between BEGIN and COMMIT, before the writes that it shall guard.';
     END IF;
-    SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = fence.election;
+    SELECT e.id INTO its_id FROM pgleader.election AS e WHERE e.name = fence.election;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no election named "%"', election
             USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
     END IF;
-    PERFORM pg_advisory_xact_lock_shared('pgleader.term'::regclass::oid::integer, election_id);
+    PERFORM pg_advisory_xact_lock_shared('pgleader.term'::regclass::oid::integer, its_id);
     IF snapshot_is_kept THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = fence.election_id AND t.number = fence.term FOR SHARE;
+        WHERE t.election_id = its_id AND t.number = fence.term FOR SHARE;
     END IF;
     SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL INTO current_term, closed
     FROM pgleader.election AS e
     LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = fence.term
-    WHERE e.id = fence.election_id;
+    WHERE e.id = its_id;
     IF term > current_term THEN
         IF snapshot_is_kept THEN
             RAISE EXCEPTION 'term % of election "%" is not in this transaction''s snapshot, which ends at term %',

@@ -9,6 +9,7 @@ pub mod candidate;
 pub mod proxy;
 pub mod race;
 pub mod record;
+pub mod seat;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,0 +1,96 @@
+//! How long an election is without a leader, by the way in which a term ends; and how many terms overlapped,
+//! which must be none: else the exit status is 1.
+//!
+//! ```text
+//! cargo bench --bench failover                 some five minutes
+//! cargo bench --bench failover -- --quick      a few endings of each kind
+//! cargo bench --bench failover -- --only SIGSTOP --lease 500
+//! ```
+
+mod lane;
+mod proxy;
+mod scenario;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use scenario::{SCENARIOS, Scenario};
+use support::arguments::Arguments;
+use support::figures::{Distribution, judged, milliseconds, table};
+use support::stage::Stage;
+use support::{Result, run};
+
+fn main() -> ExitCode {
+    run(bench)
+}
+
+async fn bench(arguments: &Arguments) -> Result<bool> {
+    let stage = Stage::start(arguments).await?;
+    let description = stage.describe().await?;
+    eprintln!("{description}");
+    let mut rows = vec![];
+    let mut overlaps = 0;
+    let mut endings = 0;
+    for scenario in SCENARIOS {
+        if !arguments.wants(scenario.name) {
+            continue;
+        }
+        let measured = scenario
+            .run(&stage, arguments)
+            .await
+            .map_err(|error| format!("{}: {error}\n{}", scenario.name, stage.cluster.log()))?;
+        let gaps = Distribution::of(measured.gaps);
+        eprintln!(
+            "{}: {} endings, {:.2?} median",
+            scenario.name,
+            gaps.count(),
+            gaps.median()
+        );
+        overlaps += measured.overlaps;
+        endings += gaps.count();
+        rows.push(row(scenario, &gaps, arguments.lease));
+        if scenario.announces {
+            let announced = Distribution::of(measured.announced);
+            rows.push(row(&scenario::ADDRESS, &announced, arguments.lease));
+        }
+    }
+    println!(
+        "{description}\n\nLease {:?}, 3 processes an election.\n",
+        arguments.lease
+    );
+    let head = [
+        "ending",
+        "from",
+        "count",
+        "median ms",
+        "p99 ms",
+        "max ms",
+        "median leases",
+        "max leases",
+        "marks",
+    ];
+    println!("{}", table(&head, &rows));
+    println!("Two at work at once: {overlaps} times in {endings} endings.");
+    Ok(overlaps == 0)
+}
+
+fn row(scenario: &Scenario, gaps: &Distribution, lease: Duration) -> Vec<String> {
+    let leases = |gap: Duration| format!("{:.3}", gap.as_secs_f64() / lease.as_secs_f64());
+    let marks = scenario
+        .marks
+        .iter()
+        .map(|mark| judged(&mark.to_string(), mark.is_met(gaps, lease)));
+    vec![
+        scenario.name.to_owned(),
+        scenario.from.to_owned(),
+        gaps.count().to_string(),
+        format!("{:.2}", milliseconds(gaps.median())),
+        format!("{:.2}", milliseconds(gaps.percentile(99))),
+        format!("{:.2}", milliseconds(gaps.max())),
+        leases(gaps.median()),
+        leases(gaps.max()),
+        marks.collect::<Vec<_>>().join("; "),
+    ]
+}

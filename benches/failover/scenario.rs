@@ -1,0 +1,173 @@
+//! The ways in which a term can end, how often each is tried, and what is asked of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+
+use crate::lane::{Ending, Lane};
+use crate::proxy;
+use crate::support::Result;
+use crate::support::arguments::Arguments;
+use crate::support::figures::Distribution;
+use crate::support::stage::Stage;
+
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// Where the clock starts; it stops at the start of the next leader's work.
+    pub(crate) from: &'static str,
+    ending: Ending,
+    proxied: bool,
+    /// Elections side by side.
+    lanes: u32,
+    /// Endings in each.
+    count: u32,
+    /// Whether it also tells when the followers knew.
+    pub(crate) announces: bool,
+    pub(crate) marks: &'static [Mark],
+}
+
+pub(crate) enum Mark {
+    MedianUnder(Duration),
+    P99Under(Duration),
+    /// In percent of the lease.
+    AtMost(u32),
+}
+
+const PLAIN: Scenario = Scenario {
+    name: "",
+    from: "the signal",
+    ending: Ending::Orderly,
+    proxied: false,
+    lanes: 1,
+    count: 0,
+    announces: false,
+    marks: &[],
+};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "orderly handover",
+        from: "the end of the old work",
+        count: 200,
+        announces: true,
+        marks: &[
+            Mark::MedianUnder(Duration::from_millis(2)),
+            Mark::P99Under(Duration::from_millis(10)),
+        ],
+        ..PLAIN
+    },
+    Scenario {
+        name: "session of a live leader killed",
+        from: "`pg_terminate_backend`",
+        ending: Ending::KilledSession,
+        count: 60,
+        marks: &[Mark::MedianUnder(Duration::from_millis(25))],
+        ..PLAIN
+    },
+    Scenario {
+        name: "`kill -9`, direct",
+        ending: Ending::KilledProcess,
+        lanes: 2,
+        count: 30,
+        marks: &[Mark::MedianUnder(Duration::from_millis(60))],
+        ..PLAIN
+    },
+    Scenario {
+        name: "`kill -9`, through a proxy",
+        ending: Ending::KilledProcess,
+        proxied: true,
+        lanes: 4,
+        count: 15,
+        marks: &[Mark::AtMost(115)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "SIGSTOP, direct",
+        ending: Ending::StoppedProcess,
+        lanes: 4,
+        count: 15,
+        marks: &[Mark::AtMost(120)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "SIGSTOP, through a proxy",
+        ending: Ending::StoppedProcess,
+        proxied: true,
+        lanes: 4,
+        count: 15,
+        marks: &[Mark::AtMost(120)],
+        ..PLAIN
+    },
+];
+
+/// Told beside the endings of a scenario.
+pub(crate) const ADDRESS: Scenario = Scenario {
+    name: "its address known to a follower",
+    from: "the start of the new work",
+    marks: &[Mark::MedianUnder(Duration::from_millis(2))],
+    ..PLAIN
+};
+
+#[derive(Default)]
+pub(crate) struct Measured {
+    pub(crate) gaps: Vec<Duration>,
+    pub(crate) announced: Vec<Duration>,
+    pub(crate) overlaps: u64,
+}
+
+impl Scenario {
+    pub(crate) async fn run(&self, stage: &Stage, arguments: &Arguments) -> Result<Measured> {
+        let (lanes, count) = if arguments.quick {
+            (1, 2 + self.count / 20)
+        } else {
+            (self.lanes, self.count)
+        };
+        let local = tokio::task::LocalSet::new();
+        let lanes = (0..lanes).map(async |number| -> Result<Measured> {
+            let port = stage.cluster.port();
+            let port = if self.proxied {
+                proxy::start(port).await?
+            } else {
+                port
+            };
+            let conninfo = format!("postgres://postgres@127.0.0.1:{port}/postgres");
+            let election = format!("{} {number}", self.name);
+            let mut lane = Lane::start(stage, &election, conninfo, arguments.lease)?;
+            let mut gaps = vec![];
+            for _ in 0..count {
+                gaps.push(lane.end(self.ending).await?);
+            }
+            Ok(lane.finish(gaps).await)
+        });
+        let measured = local.run_until(try_join_all(lanes)).await?;
+        Ok(measured
+            .into_iter()
+            .fold(Measured::default(), |mut all, lane| {
+                all.gaps.extend(lane.gaps);
+                all.announced.extend(lane.announced);
+                all.overlaps += lane.overlaps;
+                all
+            }))
+    }
+}
+
+impl Mark {
+    pub(crate) fn is_met(&self, gaps: &Distribution, lease: Duration) -> bool {
+        match self {
+            Mark::MedianUnder(limit) => gaps.median() < *limit,
+            Mark::P99Under(limit) => gaps.percentile(99) < *limit,
+            Mark::AtMost(percent) => gaps.max() <= lease * *percent / 100,
+        }
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mark::MedianUnder(limit) => write!(f, "median < {limit:?}"),
+            Mark::P99Under(limit) => write!(f, "p99 < {limit:?}"),
+            Mark::AtMost(percent) => write!(f, "max ≤ {} leases", f64::from(*percent) / 100.0),
+        }
+    }
+}

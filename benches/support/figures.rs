@@ -1,0 +1,51 @@
+//! Figures, and the marks that they should meet.
+
+use std::time::Duration;
+
+/// Durations, in order.
+pub(crate) struct Distribution(Vec<Duration>);
+
+impl Distribution {
+    pub(crate) fn of(mut samples: Vec<Duration>) -> Distribution {
+        samples.sort();
+        Distribution(samples)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The smallest sample that `percent` of all do not exceed.
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
+        let rank = (self.0.len() * percent).div_ceil(100).max(1);
+        self.0.get(rank - 1).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn median(&self) -> Duration {
+        self.percentile(50)
+    }
+
+    pub(crate) fn max(&self) -> Duration {
+        self.percentile(100)
+    }
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// What is asked for, and whether it is so.
+pub(crate) fn judged(mark: &str, met: bool) -> String {
+    format!("{mark}: {}", if met { "met" } else { "**missed**" })
+}
+
+/// A table in Markdown.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let line = |cells: Vec<&str>| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(head.to_vec());
+    text += &line(head.iter().map(|_| "---").collect());
+    for row in rows {
+        text += &line(row.iter().map(String::as_str).collect());
+    }
+    text
+}

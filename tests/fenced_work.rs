@@ -1,0 +1,315 @@
+//! Fencing as a service uses it: leaders with clients that fence, hand-overs while they are at work, and what
+//! stands in the way for too long. Settles row 26 of docs/known-faults.md.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pg_leader::testing::Cluster;
+use pg_leader::{Elector, Term};
+use support::record::{self, Record};
+use support::seat::client;
+use support::{Candidate, LEASE, config, contest, history, status, until, until_successor};
+
+/// A leader that hands out its term, with a second candidate as its successor.
+async fn leader_and_successor(
+    cluster: &Cluster,
+    election: &str,
+    record: &Arc<Record>,
+) -> (Term, pg_leader::Leader, Candidate) {
+    let elector = Elector::connect(config(&cluster.url())).await.unwrap();
+    let (sender, mut terms) = tokio::sync::mpsc::unbounded_channel();
+    let leader = elector
+        .campaign(election, "first", move |term| {
+            let _ = sender.send(term.clone());
+            async move {
+                term.ready();
+                term.deposed().await;
+                Ok::<(), std::io::Error>(())
+            }
+        })
+        .unwrap();
+    let term = terms.recv().await.expect("it leads");
+    let second = Candidate::start(config(&cluster.url()), election, "second", record).await;
+    until_successor(cluster, election).await;
+    (term, leader, second)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_term_fences_its_transactions_and_is_refused_when_it_is_over() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    // A name that needs care in SQL.
+    let name = r"o'neil\s 'billing'";
+    let (term, leader, second) =
+        leader_and_successor(&cluster, &name.replace('\'', "`"), &record).await;
+    let mut writer = client(&cluster.url()).await;
+    let transaction = writer.transaction().await.unwrap();
+    term.fence(&transaction).await.expect("the term is current");
+    transaction.commit().await.unwrap();
+
+    let error = term
+        .fence(&writer)
+        .await
+        .expect_err("outside a transaction");
+    assert!(error.is_fence_misuse(), "{error}");
+
+    leader.resign().await;
+    until("the other works", || record.last_term() == 2).await;
+    assert!(second.leads());
+    let transaction = writer.transaction().await.unwrap();
+    let error = term
+        .fence(&transaction)
+        .await
+        .expect_err("the term is over");
+    assert!(error.is_fenced(), "{error}");
+    assert!(error.to_string().contains("newest is 2"), "{error}");
+    drop(transaction);
+
+    let transaction = writer
+        .build_transaction()
+        .isolation_level(tokio_postgres::IsolationLevel::Serializable)
+        .start()
+        .await
+        .unwrap();
+    transaction.simple_query("SELECT 1").await.unwrap();
+    let before = record.last_term();
+    second.leader.resign().await;
+    until("the next works", || {
+        record.last_term() > before || leader.term() > before
+    })
+    .await;
+    until("its term is on record", || {
+        history(&cluster, leader.election(), 3, "term").is_some()
+    })
+    .await;
+    let error = term
+        .fence(&transaction)
+        .await
+        .expect_err("the term is over");
+    assert!(error.is_fenced(), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_too_old_is_a_serialization_failure() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let (term, leader, _second) = leader_and_successor(&cluster, "old", &record).await;
+    let mut writer = client(&cluster.url()).await;
+    let transaction = writer
+        .build_transaction()
+        .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
+        .start()
+        .await
+        .unwrap();
+    transaction.simple_query("SELECT 1").await.unwrap();
+    leader.resign().await;
+    until("the other works", || record.last_term() == 2).await;
+    let error = term
+        .fence(&transaction)
+        .await
+        .expect_err("the term is over");
+    assert!(error.is_serialization_failure(), "{error}");
+}
+
+/// A client of term 1 that writes fenced transactions of 30 ms without a pause, until its fence refuses. How
+/// many were committed, and when the last one was.
+async fn busy(url: String, begin: &'static str) -> (u64, u64) {
+    let client = client(&url).await;
+    let (mut committed, mut last) = (0, 0);
+    loop {
+        let transaction = format!("{begin}; SELECT pgleader.fence('busy', 1)");
+        match client.batch_execute(&transaction).await {
+            Ok(()) => {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                let commit = "INSERT INTO written VALUES (1); COMMIT";
+                client
+                    .batch_execute(commit)
+                    .await
+                    .expect("it has passed the fence");
+                committed += 1;
+                last = record::now();
+            }
+            Err(error) => match error.code().expect("the server refuses").code() {
+                "PL001" => return (committed, last),
+                "40001" => client.batch_execute("ROLLBACK").await.unwrap(),
+                _ => panic!("{error}"),
+            },
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_busy_clients_delay_the_next_term_by_no_more_than_the_longest_of_them() {
+    for begin in [
+        "BEGIN ISOLATION LEVEL READ COMMITTED",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ",
+    ] {
+        let cluster = Cluster::start().unwrap();
+        cluster.execute("CREATE TABLE written (term int)").unwrap();
+        let record = Record::in_memory();
+        let candidates = contest(&cluster, "busy", 2, &record).await;
+        let clients: Vec<_> = (0..8)
+            .map(|_| tokio::spawn(busy(cluster.url(), begin)))
+            .collect();
+        until("they are all at work", || {
+            let written = cluster.query("SELECT count(*) >= 40 FROM written");
+            written.unwrap().as_deref() == Some("t")
+        })
+        .await;
+        let resigned = record::now();
+        candidates[0].leader.resign().await;
+        until("the other works", || record.last_term() == 2).await;
+        let steps = record.steps();
+        let began = steps
+            .iter()
+            .filter(|step| step.term == 2)
+            .map(|step| step.began)
+            .min()
+            .unwrap();
+        let delay = Duration::from_nanos(began.saturating_sub(resigned));
+        // 30 ms, and room for two noisy cores. Starved, it would take for ever.
+        assert!(delay < LEASE / 2, "{begin}: {delay:?}");
+        for client in clients {
+            let (committed, last) = client.await.unwrap();
+            assert!(committed > 0, "a client that never committed shows nothing");
+            // Its answer arrives after the commit, by as much as two noisy cores may take.
+            assert!(
+                last < began + 20_000_000,
+                "{begin}: one committed in the next term"
+            );
+        }
+        record::assert_no_overlap(&steps);
+    }
+}
+
+/// What outlasts the refractory period is ended by the new leader: idle in its transaction, or in a statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_still_stands_in_the_way_after_the_refractory_period_is_ended() {
+    let cluster = Cluster::start().unwrap();
+    cluster.execute("CREATE TABLE written (term int)").unwrap();
+    let record = Record::in_memory();
+    let candidates = contest(&cluster, "ended", 2, &record).await;
+    let fence = "BEGIN; SELECT pgleader.fence('ended', 1); INSERT INTO written VALUES (1)";
+    let (idle, running) = (client(&cluster.url()).await, client(&cluster.url()).await);
+    idle.batch_execute(fence).await.unwrap();
+    running.batch_execute(fence).await.unwrap();
+    let statement =
+        tokio::spawn(async move { running.batch_execute("SELECT pg_sleep(600)").await });
+    // Another election of the same elector, whose session must not block meanwhile.
+    let other = candidates[1]
+        .elector
+        .campaign("other", "other", support::steady(&Record::in_memory()))
+        .unwrap();
+    until("the other election is led", || {
+        other.state() == pg_leader::ProcessState::Leading
+    })
+    .await;
+
+    let resigned = Instant::now();
+    candidates[0].leader.resign().await;
+    until("it is shown what is waited for", || {
+        status(&cluster, "ended", "waiting_for").as_deref() == Some("fenced transactions")
+    })
+    .await;
+    until("the other works", || record.last_term() == 2).await;
+    let waited = resigned.elapsed();
+    assert!(
+        waited >= LEASE * 9 / 10,
+        "{waited:?}: they were not given their time"
+    );
+    assert!(waited < LEASE * 4, "{waited:?}");
+    assert_eq!(
+        other.term(),
+        1,
+        "the other election lost its leader meanwhile"
+    );
+    assert!(statement.await.unwrap().is_err());
+    assert!(idle.batch_execute("COMMIT").await.is_err());
+    assert_eq!(
+        cluster
+            .query("SELECT count(*) FROM written")
+            .unwrap()
+            .as_deref(),
+        Some("0")
+    );
+    assert_eq!(
+        history(&cluster, "ended", 2, "fenced_ended").as_deref(),
+        Some("2")
+    );
+    assert_eq!(
+        history(&cluster, "ended", 1, "fenced_ended").as_deref(),
+        Some("0")
+    );
+}
+
+/// The same after an unclean end: the fence of the old term holds although its leader is long gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fenced_transaction_of_a_leader_whose_session_was_killed() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let _candidates = contest(&cluster, "killed", 2, &record).await;
+    let writer = client(&cluster.url()).await;
+    writer
+        .batch_execute("BEGIN; SELECT pgleader.fence('killed', 1)")
+        .await
+        .unwrap();
+    cluster.terminate_leader("killed").unwrap();
+    until("somebody waits for it", || {
+        status(&cluster, "killed", "waiting_for").as_deref() == Some("fenced transactions")
+    })
+    .await;
+    assert_eq!(record.last_term(), 1);
+    writer
+        .batch_execute("COMMIT")
+        .await
+        .expect("it passed, and nobody leads yet");
+    until("the next works", || record.last_term() == 2).await;
+    record::assert_no_overlap(&record.steps());
+}
+
+/// Roles that may not end one another's sessions, and an owner that may not either: shown, and tried on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_ended_is_shown_and_tried_on() {
+    let cluster = Cluster::start().unwrap();
+    cluster
+        .execute(
+            "CREATE ROLE owner LOGIN; GRANT CREATE ON DATABASE postgres TO owner; \
+             CREATE ROLE app LOGIN; CREATE ROLE web LOGIN",
+        )
+        .unwrap();
+    let url = |role: &str| cluster.url().replace("postgres@", &format!("{role}@"));
+    drop(Elector::connect(config(&url("owner"))).await.unwrap());
+    cluster
+        .execute("SELECT pgleader.grant_candidate('app'), pgleader.grant_candidate('web')")
+        .unwrap();
+    let record = Record::in_memory();
+    let first = Candidate::start(config(&url("app")), "roles", "first", &record).await;
+    until("the first leads", || first.leads()).await;
+    let second = Candidate::start(config(&url("app")), "roles", "second", &record).await;
+    until_successor(&cluster, "roles").await;
+    let writer = client(&url("web")).await;
+    writer
+        .batch_execute("BEGIN; SELECT pgleader.fence('roles', 1)")
+        .await
+        .unwrap();
+    let resigned = Instant::now();
+    first.leader.resign().await;
+    until("well past the refractory period it is still shown", || {
+        resigned.elapsed() > LEASE * 2
+            && status(&cluster, "roles", "waiting_for").as_deref() == Some("fenced transactions")
+    })
+    .await;
+    assert_eq!(record.last_term(), 1);
+    assert!(!second.leads());
+    writer
+        .batch_execute("COMMIT")
+        .await
+        .expect("nobody ended it");
+    until("the next works", || record.last_term() == 2).await;
+    assert_eq!(
+        history(&cluster, "roles", 2, "fenced_ended").as_deref(),
+        Some("0")
+    );
+}

@@ -1,0 +1,415 @@
+//! The schema as the migrations make it: the dump in git, what may be called by whom, what is secret, and
+//! what `plpgsql_check` says. Settles no row of docs/known-faults.md; it keeps the SQL contract.
+//!
+//! After a new migration renew the dump:
+//! `PG_LEADER_RENEW_SCHEMA=1 scripts/test --postgres 15 --test schema`
+
+mod support;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pg_leader::testing::Cluster;
+use pg_leader::{Elector, ProcessState};
+use support::record::Record;
+use support::{config, status, steady, until};
+use tokio_postgres::{Client, NoTls};
+
+const DUMP: &str = include_str!("schema/dump.sql");
+
+/// The header of `sql/schema.sql`.
+const HEADER: &str = "\
+-- The whole schema as the migrations make it, out of the catalogs. Not to be edited, and not what installs
+-- it: that is sql/migrations. The roles observer, candidate and operator stand for any that were given to
+-- grant_observer, grant_candidate and grant_operator.
+-- tests/schema.rs compares. Renew with: PG_LEADER_RENEW_SCHEMA=1 scripts/test --postgres 15 --test schema
+
+";
+
+const GRANTS: &str = "SELECT pgleader.grant_observer('observer'), \
+    pgleader.grant_candidate('candidate'), pgleader.grant_operator('operator')";
+
+/// Those that run with the rights of whoever calls: they tell nothing secret, or need the caller's rights.
+const WITH_THE_CALLERS_RIGHTS: [&str; 11] = [
+    "campaign",
+    "counters",
+    "depose",
+    "end_fenced",
+    "evict",
+    "grant_candidate",
+    "grant_observer",
+    "grant_operator",
+    "release",
+    "system_identifier",
+    "timeline",
+    "version",
+];
+
+async fn connect(cluster: &Cluster, role: &str, database: &str) -> Client {
+    let mut config = tokio_postgres::Config::new();
+    config.host("127.0.0.1").port(cluster.port());
+    config.user(role).dbname(database);
+    let (client, connection) = config.connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+fn in_the_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Every migration, in order.
+fn migrations() -> Vec<PathBuf> {
+    let directory = in_the_repository("sql/migrations");
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    paths
+}
+
+async fn migrate(client: &Client) {
+    for path in migrations() {
+        let migration = std::fs::read_to_string(&path).unwrap();
+        let result = client.batch_execute(&migration).await;
+        assert!(result.is_ok(), "{}: {result:?}", path.display());
+    }
+}
+
+async fn dump(client: &Client) -> String {
+    client.query_one(DUMP, &[]).await.unwrap().get(0)
+}
+
+async fn column(client: &Client, query: &str) -> Vec<String> {
+    let rows = client.query(query, &[]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// A cluster where an ordinary role owns the schema, and one role of each kind was granted what it needs.
+async fn installed() -> (Cluster, Client) {
+    let cluster = Cluster::start().unwrap();
+    cluster
+        .execute(
+            "CREATE ROLE owner LOGIN; GRANT CREATE ON DATABASE postgres TO owner; \
+             CREATE ROLE observer LOGIN; CREATE ROLE candidate LOGIN; CREATE ROLE operator LOGIN",
+        )
+        .unwrap();
+    let owner = connect(&cluster, "owner", "postgres").await;
+    migrate(&owner).await;
+    owner.batch_execute(GRANTS).await.unwrap();
+    (cluster, owner)
+}
+
+/// The first line that differs, from both.
+fn difference(left: &str, right: &str) -> String {
+    let (mut left, mut right) = (left.lines(), right.lines());
+    for number in 1.. {
+        let (left, right) = (left.next(), right.next());
+        if left != right || left.is_none() {
+            return format!("line {number}: {left:?} and {right:?}");
+        }
+    }
+    unreachable!()
+}
+
+/// A dump without what its views select: PostgreSQL prints that a little differently from version to version.
+fn without_views(dump: &str) -> String {
+    let mut in_view = false;
+    let kept = dump.lines().filter(|line| {
+        let dropped = in_view;
+        in_view = (in_view || line.starts_with("CREATE VIEW ")) && !line.ends_with(';');
+        !dropped
+    });
+    kept.collect::<Vec<_>>().join("\n")
+}
+
+/// Whole on PostgreSQL 15, and without the views' text on the others.
+#[tokio::test]
+async fn the_dump_in_git_is_what_the_migrations_make() {
+    let (cluster, owner) = installed().await;
+    let mut made = format!("{HEADER}{}", dump(&owner).await);
+    let path = in_the_repository("sql/schema.sql");
+    if std::env::var_os("PG_LEADER_RENEW_SCHEMA").is_some() {
+        assert_eq!(cluster.version(), 15, "the dump is made on PostgreSQL 15");
+        std::fs::write(&path, &made).unwrap();
+    }
+    let mut kept = std::fs::read_to_string(&path).unwrap();
+    if cluster.version() != 15 {
+        (kept, made) = (without_views(&kept), without_views(&made));
+        assert!(made.contains("CREATE VIEW pgleader.status AS"));
+        assert!(made.contains("GRANT SELECT ON pgleader.status TO observer"));
+    }
+    assert!(
+        kept == made,
+        "sql/schema.sql is not what the migrations make; renew it with \
+         PG_LEADER_RENEW_SCHEMA=1 scripts/test --postgres 15 --test schema, and look at the difference. \
+         First, in git and made: {}",
+        difference(&kept, &made)
+    );
+    assert!(
+        !made.contains("not dumped"),
+        "tests/schema/dump.sql must learn a new kind of object"
+    );
+}
+
+/// So it lacks nothing that it could not do without.
+#[tokio::test]
+async fn the_dump_can_be_run_and_makes_the_same() {
+    let (cluster, owner) = installed().await;
+    let made = dump(&owner).await;
+    cluster
+        .execute("CREATE DATABASE second OWNER owner")
+        .unwrap();
+    let second = connect(&cluster, "owner", "second").await;
+    second.batch_execute(&made).await.unwrap();
+    let again = dump(&second).await;
+    assert!(made == again, "{}", difference(&made, &again));
+}
+
+#[tokio::test]
+async fn a_second_run_of_the_migrations_changes_nothing() {
+    let (_cluster, owner) = installed().await;
+    owner
+        .batch_execute(
+            "SELECT pgleader.join_election('kept', gen_random_uuid(), 'a', 1000, now(), 'a'); \
+             INSERT INTO pgleader.request (election_id, term, kind, requested_by) VALUES (1, 1, 'depose', 'me')",
+        )
+        .await
+        .unwrap();
+    // A new OID would be a new lock, a lost row a lost term.
+    let identity = "SELECT concat(e, c, 'pgleader.election'::regclass::oid, 'pgleader.candidate'::regclass::oid, \
+                           'pgleader.term'::regclass::oid, r) \
+                    FROM pgleader.election AS e, pgleader.candidate AS c, pgleader.request AS r";
+    let (before, rows) = (dump(&owner).await, column(&owner, identity).await);
+    assert_eq!(rows.len(), 1);
+    migrate(&owner).await;
+    let after = dump(&owner).await;
+    assert!(before == after, "{}", difference(&before, &after));
+    assert_eq!(column(&owner, identity).await, rows);
+}
+
+/// psql replaces `:name` and reads `\`: what runs through the library need not run there.
+#[tokio::test]
+async fn psql_runs_the_migrations() {
+    let (cluster, owner) = installed().await;
+    let made = dump(&owner).await;
+    cluster
+        .execute("CREATE DATABASE second OWNER owner")
+        .unwrap();
+    let own = cluster.binaries().directory().join("psql");
+    let psql = if own.exists() {
+        own
+    } else {
+        PathBuf::from("psql")
+    };
+    let url = format!("postgres://owner@127.0.0.1:{}/second", cluster.port());
+    for round in ["first", "second"] {
+        for path in migrations() {
+            let mut command = Command::new(&psql);
+            command.args(["--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-f"]);
+            let output = match command.arg(path).arg(&url).output() {
+                Ok(output) => output,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return skipped("psql_runs_the_migrations", "there is no psql");
+                }
+                Err(error) => panic!("{}: {error}", psql.display()),
+            };
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.success() && errors.is_empty(),
+                "the {round} run: {errors}"
+            );
+        }
+    }
+    let second = connect(&cluster, "owner", "second").await;
+    second.batch_execute(GRANTS).await.unwrap();
+    let again = dump(&second).await;
+    assert!(made == again, "{}", difference(&made, &again));
+}
+
+/// A snapshot of a STABLE function is older than the locks it takes; without a fixed search_path a caller
+/// could put his own objects in front of ours.
+#[tokio::test]
+async fn functions_are_volatile_with_a_fixed_search_path_and_the_rights_they_need() {
+    let (_cluster, owner) = installed().await;
+    let wrong = column(
+        &owner,
+        "SELECT p.oid::regprocedure::text FROM pg_proc AS p \
+         WHERE p.pronamespace = 'pgleader'::regnamespace \
+           AND (p.provolatile <> 'v' OR NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false))",
+    )
+    .await;
+    assert!(wrong.is_empty(), "{wrong:?}");
+    let with_the_callers_rights = column(
+        &owner,
+        "SELECT p.proname::text FROM pg_proc AS p \
+         WHERE p.pronamespace = 'pgleader'::regnamespace AND NOT p.prosecdef ORDER BY 1",
+    )
+    .await;
+    assert_eq!(with_the_callers_rights, WITH_THE_CALLERS_RIGHTS);
+}
+
+#[tokio::test]
+async fn nobody_may_do_what_was_not_granted() {
+    let (cluster, owner) = installed().await;
+    cluster.execute("CREATE ROLE stranger LOGIN").unwrap();
+    let of_a_stranger = column(
+        &owner,
+        "SELECT p.oid::regprocedure::text FROM pg_proc AS p \
+         WHERE p.pronamespace = 'pgleader'::regnamespace \
+           AND has_function_privilege('stranger', p.oid, 'EXECUTE')",
+    )
+    .await;
+    assert!(of_a_stranger.is_empty(), "{of_a_stranger:?}");
+    let tables = column(
+        &owner,
+        "SELECT format('%s: %s %s', r.rolname, p, c.oid::regclass) \
+         FROM pg_class AS c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS p, pg_roles AS r \
+         WHERE c.relnamespace = 'pgleader'::regnamespace AND c.relkind IN ('r', 'v') \
+           AND r.rolname IN ('stranger', 'observer', 'candidate', 'operator') \
+           AND (c.relkind = 'r' OR p <> 'SELECT' OR r.rolname = 'stranger') \
+           AND CASE WHEN p IN ('DELETE', 'TRUNCATE') THEN has_table_privilege(r.oid, c.oid, p) \
+                    ELSE has_any_column_privilege(r.oid, c.oid, p) END",
+    )
+    .await;
+    assert!(tables.is_empty(), "{tables:?}");
+
+    let stranger = connect(&cluster, "stranger", "postgres").await;
+    let error = stranger
+        .batch_execute("SELECT * FROM pgleader.status")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.code().map(|code| code.code()),
+        Some("42501"),
+        "{error}"
+    );
+}
+
+/// `instance` authorises a vacate: whoever could read it could end the refractory period of work that runs.
+#[tokio::test]
+async fn the_instance_cannot_be_read() {
+    let (cluster, owner) = installed().await;
+    let secret = "11111111-2222-3333-4444-555555555555";
+    let candidate = connect(&cluster, "candidate", "postgres").await;
+    candidate
+        .batch_execute(&format!(
+            "SELECT pgleader.join_election('secret', '{secret}', 'a', 1000, backend_start, 'a') \
+             FROM pg_stat_get_activity(pg_backend_pid()); \
+             SELECT pgleader.campaign(ARRAY[1], '{{}}', '{secret}', true, 60000)"
+        ))
+        .await
+        .unwrap();
+    let holders = column(
+        &owner,
+        "SELECT a.attrelid::regclass::text FROM pg_attribute AS a \
+         JOIN pg_class AS c ON c.oid = a.attrelid AND c.relkind = 'r' \
+         WHERE c.relnamespace = 'pgleader'::regnamespace AND a.attname = 'instance' ORDER BY 1",
+    )
+    .await;
+    assert_eq!(holders, ["pgleader.candidate", "pgleader.term"]);
+    for role in ["observer", "candidate", "operator"] {
+        let client = connect(&cluster, role, "postgres").await;
+        for table in &holders {
+            let query = format!("SELECT instance FROM {table}");
+            assert_eq!(
+                column(&owner, &format!("SELECT instance::text FROM {table}")).await,
+                [secret]
+            );
+            let error = client.batch_execute(&query).await.unwrap_err();
+            assert_eq!(
+                error.code().map(|code| code.code()),
+                Some("42501"),
+                "{role}: {error}"
+            );
+        }
+        for view in ["status", "history", "lock"] {
+            let query = format!("SELECT v::text FROM pgleader.{view} AS v");
+            let rows = column(&client, &query).await;
+            assert!(!rows.is_empty(), "{view} shows nothing");
+            assert!(
+                !rows.iter().any(|row| row.contains(secret)),
+                "{role}: {view} tells"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_of_any_name_can_be_a_candidate() {
+    let cluster = Cluster::start().unwrap();
+    let owner = connect(&cluster, "postgres", "postgres").await;
+    migrate(&owner).await;
+    let role = r#"o'dd "Role"; --%I"#;
+    let create = format!("CREATE ROLE \"{}\" LOGIN", role.replace('"', "\"\""));
+    owner.batch_execute(&create).await.unwrap();
+    for grant in ["grant_observer", "grant_candidate", "grant_operator"] {
+        let call = format!("SELECT pgleader.{grant}($1::text::name)");
+        owner.execute(&call, &[&role]).await.unwrap();
+    }
+    let conninfo = format!(
+        "host=127.0.0.1 port={} dbname=postgres user='{}'",
+        cluster.port(),
+        role.replace('\'', r"\'")
+    );
+    let elector = Elector::connect(config(&conninfo)).await.unwrap();
+    let leader = elector
+        .campaign("odd", "a", steady(&Record::in_memory()))
+        .unwrap();
+    until("it leads", || leader.state() == ProcessState::Leading).await;
+    assert_eq!(status(&cluster, "odd", "address").as_deref(), Some("a"));
+    elector.shutdown().await;
+}
+
+#[tokio::test]
+async fn plpgsql_check_finds_nothing() {
+    let (cluster, owner) = installed().await;
+    let superuser = connect(&cluster, "postgres", "postgres").await;
+    let available = "SELECT name::text FROM pg_available_extensions WHERE name = 'plpgsql_check'";
+    if column(&superuser, available).await.is_empty() {
+        assert!(
+            std::env::var_os("PG_LEADER_REQUIRE_PLPGSQL_CHECK").is_none(),
+            "plpgsql_check is not installed (Debian: apt-get install postgresql-{}-plpgsql-check), but \
+             PG_LEADER_REQUIRE_PLPGSQL_CHECK is set",
+            cluster.version()
+        );
+        return skipped(
+            "plpgsql_check_finds_nothing",
+            "the extension is not installed",
+        );
+    }
+    superuser
+        .batch_execute("CREATE EXTENSION plpgsql_check")
+        .await
+        .unwrap();
+    // VOLATILE is on purpose, wherever it advises STABLE.
+    let check = "SELECT format('%s line %s: %s (%s)', p.oid::regprocedure, c.lineno, c.message, c.detail) \
+                 FROM pg_proc AS p \
+                 JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'plpgsql' \
+                 CROSS JOIN LATERAL plpgsql_check_function_tb(p.oid, fatal_errors => false, \
+                     all_warnings => true) AS c \
+                 WHERE p.pronamespace = 'pgleader'::regnamespace \
+                   AND c.message NOT LIKE 'routine is marked as VOLATILE, should be %'";
+    let found = column(&superuser, check).await;
+    assert!(found.is_empty(), "{}", found.join("\n"));
+
+    // It does find what is wrong.
+    owner
+        .batch_execute(
+            "CREATE FUNCTION pgleader.wrong() RETURNS void LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM e.nothing FROM pgleader.election AS e; END $$",
+        )
+        .await
+        .unwrap();
+    let found = column(&superuser, check).await;
+    assert!(
+        found.iter().any(|line| line.contains("nothing")),
+        "{found:?}"
+    );
+}
+
+/// Seen whatever the test runner captures.
+fn skipped(test: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}

@@ -1,0 +1,82 @@
+//! A candidate's session, driven by hand: each call is one step of an interleaving.
+
+use pg_leader::testing::Cluster;
+use tokio_postgres::{Client, Config, NoTls};
+
+pub async fn client(conninfo: &str) -> Client {
+    let config: Config = conninfo.parse().expect("a connection string");
+    let (client, connection) = config.connect(NoTls).await.expect("the cluster is there");
+    tokio::spawn(connection);
+    client
+}
+
+pub struct Seat {
+    pub client: Client,
+    instance: String,
+    election: i32,
+}
+
+impl Seat {
+    pub async fn join(cluster: &Cluster, election: &str, address: &str) -> Seat {
+        let client = client(&cluster.url()).await;
+        let joined = client
+            .query_one(
+                "WITH new AS MATERIALIZED (SELECT gen_random_uuid() AS instance)
+                 SELECT instance::text,
+                        pgleader.join_election($1, instance, $2, 1000, a.backend_start, 'seat')
+                 FROM new, pg_stat_get_activity(pg_backend_pid()) AS a",
+                &[&election, &address],
+            )
+            .await
+            .expect("it joins");
+        Seat {
+            client,
+            instance: joined.get(0),
+            election: joined.get(1),
+        }
+    }
+
+    async fn ask(&self, call: &str) -> (String, Option<i64>) {
+        let statement = call
+            .replace("$election", &self.election.to_string())
+            .replace("$instance", &format!("'{}'", self.instance));
+        let row = self.client.query_one(&statement, &[]).await.expect(call);
+        (row.get(0), row.get(1))
+    }
+
+    /// One try for the leadership: `began`, `won`, `fenced` or `held`, and the term.
+    pub async fn campaign(&self) -> (String, i64) {
+        let (outcome, term) = self
+            .ask("SELECT outcome, term FROM pgleader.campaign(ARRAY[$election], '{}', $instance, true, 0)")
+            .await;
+        (outcome, term.expect("a term"))
+    }
+
+    /// `began` and the term, `waiting` or `fenced`. `waited`: the refractory period is over.
+    pub async fn take_office(&self, waited: bool) -> (String, Option<i64>) {
+        let call = format!(
+            "SELECT outcome, term FROM pgleader.take_office($election, $instance, true, {waited})"
+        );
+        self.ask(&call).await
+    }
+
+    /// Whether it was recorded that the work of `term` has stopped.
+    pub async fn vacate(&self, term: i64) -> bool {
+        let call = format!(
+            "SELECT pgleader.vacate($election, $instance, {term}, 'resigned')::text, NULL::bigint"
+        );
+        self.ask(&call).await.0 == "true"
+    }
+
+    pub async fn release(&self) {
+        let call = "SELECT pgleader.release(ARRAY[$election], '{}', 0)::text, NULL::bigint";
+        assert_eq!(self.ask(call).await.0, "true", "it held the leadership");
+    }
+
+    /// How many fenced transactions were ended, and how many could not be.
+    pub async fn end_fenced(&self) -> (i32, i32) {
+        let call = format!("SELECT * FROM pgleader.end_fenced({})", self.election);
+        let row = self.client.query_one(&call, &[]).await.expect("it may ask");
+        (row.get(0), row.get(1))
+    }
+}
