@@ -290,7 +290,7 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.refractory_period(integer,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.try_elections(elections integer[], successor_of integer[], instance uuid, direct boolean, silence_ms integer)
+CREATE OR REPLACE FUNCTION pgleader.try_elections(elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer)
  RETURNS TABLE(election integer, outcome text, term bigint, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -304,7 +304,13 @@ DECLARE
 BEGIN
     SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
     FOREACH election IN ARRAY elections LOOP
-        IF pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
+        IF NOT election = ANY (heir_of)
+            AND pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
+            heir_of := heir_of || election;
+            PERFORM set_config('idle_session_timeout', silence_ms::text, false);
+        END IF;
+        IF (election = ANY (heir_of) OR election = ANY (overdue))
+            AND pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
             PERFORM set_config('idle_session_timeout', silence_ms::text, false);
             IF election = ANY (heir_of) THEN
                 PERFORM pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election);
@@ -343,11 +349,6 @@ BEGIN
             RETURN NEXT;
         ELSE
             held := held || election;
-            IF NOT election = ANY (heir_of)
-                AND pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
-                heir_of := heir_of || election;
-                PERFORM set_config('idle_session_timeout', silence_ms::text, false);
-            END IF;
         END IF;
     END LOOP;
     IF held <> '{}' THEN
@@ -367,9 +368,9 @@ BEGIN
     END IF;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.try_elections(integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.try_elections(integer[],integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.campaign(elections integer[], successor_of integer[], instance uuid, direct boolean, silence_ms integer)
+CREATE OR REPLACE FUNCTION pgleader.campaign(elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer)
  RETURNS TABLE(election integer, outcome text, term bigint, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint)
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -383,10 +384,10 @@ BEGIN
                 FROM pg_stat_get_activity(t.holder_pid) AS a
                 WHERE t.outcome = 'held' AND t.holder_pid = t.leader_pid)),
            t.killed, t.fatal, t.reset
-    FROM pgleader.try_elections(elections, successor_of, instance, direct, silence_ms) AS t;
+    FROM pgleader.try_elections(elections, successor_of, overdue, instance, direct, silence_ms) AS t;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.campaign(integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.campaign(integer[],integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.take_office(election integer, instance uuid, direct boolean, waited boolean, OUT outcome text, OUT term bigint)
  RETURNS record
@@ -908,8 +909,8 @@ BEGIN
         'GRANT EXECUTE ON FUNCTION '
         'pgleader.join_election(text, uuid, text, integer, timestamptz, text), '
         'pgleader.leave_election(integer, uuid), '
-        'pgleader.try_elections(integer[], integer[], uuid, boolean, integer), '
-        'pgleader.campaign(integer[], integer[], uuid, boolean, integer), '
+        'pgleader.try_elections(integer[], integer[], integer[], uuid, boolean, integer), '
+        'pgleader.campaign(integer[], integer[], integer[], uuid, boolean, integer), '
         'pgleader.take_office(integer, uuid, boolean, boolean), '
         'pgleader.ready(integer, uuid, bigint), '
         'pgleader.heartbeat(integer[]), '
@@ -953,8 +954,8 @@ GRANT EXECUTE ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestam
 GRANT EXECUTE ON FUNCTION pgleader.leave_election(integer,uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.holds_leadership(integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.try_elections(integer[],integer[],uuid,boolean,integer) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.campaign(integer[],integer[],uuid,boolean,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.try_elections(integer[],integer[],integer[],uuid,boolean,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.campaign(integer[],integer[],integer[],uuid,boolean,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.take_office(integer,uuid,boolean,boolean) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.ready(integer,uuid,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.heartbeat(integer[]) TO candidate;

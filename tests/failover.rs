@@ -157,8 +157,8 @@ async fn a_lost_term_is_refused_before_and_after_the_next_begins() {
     let vacated = with(["PL001"; 3]);
     assert_refused(&lost.standby, "refused", 1, vacated).await;
 
-    let next = Candidate::start(config(&lost.standby.url()), "refused", "next", &record).await;
     let joined = Instant::now();
+    let next = Candidate::start(config(&lost.standby.url()), "refused", "next", &record).await;
     until("the next term works", || record.last_term() > lost.term).await;
     assert_refractory(joined.elapsed());
     let over = with(["PL001"; 3]);
@@ -243,8 +243,8 @@ async fn a_lost_election_begins_above_its_lost_terms() {
     standby.promote().unwrap();
     assert_refused(&standby, "unheard", 1, with(["42704"; 3])).await;
 
-    let _next = Candidate::start(config(&standby.url()), "unheard", "next", &record).await;
     let joined = Instant::now();
+    let _next = Candidate::start(config(&standby.url()), "unheard", "next", &record).await;
     until("the next term works", || record.last_term() > 1).await;
     assert_refractory(joined.elapsed());
     assert_eq!(record.last_term(), BLOCK + 1);

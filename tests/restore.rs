@@ -3,14 +3,13 @@
 
 mod support;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use pg_leader::testing::Cluster;
 use support::record::{self, Record};
-use support::{Candidate, LEASE, assert_refractory, config, until, until_successor};
+use support::{Candidate, LEASE, assert_refractory, config, skipped, until, until_successor};
 
 /// A program of the server's own version, beside it or on `PATH`. Not everybody who tests has it.
 fn tool(cluster: &Cluster, name: &str) -> Option<PathBuf> {
@@ -28,12 +27,8 @@ fn tool(cluster: &Cluster, name: &str) -> Option<PathBuf> {
             "{name} {} is not there, and PG_LEADER_REQUIRE_PG_DUMP is set",
             cluster.version()
         );
-        // Past the capture of the test harness: who runs the suite shall see it.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: {name} {} is not there; install PostgreSQL's client programs",
-            cluster.version()
-        );
+        let version = cluster.version();
+        skipped("restore", &format!("{name} {version} is not there"));
     }
     found
 }
@@ -128,8 +123,8 @@ async fn a_restored_dump_goes_on() {
     );
 
     // As the role that the dump says may: the grants have come along.
-    let next = Candidate::start(config(&as_role(&new, "app")), "dump", "new", &record).await;
     let joined = Instant::now();
+    let next = Candidate::start(config(&as_role(&new, "app")), "dump", "new", &record).await;
     until("the next term works", || record.last_term() > 2).await;
     assert_refractory(joined.elapsed());
     let last = record.last_term();

@@ -304,14 +304,17 @@ BEGIN
 END
 $$;
 
--- Purpose: one try for the leadership of each election, and where it is held, for being the successor.
+-- Purpose: one try for being the successor of each election, and who is it, for the leadership. The successor
+--          comes first because it alone has watched the leader, and knows whether it must wait.
 -- Parameters: elections, their ids; successor_of, those of them whose successor this session is already
---             (session locks stack, so it must not ask again); instance, the secret of the process; direct,
+--             (session locks stack, so it must not ask again); overdue, those of them that nobody leads
+--             although somebody has been successor for a while: tried for all the same; instance, the secret of the process; direct,
 --             whether this session is; silence_ms, after how much silence the server shall end a session
 --             that leads or is successor.
 -- Meaning of a row, one an election:
 --   outcome       `began` (the new term is `term`), `won` (the lock is ours, the old term is closed, its work
 --                 may still run), `fenced` (the lock is ours, a fenced transaction stands in the way) or `held`
+--                 (by somebody else, or left to the successor)
 --   term, state, address, leader_pid, lease_ms   the election's row as it is now; where `won` or `fenced`,
 --                 leader_pid and lease_ms are those of the last term
 --   wait_ms       where `won`: the refractory period
@@ -323,7 +326,8 @@ $$;
 --                 where this role may not know
 --   killed, fatal, reset   the counters as they were before the try
 CREATE OR REPLACE FUNCTION pgleader.try_elections(
-    elections integer[], successor_of integer[], instance uuid, direct boolean, silence_ms integer
+    elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean,
+    silence_ms integer
 ) RETURNS TABLE (
     election integer, outcome text, term bigint, state text, address text, leader_pid integer,
     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
@@ -339,7 +343,13 @@ DECLARE
 BEGIN
     SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
     FOREACH election IN ARRAY elections LOOP
-        IF pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
+        IF NOT election = ANY (heir_of)
+            AND pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
+            heir_of := heir_of || election;
+            PERFORM set_config('idle_session_timeout', silence_ms::text, false);
+        END IF;
+        IF (election = ANY (heir_of) OR election = ANY (overdue))
+            AND pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
             PERFORM set_config('idle_session_timeout', silence_ms::text, false);
             IF election = ANY (heir_of) THEN
                 PERFORM pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election);
@@ -378,11 +388,6 @@ BEGIN
             RETURN NEXT;
         ELSE
             held := held || election;
-            IF NOT election = ANY (heir_of)
-                AND pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
-                heir_of := heir_of || election;
-                PERFORM set_config('idle_session_timeout', silence_ms::text, false);
-            END IF;
         END IF;
     END LOOP;
     IF held <> '{}' THEN
@@ -406,7 +411,8 @@ $$;
 -- Purpose: try_elections, and with the caller's own rights what the schema's owner may not know: when the
 --          backend of a leader with the caller's role last changed its state.
 CREATE OR REPLACE FUNCTION pgleader.campaign(
-    elections integer[], successor_of integer[], instance uuid, direct boolean, silence_ms integer
+    elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean,
+    silence_ms integer
 ) RETURNS TABLE (
     election integer, outcome text, term bigint, state text, address text, leader_pid integer,
     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
@@ -423,7 +429,7 @@ BEGIN
                 FROM pg_stat_get_activity(t.holder_pid) AS a
                 WHERE t.outcome = 'held' AND t.holder_pid = t.leader_pid)),
            t.killed, t.fatal, t.reset
-    FROM pgleader.try_elections(elections, successor_of, instance, direct, silence_ms) AS t;
+    FROM pgleader.try_elections(elections, successor_of, overdue, instance, direct, silence_ms) AS t;
 END
 $$;
 

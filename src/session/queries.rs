@@ -109,12 +109,24 @@ impl Asker {
                 reply.joined = Some((key, id));
                 Ok(Answer::Joined { key })
             }
-            Query::Campaign { keys, successor_of } => {
-                let (ids, successor_of) = (self.ids(&keys)?, self.ids(&successor_of)?);
+            Query::Campaign {
+                keys,
+                successor_of,
+                overdue,
+            } => {
+                let (successor_of, overdue) = (self.ids(&successor_of)?, self.ids(&overdue)?);
+                let ids = self.ids(&keys)?;
                 let limit = self.timings.silence_limit;
-                let tried =
-                    statements::campaign(client, &ids, &successor_of, instance, self.direct, limit)
-                        .await?;
+                let tried = statements::campaign(
+                    client,
+                    &ids,
+                    &successor_of,
+                    &overdue,
+                    instance,
+                    self.direct,
+                    limit,
+                )
+                .await?;
                 let key_of = self.key_of();
                 let mut tries = vec![];
                 for tried in tried {

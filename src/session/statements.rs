@@ -137,20 +137,22 @@ pub(crate) async fn campaign(
     client: &Client,
     elections: &[i32],
     successor_of: &[i32],
+    overdue: &[i32],
     instance: &str,
     direct: bool,
     silence_limit: Duration,
 ) -> Result<Vec<Tried>, Error> {
-    let parameters: [Parameter<'_>; 5] = [
+    let parameters: [Parameter<'_>; 6] = [
         (&elections, Type::INT4_ARRAY),
         (&successor_of, Type::INT4_ARRAY),
+        (&overdue, Type::INT4_ARRAY),
         (&instance, Type::TEXT),
         (&direct, Type::BOOL),
         (&milliseconds(silence_limit), Type::INT4),
     ];
     let statement = "SELECT election, outcome, term, state, address, leader_pid, lease_ms, wait_ms, \
                      was_direct, holder_pid, stranger, successor, silent_since, killed, fatal, reset \
-                     FROM pgleader.campaign($1, $2, $3::uuid, $4, $5)";
+                     FROM pgleader.campaign($1, $2, $3, $4::uuid, $5, $6)";
     let rows = rows(client, statement, &parameters).await?;
     if rows.len() != elections.len() {
         return Err(unexpected(format!(

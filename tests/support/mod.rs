@@ -145,3 +145,9 @@ pub fn assert_refractory(waited: Duration) {
     assert!(waited >= LEASE * 9 / 10, "work began after {waited:?}");
     assert!(waited < LEASE * 15, "work began only after {waited:?}");
 }
+
+/// Visible also where the test runner captures what tests print.
+pub fn skipped(test: &str, why: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}

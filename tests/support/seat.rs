@@ -47,7 +47,7 @@ impl Seat {
     /// One try for the leadership: `began`, `won`, `fenced` or `held`, and the term.
     pub async fn campaign(&self) -> (String, i64) {
         let (outcome, term) = self
-            .ask("SELECT outcome, term FROM pgleader.campaign(ARRAY[$election], '{}', $instance, true, 0)")
+            .ask("SELECT outcome, term FROM pgleader.campaign(ARRAY[$election], '{}', ARRAY[$election], $instance, true, 0)")
             .await;
         (outcome, term.expect("a term"))
     }
