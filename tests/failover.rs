@@ -170,7 +170,6 @@ async fn a_lost_term_is_refused_before_and_after_the_next_begins() {
 
 /// The standby believes that the term before the lost one is current: nobody has closed it there.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails: the fence does not look at the timeline on which a term began"]
 async fn a_term_before_the_lost_one_is_refused() {
     let record = Record::in_memory();
     let primary = Cluster::start().unwrap();
@@ -199,7 +198,6 @@ async fn a_term_before_the_lost_one_is_refused() {
 
 /// The numbers came with a dump from a cluster of a later timeline, or pg_upgrade set the timeline back.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails: a number above the block of its timeline is given out twice after a failover"]
 async fn a_lost_term_above_the_block_of_its_timeline_is_exceeded() {
     let record = Record::in_memory();
     let primary = Cluster::start().unwrap();

@@ -236,3 +236,29 @@ async fn no_term_is_lost_in_a_crash_whatever_the_role_is_set_to() {
     }
     record::assert_no_overlap(&record.steps());
 }
+
+/// New tables are new locks: a leader under the old ones must not go on. Restore only while no candidate runs;
+/// whoever did not has two leaders for a heartbeat, and not for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_made_anew_ends_the_leadership_under_the_old_one() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let old = Candidate::start(config(&cluster.url()), "anew", "old", &record).await;
+    until("the old one leads", || old.leads()).await;
+    let pid = cluster.leader_pid("anew").unwrap().unwrap();
+    let mut anew = String::from("DROP SCHEMA pgleader CASCADE;");
+    for file in ["0001_elections", "0002_fencing", "0003_rights"] {
+        let migration = std::fs::read_to_string(format!("sql/migrations/{file}.sql")).unwrap();
+        anew.push_str(&migration);
+    }
+    cluster.execute(&anew).unwrap();
+    let session = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
+    until("the session under the old locks has ended", || {
+        cluster.query(&session).unwrap().as_deref() == Some("0")
+    })
+    .await;
+    until("it leads again, under the new ones", || {
+        cluster.leader_pid("anew").unwrap().is_some() && old.leads()
+    })
+    .await;
+}

@@ -177,6 +177,7 @@ DECLARE
     election_id integer;
 BEGIN
     PERFORM set_config('application_name', application, false);
+    PERFORM set_config('pgleader.locks', 'pgleader.election'::regclass::oid::text, false);
     SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     IF NOT FOUND THEN
         INSERT INTO pgleader.election AS e (name) VALUES (election) ON CONFLICT (name) DO NOTHING;
@@ -258,22 +259,26 @@ END
 $$;
 
 -- Purpose: the number of the term after `last`: greater than every one given out before, also by a server
---          that was lost together with its last rows. Each timeline has a block of a thousand million numbers;
---          where the last term began on another timeline or cluster than this one, the next block begins,
---          whatever this timeline's own is (a restored cluster may have begun its timelines again).
+--          that was lost together with its last rows. A thousand million numbers a timeline, counted from the
+--          block of the last term: a restored cluster begins its timelines again, its numbers go on. So two
+--          servers that go on from the same last row, on different timelines, give out different numbers.
 CREATE OR REPLACE FUNCTION pgleader.next_number(election integer, last bigint, timeline bigint)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    block CONSTANT bigint := bigint '1000000000';
-    moved boolean := (
-        SELECT t.timeline <> next_number.timeline
-            OR t.system_identifier IS DISTINCT FROM pgleader.system_identifier()
-        FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last);
+    size CONSTANT bigint := bigint '1000000000';
+    ahead bigint := timeline;
+    term pgleader.term;
 BEGIN
-    RETURN greatest(last + 1, (timeline - 1) * block + 1,
-                    CASE WHEN moved THEN (last / block + 1) * block + 1 END);
+    IF last = 0 THEN
+        RETURN (timeline - 1) * size + 1;
+    END IF;
+    SELECT t.* INTO term FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last;
+    IF FOUND AND term.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() THEN
+        ahead := timeline - term.timeline;
+    END IF;
+    RETURN greatest(last + 1, ((last - 1) / size + ahead) * size + 1, (timeline - 1) * size + 1);
 END
 $$;
 
@@ -292,9 +297,16 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
         RETURN NULL;
     END IF;
-    -- No fenced transaction is left, so the row is free. It must be written before the new term can be seen:
+    -- No fenced transaction is left that could hold the row. It must be written before the new term can be seen:
     -- that is what a fence with an older snapshot runs into.
     PERFORM pgleader.close_term(election, e.term) FROM pgleader.election AS e WHERE e.id = election;
+    IF EXISTS (
+        SELECT FROM pgleader.election AS e
+        JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
+        WHERE e.id = election AND t.closed_at IS NULL) THEN
+        -- A vacate from another session holds it, and will have closed it in a moment.
+        RETURN NULL;
+    END IF;
     SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
     WHERE c.election_id = election AND c.instance = begin_term.instance;
     UPDATE pgleader.election AS e
@@ -525,12 +537,19 @@ $$;
 
 -- Purpose: a session proves itself, to the server and to its process; and what is asked of the leader of
 --          these elections. Writes nothing, takes no row lock.
--- Hazard: whoever has locked the table of requests must not cost the leadership: what is asked waits then.
+-- Hazards: whoever has locked the table of requests must not cost the leadership: what is asked waits then.
+--          Whoever dropped the schema and made it anew has made new locks: those held are void, and the
+--          session must end.
 CREATE OR REPLACE FUNCTION pgleader.heartbeat(elections integer[])
 RETURNS TABLE (election integer, term bigint, kind text, requested_by name)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5ms'
 AS $$
 BEGIN
+    IF current_setting('pgleader.locks', true) IS DISTINCT FROM 'pgleader.election'::regclass::oid::text THEN
+        RAISE EXCEPTION 'the schema pgleader was made anew under this session: the locks that it holds are void'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Connect and join again. Restore a schema only while no candidate runs.';
+    END IF;
     RETURN QUERY
     SELECT r.election_id, r.term, r.kind, r.requested_by FROM pgleader.request AS r
     WHERE r.election_id = ANY (elections) AND r.kind = 'step down'
