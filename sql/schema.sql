@@ -18,6 +18,8 @@ CREATE TABLE pgleader.election (
     lease interval,
     ready_at timestamp with time zone,
     changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    closed_term bigint NOT NULL DEFAULT 0,
+    fenced_ended integer NOT NULL DEFAULT 0,
     CONSTRAINT election_pkey PRIMARY KEY (id),
     CONSTRAINT election_name_key UNIQUE (name),
     CONSTRAINT election_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
@@ -53,6 +55,7 @@ CREATE TABLE pgleader.term (
     ended_at timestamp with time zone,
     ending text,
     ended_by name,
+    fenced_ended integer NOT NULL DEFAULT 0,
     CONSTRAINT term_pkey PRIMARY KEY (election_id, number),
     CONSTRAINT term_ending_check CHECK ((ending = ANY (ARRAY['resigned'::text, 'stepped down'::text, 'failed'::text, 'deposed'::text, 'lost'::text]))),
     CONSTRAINT term_number_check CHECK ((number > 0))
@@ -70,22 +73,23 @@ CREATE TABLE pgleader.request (
 );
 CREATE INDEX request_election_id ON pgleader.request USING btree (election_id, term);
 
-CREATE OR REPLACE FUNCTION pgleader.version()
- RETURNS integer
- LANGUAGE sql
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$ SELECT 1 $function$;
-REVOKE ALL ON FUNCTION pgleader.version() FROM PUBLIC;
-
 CREATE OR REPLACE FUNCTION pgleader.timeline()
  RETURNS bigint
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+DECLARE
+    known text := current_setting('pgleader.timeline', true);
 BEGIN
-    RETURN ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint;
-EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-    RETURN 1::bigint;
+    IF coalesce(known, '') = '' THEN
+        BEGIN
+            known := ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint::text;
+        EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+            known := '1';
+        END;
+        PERFORM set_config('pgleader.timeline', known, false);
+    END IF;
+    RETURN known::bigint;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.timeline() FROM PUBLIC;
@@ -95,10 +99,18 @@ CREATE OR REPLACE FUNCTION pgleader.system_identifier()
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+DECLARE
+    known text := current_setting('pgleader.system_identifier', true);
 BEGIN
-    RETURN (SELECT c.system_identifier FROM pg_control_system() AS c);
-EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-    RETURN NULL;
+    IF coalesce(known, '') = '' THEN
+        BEGIN
+            known := (SELECT c.system_identifier::text FROM pg_control_system() AS c);
+        EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+            known := 'unknown';
+        END;
+        PERFORM set_config('pgleader.system_identifier', known, false);
+    END IF;
+    RETURN nullif(known, 'unknown')::bigint;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.system_identifier() FROM PUBLIC;
@@ -140,6 +152,7 @@ DECLARE
     election_id integer;
 BEGIN
     PERFORM set_config('application_name', application, false);
+    PERFORM set_config('pgleader.locks', 'pgleader.election'::regclass::oid::text, false);
     SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     IF NOT FOUND THEN
         INSERT INTO pgleader.election AS e (name) VALUES (election) ON CONFLICT (name) DO NOTHING;
@@ -179,35 +192,81 @@ AS $function$
 $function$;
 REVOKE ALL ON FUNCTION pgleader.ready_at(integer,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.close_term(election integer, term bigint)
+CREATE OR REPLACE FUNCTION pgleader.holds_leadership(election integer)
  RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT EXISTS (
+        SELECT FROM pgleader.lock AS l
+        WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
+          AND l.pid = pg_backend_pid() AND l.granted)
+$function$;
+REVOKE ALL ON FUNCTION pgleader.holds_leadership(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.forget_candidates(election integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    DELETE FROM pgleader.candidate AS c
+    WHERE c.election_id = election
+      AND NOT EXISTS (
+          SELECT FROM pg_stat_get_activity(c.pid) AS a
+          WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.forget_candidates(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.close_term(election integer, term bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    UPDATE pgleader.election AS e SET closed_term = close_term.term
+    WHERE e.id = election AND e.closed_term < close_term.term;
+    PERFORM FROM pgleader.term AS t
+    WHERE t.election_id = election AND t.number = close_term.term AND t.closed_at IS NULL
+    FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        UPDATE pgleader.term AS t
+        SET closed_at = clock_timestamp(),
+            ready_at = pgleader.ready_at(election, close_term.term),
+            ended_at = coalesce(t.ended_at, clock_timestamp()),
+            ending = coalesce(t.ending, 'lost')
+        WHERE t.election_id = election AND t.number = close_term.term;
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.close_term(integer,bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.next_number(election integer, last bigint, timeline bigint)
+ RETURNS bigint
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    closed timestamptz;
+    size CONSTANT bigint := bigint '1000000000';
+    ahead bigint := timeline;
+    term pgleader.term;
 BEGIN
-    SELECT t.closed_at INTO closed FROM pgleader.term AS t
-    WHERE t.election_id = election AND t.number = term;
-    IF closed IS NOT NULL OR NOT FOUND THEN
-        RETURN true;
+    IF last = 0 THEN
+        RETURN (timeline - 1) * size + 1;
     END IF;
-    PERFORM FROM pgleader.term AS t
-    WHERE t.election_id = election AND t.number = term FOR NO KEY UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-        RETURN false;
+    SELECT t.* INTO term FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last;
+    IF FOUND AND term.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() THEN
+        ahead := timeline - term.timeline;
     END IF;
-    UPDATE pgleader.term AS t
-    SET closed_at = clock_timestamp(),
-        ready_at = pgleader.ready_at(election, close_term.term),
-        ended_at = coalesce(t.ended_at, clock_timestamp()),
-        ending = coalesce(t.ending, 'lost')
-    WHERE t.election_id = election AND t.number = close_term.term;
-    RETURN true;
+    RETURN greatest(last + 1, ((last - 1) / size + ahead) * size + 1, (timeline - 1) * size + 1);
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.close_term(integer,bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.next_number(integer,bigint,bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.begin_term(election integer, instance uuid, direct boolean)
  RETURNS bigint
@@ -219,28 +278,37 @@ DECLARE
     timeline bigint := pgleader.timeline();
     candidate pgleader.candidate;
     next_term bigint;
+    ended integer;
 BEGIN
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
+        RETURN NULL;
+    END IF;
+    -- No fenced transaction is left that could hold the row. It must be written before the new term can be seen:
+    -- that is what a fence with an older snapshot runs into.
+    PERFORM pgleader.close_term(election, e.term) FROM pgleader.election AS e WHERE e.id = election;
+    IF EXISTS (
+        SELECT FROM pgleader.election AS e
+        JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
+        WHERE e.id = election AND t.closed_at IS NULL) THEN
+        -- A vacate from another session holds it, and will have closed it in a moment.
         RETURN NULL;
     END IF;
     SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
     WHERE c.election_id = election AND c.instance = begin_term.instance;
     UPDATE pgleader.election AS e
-    SET term = greatest(e.term + 1, (timeline - 1) * 1000000000 + 1), state = 'recovering',
+    SET term = pgleader.next_number(election, e.term, timeline), state = 'recovering',
         address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
-        ready_at = NULL, changed_at = clock_timestamp()
+        ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
+    FROM (SELECT o.fenced_ended FROM pgleader.election AS o WHERE o.id = election) AS before
     WHERE e.id = election
-    RETURNING e.term INTO next_term;
+    RETURNING e.term, before.fenced_ended INTO next_term, ended;
     INSERT INTO pgleader.term
-        (election_id, number, address, instance, lease, pid, backend_start, direct, system_identifier, timeline)
+        (election_id, number, address, instance, lease, pid, backend_start, direct, system_identifier,
+         timeline, fenced_ended)
     VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
-            candidate.backend_start, direct, pgleader.system_identifier(), timeline);
-    DELETE FROM pgleader.candidate AS c
-    WHERE c.election_id = election
-      AND NOT EXISTS (
-          SELECT FROM pg_stat_get_activity(c.pid) AS a
-          WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
+            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended);
     IF next_term % 20 = 0 THEN
+        PERFORM pgleader.forget_candidates(election);
         WITH oldest AS (
             SELECT t.number FROM pgleader.term AS t WHERE t.election_id = election
             ORDER BY t.number DESC OFFSET 999 LIMIT 1
@@ -281,7 +349,7 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.refractory_period(integer,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.try_elections(elections integer[], successor_of integer[], instance uuid, direct boolean, silence_ms integer)
+CREATE OR REPLACE FUNCTION pgleader.try_elections(elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer)
  RETURNS TABLE(election integer, outcome text, term bigint, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -295,7 +363,13 @@ DECLARE
 BEGIN
     SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
     FOREACH election IN ARRAY elections LOOP
-        IF pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
+        IF NOT election = ANY (heir_of)
+            AND pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
+            heir_of := heir_of || election;
+            PERFORM set_config('idle_session_timeout', silence_ms::text, false);
+        END IF;
+        IF (election = ANY (heir_of) OR election = ANY (overdue))
+            AND pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
             PERFORM set_config('idle_session_timeout', silence_ms::text, false);
             IF election = ANY (heir_of) THEN
                 PERFORM pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election);
@@ -334,11 +408,6 @@ BEGIN
             RETURN NEXT;
         ELSE
             held := held || election;
-            IF NOT election = ANY (heir_of)
-                AND pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
-                heir_of := heir_of || election;
-                PERFORM set_config('idle_session_timeout', silence_ms::text, false);
-            END IF;
         END IF;
     END LOOP;
     IF held <> '{}' THEN
@@ -358,9 +427,9 @@ BEGIN
     END IF;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.try_elections(integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.try_elections(integer[],integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.campaign(elections integer[], successor_of integer[], instance uuid, direct boolean, silence_ms integer)
+CREATE OR REPLACE FUNCTION pgleader.campaign(elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer)
  RETURNS TABLE(election integer, outcome text, term bigint, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint)
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -374,10 +443,10 @@ BEGIN
                 FROM pg_stat_get_activity(t.holder_pid) AS a
                 WHERE t.outcome = 'held' AND t.holder_pid = t.leader_pid)),
            t.killed, t.fatal, t.reset
-    FROM pgleader.try_elections(elections, successor_of, instance, direct, silence_ms) AS t;
+    FROM pgleader.try_elections(elections, successor_of, overdue, instance, direct, silence_ms) AS t;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.campaign(integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.campaign(integer[],integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.take_office(election integer, instance uuid, direct boolean, waited boolean, OUT outcome text, OUT term bigint)
  RETURNS record
@@ -388,20 +457,16 @@ AS $function$
 DECLARE
     last bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election);
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pgleader.lock AS l
-        WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
-          AND l.pid = pg_backend_pid() AND l.granted) THEN
+    IF NOT pgleader.holds_leadership(election) THEN
         RAISE EXCEPTION 'this session does not hold the leadership of election %', election
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.campaign first.';
     END IF;
     IF NOT waited AND pgleader.refractory_period(election, last) > 0 THEN
         outcome := 'waiting';
-    ELSIF pgleader.close_term(election, last) THEN
+    ELSE
+        PERFORM pgleader.close_term(election, last);
         term := pgleader.begin_term(election, instance, direct);
         outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
-    ELSE
-        outcome := 'fenced';
     END IF;
 END
 $function$;
@@ -419,7 +484,11 @@ BEGIN
     WHERE e.id = election AND e.term = ready.term AND e.pid = pg_backend_pid() AND e.state = 'recovering'
       AND EXISTS (SELECT FROM pgleader.candidate AS c
                   WHERE c.election_id = election AND c.instance = ready.instance);
-    RETURN FOUND;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM pgleader.forget_candidates(election);
+    RETURN true;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.ready(integer,uuid,bigint) FROM PUBLIC;
@@ -432,6 +501,11 @@ CREATE OR REPLACE FUNCTION pgleader.heartbeat(elections integer[])
  SET lock_timeout TO '5ms'
 AS $function$
 BEGIN
+    IF current_setting('pgleader.locks', true) IS DISTINCT FROM 'pgleader.election'::regclass::oid::text THEN
+        RAISE EXCEPTION 'the schema pgleader was made anew under this session: the locks that it holds are void'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Connect and join again. Restore a schema only while no candidate runs.';
+    END IF;
     RETURN QUERY
     SELECT r.election_id, r.term, r.kind, r.requested_by FROM pgleader.request AS r
     WHERE r.election_id = ANY (elections) AND r.kind = 'step down'
@@ -467,12 +541,10 @@ BEGIN
         ending = vacate.ending,
         ended_by = vacate.ended_by
     WHERE t.election_id = election AND t.number = vacate.term;
-    IF EXISTS (
-        SELECT FROM pgleader.lock AS l
-        WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
-          AND l.pid = pg_backend_pid() AND l.granted) THEN
+    IF pgleader.holds_leadership(election) THEN
         UPDATE pgleader.election AS e
-        SET state = 'vacant', address = NULL, pid = NULL, changed_at = clock_timestamp()
+        SET state = 'vacant', address = NULL, pid = NULL, changed_at = clock_timestamp(),
+            closed_term = vacate.term
         WHERE e.id = election AND e.term = vacate.term;
     END IF;
     DELETE FROM pgleader.request AS r
@@ -717,7 +789,7 @@ CREATE VIEW pgleader.status AS
             WHEN (leads.yes OR stranger.yes) THEN NULL::text
             WHEN ((h.pid IS NOT NULL) AND (EXISTS ( SELECT
                FROM lock f
-              WHERE (((f.kind)::oid = ('pgleader.term'::regclass)::oid) AND (f.election_id = e.id) AND (f.mode = 'ShareLock'::text)))) AND (pgleader.refractory_period(e.id, e.term) = 0)) THEN 'fenced transactions'::text
+              WHERE (((f.kind)::oid = ('pgleader.term'::regclass)::oid) AND (f.election_id = e.id) AND (f.mode = 'ShareLock'::text)))) AND ((e.changed_at + ((pgleader.refractory_period(e.id, e.term))::double precision * '00:00:00.001'::interval)) <= clock_timestamp())) THEN 'fenced transactions'::text
             WHEN (h.pid IS NOT NULL) THEN 'refractory period'::text
             WHEN (NOT (EXISTS ( SELECT
                FROM alive a
@@ -746,6 +818,7 @@ CREATE VIEW pgleader.history AS
         END AS ready_at,
     t.ended_at,
     t.ending,
+    t.fenced_ended,
     COALESCE(t.ended_by, ( SELECT r.requested_by
            FROM pgleader.request r
           WHERE ((r.election_id = t.election_id) AND (r.term = t.number) AND (r.kind = 'depose'::text) AND (t.ended_at IS NOT NULL))
@@ -755,6 +828,131 @@ CREATE VIEW pgleader.history AS
      JOIN pgleader.election e ON ((e.id = t.election_id)))
   ORDER BY e.name, t.number;
 
+CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    its_id integer;
+    current_term bigint;
+    over boolean;
+    snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
+BEGIN
+    IF now() = statement_timestamp()
+        AND current_query() ~* '^\s*select\s+(\*\s+from\s+)?("?pgleader"?\s*\.\s*)?"?fence"?\s*\([^()]*\)[\s;]*$' THEN
+        RAISE EXCEPTION 'this call of pgleader.fence is a transaction of its own, and guards nothing'
+            USING ERRCODE = 'no_active_sql_transaction',
+                  HINT = 'Call it between BEGIN and COMMIT, before the writes that it shall guard.';
+    END IF;
+    SELECT e.id INTO its_id FROM pgleader.election AS e WHERE e.name = fence.election;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no election named "%"', election
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared('pgleader.term'::regclass::oid::integer, its_id);
+    IF snapshot_is_kept THEN
+        PERFORM FROM pgleader.term AS t
+        WHERE t.election_id = its_id AND t.number = fence.term FOR SHARE;
+    END IF;
+    -- A term from before a failover is over although nobody has closed it yet: a later one may have begun on
+    -- the server that was lost.
+    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL OR t.timeline <> pgleader.timeline()
+    INTO current_term, over
+    FROM pgleader.election AS e
+    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = fence.term
+    WHERE e.id = its_id;
+    IF term > current_term THEN
+        IF snapshot_is_kept THEN
+            RAISE EXCEPTION 'term % of election "%" is not in this transaction''s snapshot, which ends at term %',
+                    term, election, current_term
+                USING ERRCODE = 'serialization_failure', HINT = 'Run the transaction again.';
+        END IF;
+        RAISE EXCEPTION 'term % of election "%" was never given out: the newest is %', term, election, current_term
+            USING ERRCODE = 'PL002', HINT = 'Stop this term''s work: a failover of the database may have lost it, or it is of another database.';
+    END IF;
+    IF term < current_term OR over THEN
+        RAISE EXCEPTION 'term % of election "%" is over: the newest is %', term, election, current_term
+            USING ERRCODE = 'PL001', HINT = 'Stop this term''s work, and roll back.';
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.fence(text,bigint) FROM PUBLIC;
+
+CREATE VIEW pgleader.fenced AS
+ SELECT l.election_id,
+    l.pid
+   FROM pgleader.lock l
+  WHERE (((l.kind)::oid = ('pgleader.term'::regclass)::oid) AND (l.mode = 'ShareLock'::text) AND l.granted);
+
+CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(election integer, backend integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN pgleader.holds_leadership(election)
+        AND EXISTS (SELECT FROM pgleader.fenced AS f WHERE f.election_id = election AND f.pid = backend)
+        AND pg_terminate_backend(backend);
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN false;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.end_fenced_backend(integer,integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(election integer, ended integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF pgleader.holds_leadership(election) THEN
+        UPDATE pgleader.election AS e SET fenced_ended = e.fenced_ended + ended WHERE e.id = election;
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.count_fenced_ended(integer,integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.end_fenced(election integer, OUT ended integer, OUT remaining integer)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    backend integer;
+    done boolean;
+BEGIN
+    ended := 0;
+    remaining := 0;
+    FOR backend IN SELECT f.pid FROM pgleader.fenced AS f WHERE f.election_id = election LOOP
+        BEGIN
+            done := coalesce(pg_terminate_backend(backend), false);
+        EXCEPTION WHEN insufficient_privilege THEN
+            done := pgleader.end_fenced_backend(election, backend);
+        END;
+        IF done THEN
+            ended := ended + 1;
+        ELSE
+            remaining := remaining + 1;
+        END IF;
+    END LOOP;
+    IF ended > 0 THEN
+        PERFORM pgleader.count_fenced_ended(election, ended);
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.end_fenced(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.version()
+ RETURNS integer
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ SELECT 1 $function$;
+REVOKE ALL ON FUNCTION pgleader.version() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name)
  RETURNS void
  LANGUAGE plpgsql
@@ -762,7 +960,7 @@ CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name)
 AS $function$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA pgleader TO %I', role);
-    EXECUTE format('GRANT SELECT ON pgleader.lock, pgleader.status, pgleader.history TO %I', role);
+    EXECUTE format('GRANT SELECT ON pgleader.lock, pgleader.fenced, pgleader.status, pgleader.history TO %I', role);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION pgleader.version(), pgleader.timeline(), '
         'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[]), '
@@ -782,8 +980,8 @@ BEGIN
         'GRANT EXECUTE ON FUNCTION '
         'pgleader.join_election(text, uuid, text, integer, timestamptz, text), '
         'pgleader.leave_election(integer, uuid), '
-        'pgleader.try_elections(integer[], integer[], uuid, boolean, integer), '
-        'pgleader.campaign(integer[], integer[], uuid, boolean, integer), '
+        'pgleader.try_elections(integer[], integer[], integer[], uuid, boolean, integer), '
+        'pgleader.campaign(integer[], integer[], integer[], uuid, boolean, integer), '
         'pgleader.take_office(integer, uuid, boolean, boolean), '
         'pgleader.ready(integer, uuid, bigint), '
         'pgleader.heartbeat(integer[]), '
@@ -793,7 +991,12 @@ BEGIN
         'pgleader.backend_gone(integer, bigint), '
         'pgleader.leader_backend(integer, bigint), '
         'pgleader.end_leader_backend(integer, bigint), '
-        'pgleader.evict(integer, bigint) TO %I', role);
+        'pgleader.evict(integer, bigint), '
+        'pgleader.holds_leadership(integer), '
+        'pgleader.fence(text, bigint), '
+        'pgleader.end_fenced(integer), '
+        'pgleader.end_fenced_backend(integer, integer), '
+        'pgleader.count_fenced_ended(integer, integer) TO %I', role);
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.grant_candidate(name) FROM PUBLIC;
@@ -814,16 +1017,16 @@ $function$;
 REVOKE ALL ON FUNCTION pgleader.grant_operator(name) FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA pgleader TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.version() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.timeline() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO candidate;
 GRANT SELECT ON pgleader.lock TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestamp with time zone,text) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.leave_election(integer,uuid) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.holds_leadership(integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.try_elections(integer[],integer[],uuid,boolean,integer) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.campaign(integer[],integer[],uuid,boolean,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.try_elections(integer[],integer[],integer[],uuid,boolean,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.campaign(integer[],integer[],integer[],uuid,boolean,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.take_office(integer,uuid,boolean,boolean) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.ready(integer,uuid,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.heartbeat(integer[]) TO candidate;
@@ -837,8 +1040,13 @@ GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO candida
 GRANT EXECUTE ON FUNCTION pgleader.evict(integer,bigint) TO candidate;
 GRANT SELECT ON pgleader.status TO candidate;
 GRANT SELECT ON pgleader.history TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.fence(text,bigint) TO candidate;
+GRANT SELECT ON pgleader.fenced TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.end_fenced_backend(integer,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.count_fenced_ended(integer,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.end_fenced(integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.version() TO candidate;
 GRANT USAGE ON SCHEMA pgleader TO observer;
-GRANT EXECUTE ON FUNCTION pgleader.version() TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.timeline() TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO observer;
@@ -847,8 +1055,9 @@ GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO observer
 GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[]) TO observer;
 GRANT SELECT ON pgleader.status TO observer;
 GRANT SELECT ON pgleader.history TO observer;
+GRANT SELECT ON pgleader.fenced TO observer;
+GRANT EXECUTE ON FUNCTION pgleader.version() TO observer;
 GRANT USAGE ON SCHEMA pgleader TO operator;
-GRANT EXECUTE ON FUNCTION pgleader.version() TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.timeline() TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO operator;
@@ -864,3 +1073,5 @@ GRANT EXECUTE ON FUNCTION pgleader.request_depose(text) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.depose(text) TO operator;
 GRANT SELECT ON pgleader.status TO operator;
 GRANT SELECT ON pgleader.history TO operator;
+GRANT SELECT ON pgleader.fenced TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.version() TO operator;

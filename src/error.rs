@@ -96,6 +96,8 @@ pub(crate) enum Kind {
     Fenced(String),
     #[error("the fence cannot tell in this transaction: {0}")]
     Serialization(String),
+    #[error("the fence does not know this term: {0}")]
+    NeverGivenOut(String),
     #[error("the fence guards nothing here: {0}")]
     FenceMisuse(String),
 }
@@ -172,9 +174,10 @@ impl Error {
         matches!(self.kind(), Kind::AlreadyCandidate(_))
     }
 
-    /// A fence refused, because the term is over (SQLSTATE `PL001`): stop its work, roll back.
+    /// A fence refused, because the term is over (SQLSTATE `PL001`) or unknown to this server, which may have
+    /// lost it in a failover (`PL002`): stop its work, roll back.
     pub fn is_fenced(&self) -> bool {
-        matches!(self.kind(), Kind::Fenced(_))
+        matches!(self.kind(), Kind::Fenced(_) | Kind::NeverGivenOut(_))
     }
 
     /// A fenced transaction's snapshot is too old to tell whether the term is current (SQLSTATE 40001): run
@@ -186,7 +189,7 @@ impl Error {
     /// A fence was called where it guards nothing: outside a transaction, or on a database that does not
     /// know the term (SQLSTATE 25P01, 42704, `PL002`).
     pub fn is_fence_misuse(&self) -> bool {
-        matches!(self.kind(), Kind::FenceMisuse(_))
+        matches!(self.kind(), Kind::FenceMisuse(_) | Kind::NeverGivenOut(_))
     }
 
     /// The elector has been shut down.

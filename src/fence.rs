@@ -69,7 +69,7 @@ fn refusal(error: tokio_postgres::Error) -> Error {
     };
     let kind = match db.code().code() {
         "PL001" => Kind::Fenced(said),
-        "PL002" => Kind::FenceMisuse(said),
+        "PL002" => Kind::NeverGivenOut(said),
         _ => match *db.code() {
             SqlState::T_R_SERIALIZATION_FAILURE => Kind::Serialization(said),
             SqlState::UNDEFINED_OBJECT | SqlState::NO_ACTIVE_SQL_TRANSACTION => {

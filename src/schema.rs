@@ -1,4 +1,4 @@
-//! The schema's migrations, and their installation.
+//! The schema's migrations: their check and their installation.
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -7,27 +7,91 @@ use crate::error::{Error, Kind};
 
 /// Every migration in order, as `psql -f` runs them too. Each is one transaction, takes a lock against
 /// other installers, and changes nothing the second time.
-pub(crate) const MIGRATIONS: &[&str] = &[
+const MIGRATIONS: &[&str] = &[
     include_str!("../sql/migrations/0001_elections.sql"),
     include_str!("../sql/migrations/0002_fencing.sql"),
     include_str!("../sql/migrations/0003_rights.sql"),
 ];
 
+/// The version of the schema that this build brings.
+const SCHEMA_VERSION: i32 = 1;
+/// From here a schema is no longer an extension of ours.
+const NEXT_GENERATION: i32 = 100;
+
+/// That the schema is there, this role may use it, and this build understands it.
+pub(crate) async fn check(client: &Client, role: &str) -> Result<(), Error> {
+    let rows = client
+        .query_typed("SELECT pgleader.version()", &[])
+        .await
+        .map_err(|error| {
+            let role = role.to_owned();
+            match error.code() {
+                Some(&SqlState::INVALID_SCHEMA_NAME | &SqlState::UNDEFINED_FUNCTION) => {
+                    Error::caused(Kind::SchemaMissing { role }, error)
+                }
+                Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                    Error::caused(Kind::SchemaForbidden { role }, error)
+                }
+                _ => Error::session("reading the schema's version", error),
+            }
+        })?;
+    let found: i32 = rows
+        .first()
+        .and_then(|row| row.try_get(0).ok())
+        .ok_or_else(|| {
+            Error::new(Kind::Unexpected(
+                "pgleader.version() is no number".to_owned(),
+            ))
+        })?;
+    let remedy = match found {
+        SCHEMA_VERSION..NEXT_GENERATION => return Ok(()),
+        NEXT_GENERATION.. => "use a newer build of this program",
+        _ => "run the missing sql/migrations/*.sql with psql -f as the schema's owner",
+    };
+    Err(Error::new(Kind::SchemaVersion {
+        found,
+        oldest: SCHEMA_VERSION,
+        newest: NEXT_GENERATION - 1,
+        remedy,
+    }))
+}
+
+/// A deadlock with somebody who reads the views that are being made is tried again so often.
+const TRIES: usize = 5;
+
 /// Install what is missing.
 pub(crate) async fn install(client: &Client, role: &str) -> Result<(), Error> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let Err(error) = migrate(client).await else {
+            return check(client, role).await;
+        };
+        let deadlock = error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED);
+        if deadlock && tries < TRIES {
+            let rollback = client.batch_execute("ROLLBACK").await;
+            rollback.map_err(|error| Error::session("installing the schema", error))?;
+            // Another installer may have done it meanwhile.
+            if check(client, role).await.is_ok() {
+                return Ok(());
+            }
+            continue;
+        }
+        return Err(match error.code() {
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Error::caused(
+                Kind::SchemaMissing {
+                    role: role.to_owned(),
+                },
+                error,
+            ),
+            _ => Error::session("installing the schema", error),
+        });
+    }
+}
+
+async fn migrate(client: &Client) -> Result<(), tokio_postgres::Error> {
     for migration in MIGRATIONS {
-        client
-            .batch_execute(migration)
-            .await
-            .map_err(|error| match error.code() {
-                Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Error::caused(
-                    Kind::SchemaMissing {
-                        role: role.to_owned(),
-                    },
-                    error,
-                ),
-                _ => Error::session("installing the schema", error),
-            })?;
+        client.batch_execute(migration).await?;
     }
     Ok(())
 }

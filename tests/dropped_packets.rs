@@ -121,7 +121,10 @@ fn a_leader_whose_packets_are_dropped_on_a_direct_connection() {
                 std::env::var_os("PG_LEADER_REQUIRE_NETNS").is_none(),
                 "network namespaces are required: {why}"
             );
-            eprintln!("SKIPPED: no network namespaces here: {why}");
+            support::skipped(
+                "dropped_packets",
+                &format!("no network namespaces here: {why}"),
+            );
             return;
         }
     };

@@ -214,6 +214,27 @@ async fn a_vacate_does_not_block_on_a_fenced_transaction() {
     assert!(scene.first.vacate(1).await);
 }
 
+/// Step 1: W takes its snapshot. Step 2: a vacate from another session of the old process is under way, and
+/// holds the term's row. Step 3: term 2 tries to begin, and must not before the row says that term 1 is closed.
+#[tokio::test]
+async fn no_term_begins_over_a_row_that_is_not_closed() {
+    let scene = Scene::new().await;
+    let (writer, other) = (scene.writer().await, scene.writer().await);
+    run(&writer, REPEATABLE_READ).await;
+    run(&writer, "SELECT count(*) FROM written").await;
+    scene.first.release().await;
+    run(&other, "BEGIN").await;
+    run(&other, &scene.first.vacate_call(1)).await;
+    assert_eq!(scene.second.campaign().await.0, "won");
+    assert_eq!(scene.second.take_office(true).await.0, "fenced");
+    run(&other, "ROLLBACK").await;
+    assert_eq!(
+        scene.second.take_office(true).await,
+        ("began".to_owned(), Some(2))
+    );
+    assert_eq!(refusal(&writer, FENCE).await, "40001");
+}
+
 /// A busy old leader: transactions that hold the term's row, one after another without a gap. Closing must not
 /// wait for a gap.
 #[tokio::test]

@@ -52,7 +52,10 @@ impl Bouncer {
                 std::env::var_os("PG_LEADER_REQUIRE_PGBOUNCER").is_none(),
                 "pgbouncer is required and not there"
             );
-            eprintln!("SKIPPED: pgbouncer is not on the PATH (Debian: apt-get install pgbouncer)");
+            support::skipped(
+                "poolers",
+                "pgbouncer is not on the PATH (Debian: apt-get install pgbouncer)",
+            );
             return None;
         };
         let bouncer = Bouncer {

@@ -6,7 +6,6 @@
 
 mod support;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,10 +30,11 @@ const GRANTS: &str = "SELECT pgleader.grant_observer('observer'), \
     pgleader.grant_candidate('candidate'), pgleader.grant_operator('operator')";
 
 /// Those that run with the rights of whoever calls: they tell nothing secret, or need the caller's rights.
-const WITH_THE_CALLERS_RIGHTS: [&str; 11] = [
+const WITH_THE_CALLERS_RIGHTS: [&str; 12] = [
     "campaign",
     "counters",
     "depose",
+    "end_fenced",
     "evict",
     "grant_candidate",
     "grant_observer",
@@ -210,7 +210,7 @@ async fn psql_runs_the_migrations() {
             let output = match command.arg(path).arg(&url).output() {
                 Ok(output) => output,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return skipped("psql_runs_the_migrations", "there is no psql");
+                    return support::skipped("psql_runs_the_migrations", "there is no psql");
                 }
                 Err(error) => panic!("{}: {error}", psql.display()),
             };
@@ -296,7 +296,7 @@ async fn the_instance_cannot_be_read() {
         .batch_execute(&format!(
             "SELECT pgleader.join_election('secret', '{secret}', 'a', 1000, backend_start, 'a') \
              FROM pg_stat_get_activity(pg_backend_pid()); \
-             SELECT pgleader.campaign(ARRAY[1], '{{}}', '{secret}', true, 60000)"
+             SELECT pgleader.campaign(ARRAY[1], '{{}}', '{{}}', '{secret}', true, 60000)"
         ))
         .await
         .unwrap();
@@ -373,7 +373,7 @@ async fn plpgsql_check_finds_nothing() {
              PG_LEADER_REQUIRE_PLPGSQL_CHECK is set",
             cluster.version()
         );
-        return skipped(
+        return support::skipped(
             "plpgsql_check_finds_nothing",
             "the extension is not installed",
         );
@@ -406,9 +406,4 @@ async fn plpgsql_check_finds_nothing() {
         found.iter().any(|line| line.contains("nothing")),
         "{found:?}"
     );
-}
-
-/// Seen whatever the test runner captures.
-fn skipped(test: &str, why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }

@@ -128,7 +128,7 @@ impl<'a> Lane<'a> {
     }
 
     async fn settle(&self) -> Result<Settled> {
-        // Who loses a session younger than his lease hesitates before he reconnects; in earnest they are older.
+        // A process that loses a session younger than its lease hesitates before it reconnects.
         let statement = "SELECT s.term, s.address, s.leader_pid FROM pgleader.status AS s \
                          JOIN pg_stat_activity AS a ON a.pid = s.leader_pid \
                          WHERE s.name = $1 AND s.state = 'leading' AND s.successor IS NOT NULL \
@@ -136,16 +136,14 @@ impl<'a> Lane<'a> {
         let election = format!("{}-0", self.task.election);
         let settled = async {
             loop {
-                // Nobody has installed the schema yet, or nobody has taken office.
                 let rows = self
                     .stage
                     .client
                     .query(statement, &[&election, &CANDIDATES])
-                    .await;
+                    .await?;
                 let last = self.journal.last();
-                if let Ok([row]) = rows.as_deref()
-                    && let Some((term, span)) = last
-                    && Some(term) == u64::try_from(row.try_get::<_, i64>(0)?).ok()
+                if let ([row], Some((term, span))) = (&rows[..], last)
+                    && u64::try_from(row.try_get::<_, i64>(0)?)? == term
                 {
                     return Ok(Settled {
                         term,

@@ -68,7 +68,7 @@ impl Crowd {
         let quiet = if arguments.quick { 3 } else { 26 };
         server::until_quiet(watch, Duration::from_secs(quiet)).await?;
 
-        let rows = Writes::read(&stage.client, self.elections > 0).await?;
+        let rows = Writes::read(&stage.client).await?;
         let backends = server::backends(watch).await?;
         let cpu = |pid: i32| operating_system::cpu_time(pid);
         let cpus = |pids: &[i32]| pids.iter().map(|pid| cpu(*pid)).collect::<Result<Vec<_>>>();
@@ -91,7 +91,7 @@ impl Crowd {
         let elapsed = started.elapsed();
         let (last_cpu, last_backend_cpu) = (cpus(&pids)?, cpus(&serving)?);
         let connections = server::backends(watch).await?.len();
-        let written = Writes::read(&stage.client, self.elections > 0).await?;
+        let written = Writes::read(&stage.client).await?;
 
         let percent = |first: Option<&Duration>, last: Option<&Duration>| match (first, last) {
             (Some(first), Some(last)) => {
@@ -174,14 +174,11 @@ impl Crowd {
         let prefix = format!("{election}-");
         let settled = async {
             loop {
-                // Before the first has come there is no schema to ask.
                 let row = stage
                     .client
                     .query_one(statement, &[&prefix, &successors, &candidates, &deposed])
-                    .await;
-                if let Ok(row) = row
-                    && row.try_get::<_, i64>(0)? == i64::from(self.elections)
-                {
+                    .await?;
+                if row.try_get::<_, i64>(0)? == i64::from(self.elections) {
                     return Ok(());
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;

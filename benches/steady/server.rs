@@ -65,10 +65,7 @@ pub(crate) struct Writes {
 }
 
 impl Writes {
-    pub(crate) async fn read(client: &Client, installed: bool) -> Result<Writes> {
-        if !installed {
-            return Ok(Writes { rows: 0, dead: 0 });
-        }
+    pub(crate) async fn read(client: &Client) -> Result<Writes> {
         let statement = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint, \
                          coalesce(sum(n_dead_tup), 0)::bigint \
                          FROM pg_stat_user_tables WHERE schemaname = 'pgleader'";

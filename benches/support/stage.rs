@@ -1,5 +1,6 @@
 //! A throw-away cluster and a session to watch it from.
 
+use pg_leader::Elector;
 use pg_leader::testing::Cluster;
 use tokio_postgres::{Client, NoTls};
 
@@ -19,6 +20,8 @@ impl Stage {
             .setting("autovacuum", "off")
             .setting("checkpoint_timeout", "1h")
             .start()?;
+        // It installs the schema, before there is anything to measure.
+        Elector::connect(cluster.url()).await?.shutdown().await;
         Ok(Stage {
             client: connect(&cluster, "postgres").await?,
             cluster,

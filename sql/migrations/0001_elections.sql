@@ -96,25 +96,42 @@ CREATE INDEX IF NOT EXISTS request_election_id ON pgleader.request (election_id,
 
 -- Facts about the server ---------------------------------------------------------------------------------
 
--- Purpose: the timeline that this server writes; 1 where the platform does not tell.
+-- Purpose: the timeline that this server writes; 1 where the platform does not tell. A session that may write
+--          meets one timeline in its life, so it is looked up once.
 CREATE OR REPLACE FUNCTION pgleader.timeline() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    known text := current_setting('pgleader.timeline', true);
 BEGIN
-    RETURN ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint;
-EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-    RETURN 1::bigint;
+    IF coalesce(known, '') = '' THEN
+        BEGIN
+            known := ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint::text;
+        EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+            known := '1';
+        END;
+        PERFORM set_config('pgleader.timeline', known, false);
+    END IF;
+    RETURN known::bigint;
 END
 $$;
 
--- Purpose: the identity of this cluster; null where the platform does not tell.
+-- Purpose: the identity of this cluster; null where the platform does not tell. Looked up once in a session.
 CREATE OR REPLACE FUNCTION pgleader.system_identifier() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    known text := current_setting('pgleader.system_identifier', true);
 BEGIN
-    RETURN (SELECT c.system_identifier FROM pg_control_system() AS c);
-EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-    RETURN NULL;
+    IF coalesce(known, '') = '' THEN
+        BEGIN
+            known := (SELECT c.system_identifier::text FROM pg_control_system() AS c);
+        EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+            known := 'unknown';
+        END;
+        PERFORM set_config('pgleader.system_identifier', known, false);
+    END IF;
+    RETURN nullif(known, 'unknown')::bigint;
 END
 $$;
 
@@ -160,6 +177,7 @@ DECLARE
     election_id integer;
 BEGIN
     PERFORM set_config('application_name', application, false);
+    PERFORM set_config('pgleader.locks', 'pgleader.election'::regclass::oid::text, false);
     SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     IF NOT FOUND THEN
         INSERT INTO pgleader.election AS e (name) VALUES (election) ON CONFLICT (name) DO NOTHING;
@@ -202,6 +220,20 @@ AS $$
           AND l.pid = pg_backend_pid() AND l.granted)
 $$;
 
+-- Purpose: forget candidates whose process was killed and could not take its candidacy back. Called by a leader.
+-- Hazard: never before the refractory period is over: after a failover it is the longest lease on record.
+CREATE OR REPLACE FUNCTION pgleader.forget_candidates(election integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM pgleader.candidate AS c
+    WHERE c.election_id = election
+      AND NOT EXISTS (
+          SELECT FROM pg_stat_get_activity(c.pid) AS a
+          WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
+END
+$$;
+
 -- Purpose: close a term, so that its fence refuses. Called by the holder of the leadership lock.
 -- Hazard: transactions under REPEATABLE READ that have passed the fence hold the term's row FOR SHARE, one
 --         after another without a gap where the old leader is busy. So the election's row says it first:
@@ -226,6 +258,30 @@ BEGIN
 END
 $$;
 
+-- Purpose: the number of the term after `last`: greater than every one given out before, also by a server
+--          that was lost together with its last rows. A thousand million numbers a timeline, counted from the
+--          block of the last term: a restored cluster begins its timelines again, its numbers go on. So two
+--          servers that go on from the same last row, on different timelines, give out different numbers.
+CREATE OR REPLACE FUNCTION pgleader.next_number(election integer, last bigint, timeline bigint)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    size CONSTANT bigint := bigint '1000000000';
+    ahead bigint := timeline;
+    term pgleader.term;
+BEGIN
+    IF last = 0 THEN
+        RETURN (timeline - 1) * size + 1;
+    END IF;
+    SELECT t.* INTO term FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last;
+    IF FOUND AND term.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() THEN
+        ahead := timeline - term.timeline;
+    END IF;
+    RETURN greatest(last + 1, ((last - 1) / size + ahead) * size + 1, (timeline - 1) * size + 1);
+END
+$$;
+
 -- Purpose: begin the next term. Called by the holder of the leadership lock, after the old term was closed.
 -- Meaning: the new term's number; null while a fenced transaction of the old term is under way.
 CREATE OR REPLACE FUNCTION pgleader.begin_term(election integer, instance uuid, direct boolean)
@@ -241,13 +297,20 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
         RETURN NULL;
     END IF;
-    -- No fenced transaction is left, so the row is free. It must be written before the new term can be seen:
+    -- No fenced transaction is left that could hold the row. It must be written before the new term can be seen:
     -- that is what a fence with an older snapshot runs into.
     PERFORM pgleader.close_term(election, e.term) FROM pgleader.election AS e WHERE e.id = election;
+    IF EXISTS (
+        SELECT FROM pgleader.election AS e
+        JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
+        WHERE e.id = election AND t.closed_at IS NULL) THEN
+        -- A vacate from another session holds it, and will have closed it in a moment.
+        RETURN NULL;
+    END IF;
     SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
     WHERE c.election_id = election AND c.instance = begin_term.instance;
     UPDATE pgleader.election AS e
-    SET term = greatest(e.term + 1, (timeline - 1) * 1000000000 + 1), state = 'recovering',
+    SET term = pgleader.next_number(election, e.term, timeline), state = 'recovering',
         address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
         ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
     FROM (SELECT o.fenced_ended FROM pgleader.election AS o WHERE o.id = election) AS before
@@ -258,12 +321,8 @@ BEGIN
          timeline, fenced_ended)
     VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
             candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended);
-    DELETE FROM pgleader.candidate AS c
-    WHERE c.election_id = election
-      AND NOT EXISTS (
-          SELECT FROM pg_stat_get_activity(c.pid) AS a
-          WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
     IF next_term % 20 = 0 THEN
+        PERFORM pgleader.forget_candidates(election);
         WITH oldest AS (
             SELECT t.number FROM pgleader.term AS t WHERE t.election_id = election
             ORDER BY t.number DESC OFFSET 999 LIMIT 1
@@ -304,14 +363,17 @@ BEGIN
 END
 $$;
 
--- Purpose: one try for the leadership of each election, and where it is held, for being the successor.
+-- Purpose: one try for being the successor of each election, and who is it, for the leadership. The successor
+--          comes first because it alone has watched the leader, and knows whether it must wait.
 -- Parameters: elections, their ids; successor_of, those of them whose successor this session is already
---             (session locks stack, so it must not ask again); instance, the secret of the process; direct,
+--             (session locks stack, so it must not ask again); overdue, those of them that nobody leads
+--             although somebody has been successor for a while: tried for all the same; instance, the secret of the process; direct,
 --             whether this session is; silence_ms, after how much silence the server shall end a session
 --             that leads or is successor.
 -- Meaning of a row, one an election:
 --   outcome       `began` (the new term is `term`), `won` (the lock is ours, the old term is closed, its work
 --                 may still run), `fenced` (the lock is ours, a fenced transaction stands in the way) or `held`
+--                 (by somebody else, or left to the successor)
 --   term, state, address, leader_pid, lease_ms   the election's row as it is now; where `won` or `fenced`,
 --                 leader_pid and lease_ms are those of the last term
 --   wait_ms       where `won`: the refractory period
@@ -323,7 +385,8 @@ $$;
 --                 where this role may not know
 --   killed, fatal, reset   the counters as they were before the try
 CREATE OR REPLACE FUNCTION pgleader.try_elections(
-    elections integer[], successor_of integer[], instance uuid, direct boolean, silence_ms integer
+    elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean,
+    silence_ms integer
 ) RETURNS TABLE (
     election integer, outcome text, term bigint, state text, address text, leader_pid integer,
     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
@@ -339,7 +402,13 @@ DECLARE
 BEGIN
     SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
     FOREACH election IN ARRAY elections LOOP
-        IF pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
+        IF NOT election = ANY (heir_of)
+            AND pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
+            heir_of := heir_of || election;
+            PERFORM set_config('idle_session_timeout', silence_ms::text, false);
+        END IF;
+        IF (election = ANY (heir_of) OR election = ANY (overdue))
+            AND pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
             PERFORM set_config('idle_session_timeout', silence_ms::text, false);
             IF election = ANY (heir_of) THEN
                 PERFORM pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election);
@@ -378,11 +447,6 @@ BEGIN
             RETURN NEXT;
         ELSE
             held := held || election;
-            IF NOT election = ANY (heir_of)
-                AND pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
-                heir_of := heir_of || election;
-                PERFORM set_config('idle_session_timeout', silence_ms::text, false);
-            END IF;
         END IF;
     END LOOP;
     IF held <> '{}' THEN
@@ -406,7 +470,8 @@ $$;
 -- Purpose: try_elections, and with the caller's own rights what the schema's owner may not know: when the
 --          backend of a leader with the caller's role last changed its state.
 CREATE OR REPLACE FUNCTION pgleader.campaign(
-    elections integer[], successor_of integer[], instance uuid, direct boolean, silence_ms integer
+    elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean,
+    silence_ms integer
 ) RETURNS TABLE (
     election integer, outcome text, term bigint, state text, address text, leader_pid integer,
     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
@@ -423,7 +488,7 @@ BEGIN
                 FROM pg_stat_get_activity(t.holder_pid) AS a
                 WHERE t.outcome = 'held' AND t.holder_pid = t.leader_pid)),
            t.killed, t.fatal, t.reset
-    FROM pgleader.try_elections(elections, successor_of, instance, direct, silence_ms) AS t;
+    FROM pgleader.try_elections(elections, successor_of, overdue, instance, direct, silence_ms) AS t;
 END
 $$;
 
@@ -462,18 +527,29 @@ BEGIN
     WHERE e.id = election AND e.term = ready.term AND e.pid = pg_backend_pid() AND e.state = 'recovering'
       AND EXISTS (SELECT FROM pgleader.candidate AS c
                   WHERE c.election_id = election AND c.instance = ready.instance);
-    RETURN FOUND;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM pgleader.forget_candidates(election);
+    RETURN true;
 END
 $$;
 
 -- Purpose: a session proves itself, to the server and to its process; and what is asked of the leader of
 --          these elections. Writes nothing, takes no row lock.
--- Hazard: whoever has locked the table of requests must not cost the leadership: what is asked waits then.
+-- Hazards: whoever has locked the table of requests must not cost the leadership: what is asked waits then.
+--          Whoever dropped the schema and made it anew has made new locks: those held are void, and the
+--          session must end.
 CREATE OR REPLACE FUNCTION pgleader.heartbeat(elections integer[])
 RETURNS TABLE (election integer, term bigint, kind text, requested_by name)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5ms'
 AS $$
 BEGIN
+    IF current_setting('pgleader.locks', true) IS DISTINCT FROM 'pgleader.election'::regclass::oid::text THEN
+        RAISE EXCEPTION 'the schema pgleader was made anew under this session: the locks that it holds are void'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Connect and join again. Restore a schema only while no candidate runs.';
+    END IF;
     RETURN QUERY
     SELECT r.election_id, r.term, r.kind, r.requested_by FROM pgleader.request AS r
     WHERE r.election_id = ANY (elections) AND r.kind = 'step down'

@@ -14,7 +14,7 @@ DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('pgleader: install')); END $$
 --   PL001  the term is over (the message names the newer one): stop, and roll back
 --   40001  under REPEATABLE READ and SERIALIZABLE: the transaction's snapshot is older than what the fence must
 --          see. Run the transaction again; if the term is over, PL001 will say so
---   PL002  this term was never given out
+--   PL002  this server never gave that term out: it was lost in a failover, or is another database's
 --   42704  there is no such election
 --   25P01  the call is a transaction of its own, and guards nothing (seen where the client sends it by the
 --          simple protocol, as psql does; no function can tell otherwise)
@@ -29,7 +29,7 @@ DECLARE
     its_id integer;
     current_term bigint;
     may_pass boolean;
-    closed boolean;
+    over boolean;
     snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
 BEGIN
     IF now() = statement_timestamp()
@@ -45,25 +45,29 @@ BEGIN
             USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
     END IF;
     PERFORM pg_advisory_xact_lock_shared('pgleader.term'::regclass::oid::integer, its_id);
-    -- One row tells, read after the lock: no term begins before the row of the last one is closed. What is
-    -- asked below costs more than all this, and is asked only where the answer may be no.
-    IF may_pass THEN
-        IF snapshot_is_kept THEN
-            PERFORM FROM pgleader.term AS t
-            WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL FOR SHARE;
-        ELSE
-            PERFORM FROM pgleader.term AS t
-            WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL;
-        END IF;
-        IF FOUND THEN
-            RETURN;
-        END IF;
+    -- In a current term one more row tells, read after the lock, since no term begins before the row of the last
+    -- one is closed. Everything else goes the long way.
+    IF may_pass AND snapshot_is_kept THEN
+        PERFORM FROM pgleader.term AS t
+        WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL
+          AND t.timeline::text = current_setting('pgleader.timeline', true)
+        FOR SHARE;
+    ELSIF may_pass THEN
+        PERFORM FROM pgleader.term AS t
+        WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL
+          AND t.timeline::text = current_setting('pgleader.timeline', true);
+    END IF;
+    IF may_pass AND FOUND THEN
+        RETURN;
     END IF;
     IF snapshot_is_kept THEN
         PERFORM FROM pgleader.term AS t
         WHERE t.election_id = its_id AND t.number = fence.term FOR SHARE;
     END IF;
-    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL INTO current_term, closed
+    -- A term from before a failover is over although nobody has closed it yet: a later one may have begun on
+    -- the server that was lost.
+    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL OR t.timeline <> pgleader.timeline()
+    INTO current_term, over
     FROM pgleader.election AS e
     LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = fence.term
     WHERE e.id = its_id;
@@ -74,9 +78,9 @@ BEGIN
                 USING ERRCODE = 'serialization_failure', HINT = 'Run the transaction again.';
         END IF;
         RAISE EXCEPTION 'term % of election "%" was never given out: the newest is %', term, election, current_term
-            USING ERRCODE = 'PL002', HINT = 'Pass the number of a term that this process was given.';
+            USING ERRCODE = 'PL002', HINT = 'Stop this term''s work: a failover of the database may have lost it, or it is of another database.';
     END IF;
-    IF term < current_term OR closed THEN
+    IF term < current_term OR over THEN
         RAISE EXCEPTION 'term % of election "%" is over: the newest is %', term, election, current_term
             USING ERRCODE = 'PL001', HINT = 'Stop this term''s work, and roll back.';
     END IF;

@@ -53,6 +53,8 @@ pub(crate) struct Following {
     /// How often to probe as the successor.
     pub(crate) probe_interval: Duration,
     pub(crate) watch: Option<Watch>,
+    /// The last look found nobody leading, and somebody else as the successor.
+    pub(crate) found_free: bool,
     /// When the leader's backend was last asked to end.
     pub(crate) evicted_at: Option<Instant>,
 }

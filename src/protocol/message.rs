@@ -128,6 +128,8 @@ pub(crate) enum Query {
     Campaign {
         keys: Vec<Key>,
         successor_of: Vec<Key>,
+        /// Those that nobody leads although somebody is successor: tried for all the same.
+        overdue: Vec<Key>,
     },
     TakeOffice {
         key: Key,
@@ -190,7 +192,7 @@ impl Query {
             | Query::Counters { key }
             | Query::EndFenced { key }
             | Query::Evict { key, .. } => Some(vec![*key]),
-            // Those of which it is the successor are among the others.
+            // The others of its lists are parts of the first.
             Query::Campaign { keys, .. } | Query::Heartbeat { keys } | Query::Announce { keys } => {
                 Some(keys.clone())
             }

@@ -3,18 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::options::Options;
 use crate::error::{Error, Kind};
 
 const OLDEST_SERVER: i32 = 150_000;
-/// The version of the schema that this build brings.
-pub(crate) const SCHEMA_VERSION: i32 = 1;
-/// From here a schema is no longer an extension of ours.
-const NEXT_GENERATION: i32 = 100;
-
 /// What a server proved.
 pub(crate) struct Proof {
     pub(crate) pid: i32,
@@ -118,44 +112,6 @@ pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Re
 
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// That the schema is there, this role may use it, and this build understands it.
-pub(crate) async fn schema(client: &Client, role: &str) -> Result<(), Error> {
-    let rows = client
-        .query_typed("SELECT pgleader.version()", &[])
-        .await
-        .map_err(|error| {
-            let role = role.to_owned();
-            match error.code() {
-                Some(&SqlState::INVALID_SCHEMA_NAME | &SqlState::UNDEFINED_FUNCTION) => {
-                    Error::caused(Kind::SchemaMissing { role }, error)
-                }
-                Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-                    Error::caused(Kind::SchemaForbidden { role }, error)
-                }
-                _ => Error::session("reading the schema's version", error),
-            }
-        })?;
-    let found: i32 = rows
-        .first()
-        .and_then(|row| row.try_get(0).ok())
-        .ok_or_else(|| {
-            Error::new(Kind::Unexpected(
-                "pgleader.version() is no number".to_owned(),
-            ))
-        })?;
-    let remedy = match found {
-        SCHEMA_VERSION..NEXT_GENERATION => return Ok(()),
-        NEXT_GENERATION.. => "use a newer build of this program",
-        _ => "run the missing sql/migrations/*.sql with psql -f as the schema's owner",
-    };
-    Err(Error::new(Kind::SchemaVersion {
-        found,
-        oldest: SCHEMA_VERSION,
-        newest: NEXT_GENERATION - 1,
-        remedy,
-    }))
 }
 
 /// A key that no two provers share at the same time, in the space of single keys, which the schema does

@@ -6,9 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::Client;
-
-use super::statements::{self, Seen};
+use super::statements::{self, Link, Seen};
 use crate::error::{Error, Kind};
 use crate::protocol::{Answer, Ending, Instant, Key, Query, Timings};
 
@@ -27,7 +25,7 @@ pub(crate) type Asked = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
 /// What a statement needs to know beside the query.
 pub(crate) struct Asker {
-    pub(crate) client: Arc<Client>,
+    pub(crate) link: Arc<Link>,
     pub(crate) instance: Arc<str>,
     pub(crate) direct: bool,
     pub(crate) timings: Timings,
@@ -95,7 +93,7 @@ impl Asker {
     }
 
     async fn answer(&self, query: Query, reply: &mut Reply) -> Result<Answer, Error> {
-        let client = &*self.client;
+        let link = &*self.link;
         let instance = &*self.instance;
         match query {
             Query::Join { key } => {
@@ -103,18 +101,29 @@ impl Asker {
                 let address = known.address.as_deref().unwrap_or_default();
                 let lease = self.timings.lease;
                 let application = &self.application;
-                let id =
-                    statements::join(client, &known.name, instance, address, lease, application)
-                        .await?;
+                let id = statements::join(link, &known.name, instance, address, lease, application)
+                    .await?;
                 reply.joined = Some((key, id));
                 Ok(Answer::Joined { key })
             }
-            Query::Campaign { keys, successor_of } => {
-                let (ids, successor_of) = (self.ids(&keys)?, self.ids(&successor_of)?);
+            Query::Campaign {
+                keys,
+                successor_of,
+                overdue,
+            } => {
+                let (successor_of, overdue) = (self.ids(&successor_of)?, self.ids(&overdue)?);
+                let ids = self.ids(&keys)?;
                 let limit = self.timings.silence_limit;
-                let tried =
-                    statements::campaign(client, &ids, &successor_of, instance, self.direct, limit)
-                        .await?;
+                let tried = statements::campaign(
+                    link,
+                    &ids,
+                    &successor_of,
+                    &overdue,
+                    instance,
+                    self.direct,
+                    limit,
+                )
+                .await?;
                 let key_of = self.key_of();
                 let mut tries = vec![];
                 for tried in tried {
@@ -127,17 +136,17 @@ impl Asker {
             Query::TakeOffice { key, waited } => {
                 let id = self.id(key)?;
                 let office =
-                    statements::take_office(client, id, instance, self.direct, waited).await?;
+                    statements::take_office(link, id, instance, self.direct, waited).await?;
                 Ok(Answer::Office { key, office })
             }
             Query::Ready { key, term } => {
-                statements::ready(client, self.id(key)?, instance, term).await?;
+                statements::ready(link, self.id(key)?, instance, term).await?;
                 Ok(Answer::Done)
             }
             Query::Heartbeat { keys } => {
                 let key_of = self.key_of();
                 let mut step_downs = vec![];
-                for (id, term, by) in statements::heartbeat(client, &self.ids(&keys)?).await? {
+                for (id, term, by) in statements::heartbeat(link, &self.ids(&keys)?).await? {
                     let key = key_of(id)?;
                     reply.asked.push((key, term, by));
                     step_downs.push((key, term));
@@ -150,7 +159,7 @@ impl Asker {
                     _ => None,
                 };
                 let done =
-                    statements::vacate(client, self.id(key)?, instance, term, ending, by).await?;
+                    statements::vacate(link, self.id(key)?, instance, term, ending, by).await?;
                 Ok(Answer::Vacated { key, term, done })
             }
             Query::Release {
@@ -164,15 +173,15 @@ impl Asker {
                     self.timings.patience()
                 };
                 let (leadership, succession) = (self.ids(&leadership)?, self.ids(&succession)?);
-                statements::release(client, &leadership, &succession, limit).await?;
+                statements::release(link, &leadership, &succession, limit).await?;
                 Ok(Answer::Done)
             }
             Query::Announce { keys } => {
                 let announced =
-                    statements::announce(client, &self.ids(&keys)?, self.announce_limit()).await;
+                    statements::announce(link, &self.ids(&keys)?, self.announce_limit()).await;
                 match announced {
                     // A hint that could not be given: everybody looks for himself, somewhat later.
-                    Err(error) if !client.is_closed() => {
+                    Err(error) if !link.is_closed() => {
                         tracing::warn!("no notification was sent: {error}");
                         Ok(Answer::Done)
                     }
@@ -182,10 +191,8 @@ impl Asker {
             }
             Query::Read => {
                 let names: Vec<&str> = self.elections.values().map(|known| &*known.name).collect();
-                let mut rows: HashMap<String, Seen> = statements::read(client, &names)
-                    .await?
-                    .into_iter()
-                    .collect();
+                let mut rows: HashMap<String, Seen> =
+                    statements::read(link, &names).await?.into_iter().collect();
                 for (key, known) in &self.elections {
                     reply.seen.push((*key, rows.remove(&*known.name)));
                 }
@@ -195,20 +202,20 @@ impl Asker {
             Query::Leave { key } => {
                 // Never joined: nothing to take back.
                 if let Some(id) = self.known(key)?.id {
-                    statements::leave(client, id, instance).await?;
+                    statements::leave(link, id, instance).await?;
                 }
                 Ok(Answer::Left { key })
             }
             Query::BackendGone { key, term } => {
-                let gone = statements::backend_gone(client, self.id(key)?, term).await?;
+                let gone = statements::backend_gone(link, self.id(key)?, term).await?;
                 Ok(Answer::BackendGone { key, gone })
             }
             Query::Counters { key } => {
-                let counters = statements::counters(client).await?;
+                let counters = statements::counters(link).await?;
                 Ok(Answer::Counters { key, counters })
             }
             Query::EndFenced { key } => {
-                let (ended, remaining) = statements::end_fenced(client, self.id(key)?).await?;
+                let (ended, remaining) = statements::end_fenced(link, self.id(key)?).await?;
                 Ok(Answer::FencedEnded {
                     key,
                     ended,
@@ -216,7 +223,7 @@ impl Asker {
                 })
             }
             Query::Evict { key, term } => {
-                if !statements::evict(client, self.id(key)?, term).await? {
+                if !statements::evict(link, self.id(key)?, term).await? {
                     let election = &*self.known(key)?.name;
                     tracing::warn!(
                         election,

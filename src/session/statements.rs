@@ -3,10 +3,13 @@
 //! Each is one write that ends in a Sync. An answer that makes no sense is an error, and every error ends
 //! the session: that frees its locks and leaves one way back.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio_postgres::types::{FromSql, ToSql, Type};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, Statement};
 
 use crate::error::{Error, Kind};
 use crate::protocol::{Counters, Ending, Held, Office, Try, Won};
@@ -15,23 +18,90 @@ use crate::standing::ElectionState;
 /// A parameter and its type.
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
+const CAMPAIGN: &str = "SELECT election, outcome, term, state, address, leader_pid, lease_ms, wait_ms, \
+                     was_direct, holder_pid, stranger, successor, silent_since, killed, fatal, reset \
+                     FROM pgleader.campaign($1, $2, $3, $4::uuid, $5, $6)";
+const TAKE_OFFICE: &str = "SELECT outcome, term FROM pgleader.take_office($1, $2::uuid, $3, $4)";
+const HEARTBEAT: &str = "SELECT election, term, requested_by::text FROM pgleader.heartbeat($1)";
+const VACATE: &str = "SELECT pgleader.vacate($1, $2::uuid, $3, $4, $5::name)";
+const RELEASE: &str = "SELECT pgleader.release($1, $2, $3)";
+const ANNOUNCE: &str = "SELECT pgleader.announce($1, $2)";
+const READ: &str = "SELECT name, term, state, address FROM pgleader.read_elections($1)";
+
+/// Those that a session sends again and again: parsed once.
+const PREPARED: [(&str, &[Type]); 7] = [
+    (
+        CAMPAIGN,
+        &[
+            Type::INT4_ARRAY,
+            Type::INT4_ARRAY,
+            Type::INT4_ARRAY,
+            Type::TEXT,
+            Type::BOOL,
+            Type::INT4,
+        ],
+    ),
+    (
+        TAKE_OFFICE,
+        &[Type::INT4, Type::TEXT, Type::BOOL, Type::BOOL],
+    ),
+    (HEARTBEAT, &[Type::INT4_ARRAY]),
+    (
+        VACATE,
+        &[Type::INT4, Type::TEXT, Type::INT8, Type::TEXT, Type::TEXT],
+    ),
+    (RELEASE, &[Type::INT4_ARRAY, Type::INT4_ARRAY, Type::INT4]),
+    (ANNOUNCE, &[Type::INT4_ARRAY, Type::INT4]),
+    (READ, &[Type::TEXT_ARRAY]),
+];
+
+/// A client, and what is prepared on its session.
+pub(crate) struct Link {
+    client: Arc<Client>,
+    prepared: HashMap<&'static str, Statement>,
+}
+
+impl Link {
+    /// One round trip for all.
+    pub(crate) async fn prepare(client: Arc<Client>) -> Result<Link, Error> {
+        let prepared = PREPARED.map(|(statement, types)| client.prepare_typed(statement, types));
+        let prepared = try_join_all(prepared)
+            .await
+            .map_err(|error| Error::session("preparing statements", error))?;
+        let texts = PREPARED.map(|(statement, _)| statement);
+        Ok(Link {
+            client,
+            prepared: texts.into_iter().zip(prepared).collect(),
+        })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
 async fn rows(
-    client: &Client,
+    link: &Link,
     statement: &'static str,
     parameters: &[Parameter<'_>],
 ) -> Result<Vec<Row>, Error> {
-    client
-        .query_typed(statement, parameters)
-        .await
-        .map_err(|error| Error::session(statement, error))
+    let result = match link.prepared.get(statement) {
+        Some(prepared) => {
+            let values: Vec<&(dyn ToSql + Sync)> =
+                parameters.iter().map(|(value, _)| *value).collect();
+            link.client.query(prepared, &values).await
+        }
+        None => link.client.query_typed(statement, parameters).await,
+    };
+    result.map_err(|error| Error::session(statement, error))
 }
 
 async fn value<T: for<'a> FromSql<'a>>(
-    client: &Client,
+    link: &Link,
     statement: &'static str,
     parameters: &[Parameter<'_>],
 ) -> Result<T, Error> {
-    let rows = rows(client, statement, parameters).await?;
+    let rows = rows(link, statement, parameters).await?;
     column(
         rows.first()
             .ok_or_else(|| unexpected(format!("{statement}: no row")))?,
@@ -70,13 +140,13 @@ fn duration(milliseconds: i32) -> Duration {
 }
 
 /// A secret that only this process and the database know.
-pub(crate) async fn new_instance(client: &Client) -> Result<String, Error> {
-    value(client, "SELECT gen_random_uuid()::text", &[]).await
+pub(crate) async fn new_instance(link: &Link) -> Result<String, Error> {
+    value(link, "SELECT gen_random_uuid()::text", &[]).await
 }
 
 /// The election's id.
 pub(crate) async fn join(
-    client: &Client,
+    link: &Link,
     name: &str,
     instance: &str,
     address: &str,
@@ -91,7 +161,7 @@ pub(crate) async fn join(
         (&application, Type::TEXT),
     ];
     value(
-        client,
+        link,
         "SELECT pgleader.join_election($1, $2::uuid, $3, $4, a.backend_start, $5) \
          FROM pg_stat_get_activity(pg_backend_pid()) AS a",
         &parameters,
@@ -99,10 +169,10 @@ pub(crate) async fn join(
     .await
 }
 
-pub(crate) async fn leave(client: &Client, election: i32, instance: &str) -> Result<(), Error> {
+pub(crate) async fn leave(link: &Link, election: i32, instance: &str) -> Result<(), Error> {
     let parameters: [Parameter<'_>; 2] = [(&election, Type::INT4), (&instance, Type::TEXT)];
     rows(
-        client,
+        link,
         "SELECT pgleader.leave_election($1, $2::uuid)",
         &parameters,
     )
@@ -134,24 +204,23 @@ pub(crate) struct Tried {
 }
 
 pub(crate) async fn campaign(
-    client: &Client,
+    link: &Link,
     elections: &[i32],
     successor_of: &[i32],
+    overdue: &[i32],
     instance: &str,
     direct: bool,
     silence_limit: Duration,
 ) -> Result<Vec<Tried>, Error> {
-    let parameters: [Parameter<'_>; 5] = [
+    let parameters: [Parameter<'_>; 6] = [
         (&elections, Type::INT4_ARRAY),
         (&successor_of, Type::INT4_ARRAY),
+        (&overdue, Type::INT4_ARRAY),
         (&instance, Type::TEXT),
         (&direct, Type::BOOL),
         (&milliseconds(silence_limit), Type::INT4),
     ];
-    let statement = "SELECT election, outcome, term, state, address, leader_pid, lease_ms, wait_ms, \
-                     was_direct, holder_pid, stranger, successor, silent_since, killed, fatal, reset \
-                     FROM pgleader.campaign($1, $2, $3::uuid, $4, $5)";
-    let rows = rows(client, statement, &parameters).await?;
+    let rows = rows(link, CAMPAIGN, &parameters).await?;
     if rows.len() != elections.len() {
         return Err(unexpected(format!(
             "{} tries of {}",
@@ -215,7 +284,7 @@ fn counted(row: &Row, first: usize) -> Result<Counters, Error> {
 }
 
 pub(crate) async fn take_office(
-    client: &Client,
+    link: &Link,
     election: i32,
     instance: &str,
     direct: bool,
@@ -227,8 +296,7 @@ pub(crate) async fn take_office(
         (&direct, Type::BOOL),
         (&waited, Type::BOOL),
     ];
-    let statement = "SELECT outcome, term FROM pgleader.take_office($1, $2::uuid, $3, $4)";
-    let rows = rows(client, statement, &parameters).await?;
+    let rows = rows(link, TAKE_OFFICE, &parameters).await?;
     let row = rows
         .first()
         .ok_or_else(|| unexpected("no office".to_owned()))?;
@@ -243,7 +311,7 @@ pub(crate) async fn take_office(
 }
 
 pub(crate) async fn ready(
-    client: &Client,
+    link: &Link,
     election: i32,
     instance: &str,
     term: u64,
@@ -253,13 +321,7 @@ pub(crate) async fn ready(
         (&instance, Type::TEXT),
         (&signed(term), Type::INT8),
     ];
-    if value(
-        client,
-        "SELECT pgleader.ready($1, $2::uuid, $3)",
-        &parameters,
-    )
-    .await?
-    {
+    if value(link, "SELECT pgleader.ready($1, $2::uuid, $3)", &parameters).await? {
         Ok(())
     } else {
         Err(unexpected(format!("term {term} is not on record as ours")))
@@ -268,22 +330,21 @@ pub(crate) async fn ready(
 
 /// The terms that operators want to end, and who wants it.
 pub(crate) async fn heartbeat(
-    client: &Client,
+    link: &Link,
     elections: &[i32],
 ) -> Result<Vec<(i32, u64, String)>, Error> {
     if elections.is_empty() {
         // Nothing can be asked of a session that leads nothing, and an observer may not look.
-        return rows(client, "SELECT", &[]).await.map(|_| vec![]);
+        return rows(link, "SELECT", &[]).await.map(|_| vec![]);
     }
-    let statement = "SELECT election, term, requested_by::text FROM pgleader.heartbeat($1)";
-    let rows = rows(client, statement, &[(&elections, Type::INT4_ARRAY)]).await?;
+    let rows = rows(link, HEARTBEAT, &[(&elections, Type::INT4_ARRAY)]).await?;
     rows.iter()
         .map(|row| Ok((column(row, 0)?, number(column(row, 1)?)?, column(row, 2)?)))
         .collect()
 }
 
 pub(crate) async fn vacate(
-    client: &Client,
+    link: &Link,
     election: i32,
     instance: &str,
     term: u64,
@@ -303,16 +364,11 @@ pub(crate) async fn vacate(
         (&ending, Type::TEXT),
         (&ended_by, Type::TEXT),
     ];
-    value(
-        client,
-        "SELECT pgleader.vacate($1, $2::uuid, $3, $4, $5::name)",
-        &parameters,
-    )
-    .await
+    value(link, VACATE, &parameters).await
 }
 
 pub(crate) async fn release(
-    client: &Client,
+    link: &Link,
     leadership: &[i32],
     succession: &[i32],
     silence_limit: Duration,
@@ -322,31 +378,24 @@ pub(crate) async fn release(
         (&succession, Type::INT4_ARRAY),
         (&milliseconds(silence_limit), Type::INT4),
     ];
-    if value(client, "SELECT pgleader.release($1, $2, $3)", &parameters).await? {
+    if value(link, RELEASE, &parameters).await? {
         Ok(())
     } else {
         Err(unexpected("a lock to release was not held".to_owned()))
     }
 }
 
-pub(crate) async fn announce(
-    client: &Client,
-    elections: &[i32],
-    wait: Duration,
-) -> Result<(), Error> {
+pub(crate) async fn announce(link: &Link, elections: &[i32], wait: Duration) -> Result<(), Error> {
     let parameters: [Parameter<'_>; 2] = [
         (&elections, Type::INT4_ARRAY),
         (&milliseconds(wait), Type::INT4),
     ];
-    rows(client, "SELECT pgleader.announce($1, $2)", &parameters)
-        .await
-        .map(|_| ())
+    rows(link, ANNOUNCE, &parameters).await.map(|_| ())
 }
 
 /// How the named elections stand; one that nobody has joined yet is not there.
-pub(crate) async fn read(client: &Client, names: &[&str]) -> Result<Vec<(String, Seen)>, Error> {
-    let statement = "SELECT name, term, state, address FROM pgleader.read_elections($1)";
-    let rows = rows(client, statement, &[(&names, Type::TEXT_ARRAY)]).await?;
+pub(crate) async fn read(link: &Link, names: &[&str]) -> Result<Vec<(String, Seen)>, Error> {
+    let rows = rows(link, READ, &[(&names, Type::TEXT_ARRAY)]).await?;
     rows.iter()
         .map(|row| {
             let seen = Seen {
@@ -359,14 +408,14 @@ pub(crate) async fn read(client: &Client, names: &[&str]) -> Result<Vec<(String,
         .collect()
 }
 
-pub(crate) async fn backend_gone(client: &Client, election: i32, term: u64) -> Result<bool, Error> {
+pub(crate) async fn backend_gone(link: &Link, election: i32, term: u64) -> Result<bool, Error> {
     let parameters: [Parameter<'_>; 2] = [(&election, Type::INT4), (&signed(term), Type::INT8)];
-    value(client, "SELECT pgleader.backend_gone($1, $2)", &parameters).await
+    value(link, "SELECT pgleader.backend_gone($1, $2)", &parameters).await
 }
 
-pub(crate) async fn counters(client: &Client) -> Result<Counters, Error> {
+pub(crate) async fn counters(link: &Link) -> Result<Counters, Error> {
     let rows = rows(
-        client,
+        link,
         "SELECT killed, fatal, reset FROM pgleader.counters()",
         &[],
     )
@@ -378,15 +427,15 @@ pub(crate) async fn counters(client: &Client) -> Result<Counters, Error> {
     )
 }
 
-pub(crate) async fn evict(client: &Client, election: i32, term: u64) -> Result<bool, Error> {
+pub(crate) async fn evict(link: &Link, election: i32, term: u64) -> Result<bool, Error> {
     let parameters: [Parameter<'_>; 2] = [(&election, Type::INT4), (&signed(term), Type::INT8)];
-    value(client, "SELECT pgleader.evict($1, $2)", &parameters).await
+    value(link, "SELECT pgleader.evict($1, $2)", &parameters).await
 }
 
 /// How many sessions with fenced transactions were ended, and how many could not be.
-pub(crate) async fn end_fenced(client: &Client, election: i32) -> Result<(u32, u32), Error> {
+pub(crate) async fn end_fenced(link: &Link, election: i32) -> Result<(u32, u32), Error> {
     let statement = "SELECT ended, remaining FROM pgleader.end_fenced($1)";
-    let rows = rows(client, statement, &[(&election, Type::INT4)]).await?;
+    let rows = rows(link, statement, &[(&election, Type::INT4)]).await?;
     let row = rows
         .first()
         .ok_or_else(|| unexpected("no count".to_owned()))?;

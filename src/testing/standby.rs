@@ -8,7 +8,7 @@ use super::{Cluster, ClusterError, io, server};
 
 impl Cluster {
     /// A standby of this cluster, by asynchronous streaming replication; its `application_name` there is
-    /// `standby`.
+    /// `standby`. This cluster may be a standby itself.
     ///
     /// # Errors
     ///
@@ -18,7 +18,14 @@ impl Cluster {
         let data = standby.data_dir();
         // Not pg_basebackup: not every set of binaries has it. A backup on a connection of its own lasts
         // as long as the connection, so both ends of it are in this one call.
-        let label = self.backup(|| copy(&self.data_dir(), &data, &standby))?;
+        let label = self.backup(|| {
+            copy(&self.data_dir(), &data, &standby)?;
+            // Of a standby's data its control file must be the last: it says how far the rest must recover.
+            let control = Path::new("global").join("pg_control");
+            let (source, target) = (self.data_dir().join(&control), data.join(&control));
+            fs::copy(&source, &target).map_err(io(&source))?;
+            standby.give_away(&target)
+        })?;
         let write = |name: &str, text: &str| {
             let path = data.join(name);
             fs::write(&path, text).map_err(io(&path))?;
@@ -47,6 +54,27 @@ impl Cluster {
             &self.data_dir(),
             "a primary",
             || matches!(self.query("SELECT pg_is_in_recovery()"), Ok(Some(recovers)) if recovers == "f"),
+        )
+    }
+
+    /// Cut a standby off: it receives nothing more, as if the network to its primary were gone. Returns when
+    /// its receiver has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the receiver does not end within a minute.
+    pub fn stop_replication(&self) -> Result<(), ClusterError> {
+        // Not ALTER SYSTEM: that would go before what a standby of this standby is configured with.
+        let path = self.data_dir().join("postgresql.conf");
+        let mut text = fs::read_to_string(&path).map_err(io(&path))?;
+        text.push_str("primary_conninfo = ''\n");
+        fs::write(&path, text).map_err(io(&path))?;
+        self.execute("SELECT pg_reload_conf()")?;
+        let receivers = "SELECT count(*) FROM pg_stat_wal_receiver";
+        server::wait_until(
+            &self.data_dir(),
+            "cut off",
+            || matches!(self.query(receivers), Ok(Some(count)) if count == "0"),
         )
     }
 

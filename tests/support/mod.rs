@@ -139,3 +139,15 @@ pub fn history(cluster: &Cluster, election: &str, term: u64, column: &str) -> Op
     );
     cluster.query(&query).expect("history can be read")
 }
+
+/// Work that had to wait began a lease later, less what clocks may differ, and it did begin.
+pub fn assert_refractory(waited: Duration) {
+    assert!(waited >= LEASE * 9 / 10, "work began after {waited:?}");
+    assert!(waited < LEASE * 15, "work began only after {waited:?}");
+}
+
+/// Visible also where the test runner captures what tests print.
+pub fn skipped(test: &str, why: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}

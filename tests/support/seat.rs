@@ -37,9 +37,7 @@ impl Seat {
     }
 
     async fn ask(&self, call: &str) -> (String, Option<i64>) {
-        let statement = call
-            .replace("$election", &self.election.to_string())
-            .replace("$instance", &format!("'{}'", self.instance));
+        let statement = self.fill(call);
         let row = self.client.query_one(&statement, &[]).await.expect(call);
         (row.get(0), row.get(1))
     }
@@ -47,7 +45,7 @@ impl Seat {
     /// One try for the leadership: `began`, `won`, `fenced` or `held`, and the term.
     pub async fn campaign(&self) -> (String, i64) {
         let (outcome, term) = self
-            .ask("SELECT outcome, term FROM pgleader.campaign(ARRAY[$election], '{}', $instance, true, 0)")
+            .ask("SELECT outcome, term FROM pgleader.campaign(ARRAY[$election], '{}', ARRAY[$election], $instance, true, 0)")
             .await;
         (outcome, term.expect("a term"))
     }
@@ -60,12 +58,21 @@ impl Seat {
         self.ask(&call).await
     }
 
+    fn fill(&self, call: &str) -> String {
+        call.replace("$election", &self.election.to_string())
+            .replace("$instance", &format!("'{}'", self.instance))
+    }
+
+    /// The statement that records that the work of `term` has stopped.
+    pub fn vacate_call(&self, term: i64) -> String {
+        let call =
+            "SELECT pgleader.vacate($election, $instance, $term, 'resigned')::text, NULL::bigint";
+        self.fill(call).replace("$term", &term.to_string())
+    }
+
     /// Whether it was recorded that the work of `term` has stopped.
     pub async fn vacate(&self, term: i64) -> bool {
-        let call = format!(
-            "SELECT pgleader.vacate($election, $instance, {term}, 'resigned')::text, NULL::bigint"
-        );
-        self.ask(&call).await.0 == "true"
+        self.ask(&self.vacate_call(term)).await.0 == "true"
     }
 
     pub async fn release(&self) {

@@ -179,11 +179,14 @@ impl Process {
             return;
         }
         let mut successor_of = vec![];
+        let mut overdue = vec![];
         for key in &due {
             if let Some(candidacy) = self.candidacies.get_mut(key) {
                 candidacy.try_at = Instant::NEVER;
                 if candidacy.is_successor() {
                     successor_of.push(*key);
+                } else if matches!(&candidacy.place, Place::Following(f) if f.found_free) {
+                    overdue.push(*key);
                 }
             }
         }
@@ -199,6 +202,7 @@ impl Process {
             Query::Campaign {
                 keys: due,
                 successor_of,
+                overdue,
             },
         );
     }

@@ -53,7 +53,13 @@ impl Process {
         };
         let lease = held.lease.unwrap_or(self.timings.lease);
         candidacy.seen_term = held.term;
-        if held.holder_pid.is_none() {
+        following.found_free = held.holder_pid.is_none() && !held.successor;
+        if following.found_free {
+            // The successor comes first. It may be a stranger that only holds its place.
+            candidacy.try_at = candidacy
+                .try_at
+                .min(now + self.timings.probe_interval(lease) * 4);
+        } else if held.holder_pid.is_none() {
             // It was let go while we tried.
             candidacy.try_at = now;
         }

@@ -8,6 +8,7 @@ fn a_candidate_joins_and_tries_at_once() {
     let first = Query::Campaign {
         keys: vec![KEY],
         successor_of: vec![],
+        overdue: vec![],
     };
     assert_eq!(bench.asked.last().unwrap().1, first);
 }
@@ -231,4 +232,33 @@ fn a_vacant_election_is_left_to_the_successor_first() {
     assert!(!bench.has_asked(|query| matches!(query, Query::Campaign { .. })));
     bench.pass(LEASE / 4);
     assert!(bench.has_asked(|query| matches!(query, Query::Campaign { .. })));
+}
+
+/// A stranger may take the place of the successor and do nothing with it.
+#[test]
+fn an_election_that_the_successor_leaves_free_is_tried_for_all_the_same() {
+    let mut bench = Bench::candidate();
+    let free = Held {
+        holder_pid: None,
+        successor: false,
+        ..held()
+    };
+    bench.answer_campaign(Try::Held(free.clone()));
+    let tries =
+        |query: &Query| matches!(query, Query::Campaign { overdue, .. } if *overdue == [KEY]);
+    bench.pass(LEASE / 6);
+    assert!(!bench.has_asked(tries), "the successor comes first");
+    bench.pass(LEASE / 20);
+    assert!(bench.has_asked(tries));
+    // Once somebody leads again it is the successor's turn again.
+    bench.answer_campaign(Try::Held(Held {
+        successor: false,
+        ..held()
+    }));
+    bench.pass(Duration::from_millis(4850));
+    assert!(
+        bench.has_asked(
+            |query| matches!(query, Query::Campaign { overdue, .. } if overdue.is_empty())
+        )
+    );
 }

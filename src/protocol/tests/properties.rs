@@ -224,7 +224,9 @@ impl World {
         }
         for (_, query) in new {
             match query {
-                Query::Campaign { keys, successor_of } => {
+                Query::Campaign {
+                    keys, successor_of, ..
+                } => {
                     for key in keys {
                         assert!(
                             !self.running.contains_key(key),

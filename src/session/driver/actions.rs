@@ -81,7 +81,7 @@ impl Driver {
             .find_map(|election| election.candidate.as_ref())
             .map(|candidate| &*candidate.address);
         let asker = Asker {
-            client: Arc::clone(&line.client),
+            link: Arc::clone(&line.link),
             instance: Arc::clone(instance),
             direct: line.direct,
             timings: self.timings.clone(),
@@ -121,7 +121,7 @@ impl Driver {
         if let Some(mut line) = self.line.take() {
             line.pulse.end();
             line.queries.clear();
-            drop(line.client);
+            drop(line.link);
             // With its last client gone the connection writes its goodbye when it is polled.
             let mut context = Context::from_waker(Waker::noop());
             while let Poll::Ready(Some(_)) = line.messages.poll_next_unpin(&mut context) {}

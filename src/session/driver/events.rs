@@ -8,6 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio_postgres::Notification;
 
 use super::line::{Heard, Line};
+use super::open::Opened;
 use super::{Command, Driver, Election};
 use crate::clock;
 use crate::error::Error;
@@ -19,9 +20,13 @@ use crate::standing::{ElectionState, Shared};
 use crate::term::Pulse;
 
 impl Driver {
-    pub(super) fn opened(&mut self, opened: Result<(Session, String), Error>) -> Option<Event> {
+    pub(super) fn opened(&mut self, opened: Result<Opened, Error>) -> Option<Event> {
         self.opening = None;
-        let (session, instance) = match opened {
+        let Opened {
+            session,
+            link,
+            instance,
+        } = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 match self.first.take() {
@@ -41,7 +46,6 @@ impl Driver {
         self.instance = Some(instance.into());
         let Session {
             messages,
-            client,
             socket,
             pid,
             direct,
@@ -51,7 +55,7 @@ impl Driver {
         self.line = Some(Line {
             messages,
             queries: FuturesUnordered::new(),
-            client,
+            link: Arc::new(link),
             socket,
             pid,
             direct,

@@ -10,13 +10,14 @@ use tokio_postgres::{AsyncMessage, Notification};
 use crate::session::connect::Messages;
 use crate::session::queries::{Asked, Reply};
 use crate::session::socket::SocketGuard;
+use crate::session::statements::Link;
 use crate::term::Pulse;
 
 /// A session and what is under way on it. As in `connect::Session`, `messages` must go first.
 pub(super) struct Line {
     pub(super) messages: Messages,
     pub(super) queries: FuturesUnordered<Asked>,
-    pub(super) client: Arc<tokio_postgres::Client>,
+    pub(super) link: Arc<Link>,
     pub(super) socket: SocketGuard,
     pub(super) pid: i32,
     pub(super) direct: bool,

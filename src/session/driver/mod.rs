@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use self::line::Line;
-use super::connect::Session;
+use self::open::Opened;
 use super::queries::Reply;
 use super::work::Lead;
 use crate::clock;
@@ -70,7 +70,7 @@ struct Office {
     stopped: bool,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<(Session, String), Error>>>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, Error>>>>;
 
 struct Driver {
     config: Config,

@@ -8,19 +8,31 @@ use crate::error::{Error, Kind};
 use crate::protocol::Timings;
 use crate::schema;
 use crate::session::connect::{self, Session};
-use crate::session::{prove, statements};
+use crate::session::statements::{self, Link};
+
+/// A session that listens, its statements prepared.
+pub(super) struct Opened {
+    pub(super) session: Session,
+    pub(super) link: Link,
+    pub(super) instance: String,
+}
 
 /// Connect, see to the schema, listen: all that must be done before anything is read.
 pub(super) async fn open(
     config: Config,
     timings: Timings,
     instance: Option<Arc<str>>,
-) -> Result<(Session, String), Error> {
+) -> Result<Opened, Error> {
     let mut session = connect::connect(&config, &timings).await?;
     let client = Arc::clone(&session.client);
     let role = session.role.clone();
     let prepare = async {
-        let checked = prove::schema(&client, &role).await;
+        // LISTEN, then read: no gap. Pipelined with the check.
+        let (checked, listening) = futures_util::join!(
+            schema::check(&client, &role),
+            client.batch_execute("LISTEN pg_leader")
+        );
+        listening.map_err(|error| Error::session("LISTEN", error))?;
         if let Err(error) = checked {
             // Never over a newer schema: its functions would be replaced by older ones.
             let may = config.install
@@ -34,21 +46,24 @@ pub(super) async fn open(
             }
             tracing::info!("installing the schema pgleader");
             schema::install(&client, &role).await?;
-            prove::schema(&client, &role).await?;
         }
-        let listening = client.batch_execute("LISTEN pg_leader").await;
-        listening.map_err(|error| Error::session("LISTEN", error))?;
-        match &instance {
-            Some(instance) => Ok(instance.to_string()),
-            None => statements::new_instance(&client).await,
-        }
+        let link = Link::prepare(Arc::clone(&client)).await?;
+        let instance = match &instance {
+            Some(instance) => instance.to_string(),
+            None => statements::new_instance(&link).await?,
+        };
+        Ok((link, instance))
     };
     let limit = Duration::from_secs(30);
     let prepared = tokio::time::timeout(limit, connect::with(&mut session.messages, prepare)).await;
-    let instance = prepared.map_err(|_| {
+    let (link, instance) = prepared.map_err(|_| {
         Error::new(Kind::Session(format!(
             "the schema was not ready within {limit:?}"
         )))
     })??;
-    Ok((session, instance))
+    Ok(Opened {
+        session,
+        link,
+        instance,
+    })
 }

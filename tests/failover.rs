@@ -1,0 +1,298 @@
+//! The database is lost and another takes its place: terms never go back, the refractory period is kept
+//! although a vacate says that it need not be, and what the lost term still sends is refused
+//! (invariants 1, 2 and 3). Settles rows 18 and 26 of docs/known-faults.md.
+
+mod support;
+
+use std::time::Instant;
+
+use pg_leader::testing::Cluster;
+use support::record::{self, Record};
+use support::{Candidate, assert_refractory, config, until, until_successor};
+
+/// The numbers of the terms that begin on a timeline start above this many for each one before it.
+const BLOCK: u64 = 1_000_000_000;
+
+fn block(term: u64) -> u64 {
+    (term - 1) / BLOCK
+}
+
+/// A connection string with all of them, for whichever is the primary.
+fn any_of(clusters: &[&Cluster]) -> String {
+    let hosts: Vec<String> = clusters
+        .iter()
+        .map(|cluster| format!("127.0.0.1:{}", cluster.port()))
+        .collect();
+    format!(
+        "postgres://postgres@{}/postgres?target_session_attrs=read-write",
+        hosts.join(",")
+    )
+}
+
+async fn until_shown(cluster: &Cluster, what: &str, query: &str, value: &str) {
+    until(
+        what,
+        || matches!(cluster.query(query), Ok(Some(shown)) if shown == value),
+    )
+    .await;
+}
+
+/// A transaction that writes, asks the fence about a term, and commits whatever the answer was.
+/// The SQLSTATE of the refusal, where it was refused.
+async fn write_fenced(
+    cluster: &Cluster,
+    isolation: &str,
+    election: &str,
+    term: u64,
+) -> Option<String> {
+    let (client, connection) = tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let begin = format!("BEGIN ISOLATION LEVEL {isolation}; INSERT INTO ledger VALUES ({term})");
+    client.batch_execute(&begin).await.unwrap();
+    let fence = format!("SELECT pgleader.fence('{election}', {term})");
+    let refused = client.batch_execute(&fence).await.err();
+    client.batch_execute("COMMIT").await.unwrap();
+    refused.map(|error| error.code().expect("the server refuses").code().to_owned())
+}
+
+async fn assert_refused(cluster: &Cluster, election: &str, term: u64, under: [(&str, &str); 3]) {
+    for (isolation, code) in under {
+        let refusal = write_fenced(cluster, isolation, election, term).await;
+        assert_eq!(refusal.as_deref(), Some(code), "{isolation}");
+    }
+    let written = cluster.query(&format!("SELECT count(*) FROM ledger WHERE term = {term}"));
+    assert_eq!(written.unwrap().as_deref(), Some("0"));
+}
+
+const ISOLATIONS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
+
+fn with(codes: [&'static str; 3]) -> [(&'static str, &'static str); 3] {
+    std::array::from_fn(|index| (ISOLATIONS[index], codes[index]))
+}
+
+/// A primary whose last term never reached its standby, which believes that nobody works: the first term
+/// was vacated before the standby was cut off, and the candidates took over after it.
+struct Lost {
+    primary: Cluster,
+    standby: Cluster,
+    term: u64,
+    _candidates: Vec<Candidate>,
+}
+
+impl Lost {
+    /// Whether the candidates `follow` to the standby when it is promoted.
+    async fn term(election: &str, follow: bool, record: &std::sync::Arc<Record>) -> Lost {
+        let primary = Cluster::start().unwrap();
+        primary
+            .execute("CREATE TABLE ledger (term bigint)")
+            .unwrap();
+        let standby = primary.standby().unwrap();
+        let conninfo = if follow {
+            any_of(&[&primary, &standby])
+        } else {
+            primary.url()
+        };
+        let first = Candidate::start(config(&conninfo), election, "first", record).await;
+        until("the first term works", || record.last_term() == 1).await;
+        first.leader.leave().await;
+        let vacated = format!(
+            "SELECT vacated_at IS NOT NULL FROM pgleader.term JOIN pgleader.election AS e \
+             ON e.id = election_id WHERE e.name = '{election}' AND number = 1"
+        );
+        until_shown(
+            &standby,
+            "the vacate has reached the standby",
+            &vacated,
+            "t",
+        )
+        .await;
+        standby.stop_replication().unwrap();
+
+        let mut candidates = vec![];
+        for address in ["second", "third"] {
+            let config = config(&conninfo);
+            candidates.push(Candidate::start(config, election, address, record).await);
+            until("the lost term works", || record.last_term() == 2).await;
+        }
+        until_successor(&primary, election).await;
+        let known = format!("SELECT term FROM pgleader.election WHERE name = '{election}'");
+        assert_eq!(standby.query(&known).unwrap().as_deref(), Some("1"));
+        Lost {
+            primary,
+            standby,
+            term: 2,
+            _candidates: candidates,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_term_is_exceeded_and_its_work_waited_for() {
+    let record = Record::in_memory();
+    let lost = Lost::term("lost", true, &record).await;
+
+    lost.primary.stop_immediate().unwrap();
+    let promoted = Instant::now();
+    lost.standby.promote().unwrap();
+    until("the next term works", || record.last_term() > lost.term).await;
+
+    // The work could begin no sooner than the standby could be written.
+    assert_refractory(promoted.elapsed());
+    assert_eq!(record.last_term(), BLOCK + 1);
+    record::assert_no_overlap(&record.steps());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_term_is_refused_before_and_after_the_next_begins() {
+    let record = Record::in_memory();
+    let lost = Lost::term("refused", false, &record).await;
+    lost.primary.stop_immediate().unwrap();
+    lost.standby.promote().unwrap();
+
+    // The standby has never heard of it: a snapshot that is kept could be too old to know.
+    let unknown = with(["PL002", "40001", "40001"]);
+    assert_refused(&lost.standby, "refused", lost.term, unknown).await;
+    let vacated = with(["PL001"; 3]);
+    assert_refused(&lost.standby, "refused", 1, vacated).await;
+
+    let joined = Instant::now();
+    let next = Candidate::start(config(&lost.standby.url()), "refused", "next", &record).await;
+    until("the next term works", || record.last_term() > lost.term).await;
+    assert_refractory(joined.elapsed());
+    let over = with(["PL001"; 3]);
+    assert_refused(&lost.standby, "refused", lost.term, over).await;
+    // And the fence is not simply shut.
+    let admitted = write_fenced(&lost.standby, ISOLATIONS[0], "refused", next.leader.term()).await;
+    assert_eq!(admitted, None);
+}
+
+/// The standby believes that the term before the lost one is current: nobody has closed it there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_term_before_the_lost_one_is_refused() {
+    let record = Record::in_memory();
+    let primary = Cluster::start().unwrap();
+    primary
+        .execute("CREATE TABLE ledger (term bigint)")
+        .unwrap();
+    let standby = primary.standby().unwrap();
+    let first = Candidate::start(config(&primary.url()), "older", "first", &record).await;
+    let second = Candidate::start(config(&primary.url()), "older", "second", &record).await;
+    let leads = "SELECT state FROM pgleader.election WHERE term = 1";
+    until_shown(
+        &standby,
+        "the term has reached the standby",
+        leads,
+        "leading",
+    )
+    .await;
+    standby.stop_replication().unwrap();
+    first.leader.leave().await;
+    until("the lost term works", || second.leads()).await;
+    primary.stop_immediate().unwrap();
+    standby.promote().unwrap();
+    // Invariant 3: no transaction fenced by a term commits after a later one has begun.
+    assert_refused(&standby, "older", 1, with(["PL001"; 3])).await;
+}
+
+/// The numbers came with a dump from a cluster of a later timeline, or pg_upgrade set the timeline back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_term_above_the_block_of_its_timeline_is_exceeded() {
+    let record = Record::in_memory();
+    let primary = Cluster::start().unwrap();
+    support::elector(&primary).await.shutdown().await;
+    primary
+        .execute("INSERT INTO pgleader.election (name, term) VALUES ('high', 2000000005)")
+        .unwrap();
+    let standby = primary.standby().unwrap();
+    until_shown(&standby, "the schema", "SELECT pgleader.version()", "1").await;
+    standby.stop_replication().unwrap();
+    let everywhere = any_of(&[&primary, &standby]);
+    let candidate = Candidate::start(config(&everywhere), "high", "a", &record).await;
+    until("the lost term works", || record.last_term() > 0).await;
+    let lost = record.last_term();
+    primary.stop_immediate().unwrap();
+    until("nobody leads", || !candidate.leads()).await;
+    let steps = record.steps().len();
+    standby.promote().unwrap();
+    // More steps, whatever their number.
+    until("work goes on", || record.steps().len() > steps).await;
+    let next = record.steps().last().unwrap().term;
+    assert!(next > lost, "{next} after {lost}");
+}
+
+/// Not even the election's row has reached the standby.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_election_begins_above_its_lost_terms() {
+    let record = Record::in_memory();
+    let primary = Cluster::start().unwrap();
+    primary
+        .execute("CREATE TABLE ledger (term bigint)")
+        .unwrap();
+    support::elector(&primary).await.shutdown().await;
+    let standby = primary.standby().unwrap();
+    until_shown(&standby, "the schema", "SELECT pgleader.version()", "1").await;
+    standby.stop_replication().unwrap();
+    let _lost = Candidate::start(config(&primary.url()), "unheard", "lost", &record).await;
+    until("the lost term works", || record.last_term() == 1).await;
+
+    primary.stop_immediate().unwrap();
+    standby.promote().unwrap();
+    assert_refused(&standby, "unheard", 1, with(["42704"; 3])).await;
+
+    let joined = Instant::now();
+    let _next = Candidate::start(config(&standby.url()), "unheard", "next", &record).await;
+    until("the next term works", || record.last_term() > 1).await;
+    assert_refractory(joined.elapsed());
+    assert_eq!(record.last_term(), BLOCK + 1);
+    record::assert_no_overlap(&record.steps());
+    assert_refused(&standby, "unheard", 1, with(["PL001"; 3])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_promotion_has_numbers_of_its_own() {
+    let first = Cluster::start().unwrap();
+    let second = first.standby().unwrap();
+    let third = second.standby().unwrap();
+    let everywhere = any_of(&[&first, &second, &third]);
+    let record = Record::in_memory();
+    let mut candidates = vec![];
+    for address in ["a", "b"] {
+        candidates.push(Candidate::start(config(&everywhere), "chain", address, &record).await);
+    }
+    let chain = [&first, &second, &third];
+    for (index, primary) in chain.into_iter().enumerate() {
+        let blocks = u64::try_from(index).unwrap();
+        until("somebody works on this timeline", || {
+            record.last_term() > blocks * BLOCK
+        })
+        .await;
+        assert_eq!(record.last_term(), blocks * BLOCK + 1);
+        until_successor(primary, "chain").await;
+        let leader = candidates
+            .iter()
+            .find(|candidate| candidate.leads())
+            .unwrap();
+        leader.leader.resign().await;
+        until("the next term works", || {
+            record.last_term() == blocks * BLOCK + 2
+        })
+        .await;
+        if let Some(standby) = chain.get(index + 1) {
+            let term = "SELECT term FROM pgleader.election WHERE name = 'chain'";
+            let number = record.last_term().to_string();
+            until_shown(standby, "the term at the standby", term, &number).await;
+            primary.stop_immediate().unwrap();
+            standby.promote().unwrap();
+        }
+    }
+    let timelines = "SELECT bool_and((number - 1) / 1000000000 + 1 = timeline) FROM pgleader.term";
+    assert_eq!(third.query(timelines).unwrap().as_deref(), Some("t"));
+    // In the order in which they worked, not in that of their numbers.
+    let mut terms: Vec<u64> = record.steps().iter().map(|step| step.term).collect();
+    terms.dedup();
+    assert!(terms.is_sorted() && terms.len() == 6, "{terms:?}");
+    assert_eq!(block(terms[5]), 2);
+    record::assert_no_overlap(&record.steps());
+}
