@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::Command;
 use super::socket::SocketGuard;
@@ -72,7 +73,13 @@ pub(crate) fn start(
         stop: Stop::Dropped,
         socket: Some(socket),
     };
-    runtime.spawn(async move {
+    let span = tracing::info_span!(
+        "lead",
+        election = term.election(),
+        term = term.number(),
+        address = term.address()
+    );
+    let task = async move {
         let work = async move { lead.call(term).await };
         let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
         let result = tokio::select! {
@@ -95,5 +102,6 @@ pub(crate) fn start(
             }
         };
         drop(guard);
-    });
+    };
+    runtime.spawn(task.instrument(span));
 }
