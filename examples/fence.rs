@@ -38,11 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-async fn work(
-    term: Term,
-    database: String,
-    address: String,
-) -> Result<(), tokio_postgres::Error> {
+async fn work(term: Term, database: String, address: String) -> Result<(), tokio_postgres::Error> {
     // Any connection to the same database will do, one of a pool too.
     let (client, connection) = tokio_postgres::connect(&database, NoTls).await?;
     tokio::spawn(connection);
