@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS booking (term bigint, address text, at timestamptz);
 SELECT gen_random_uuid() AS instance \gset
 SELECT pgleader.join_election('fence.sql', :'instance', 'psql', 1000, backend_start, 'fence.sql') AS election
 FROM pg_stat_get_activity(pg_backend_pid()) \gset
-SELECT outcome, term FROM pgleader.campaign(ARRAY[:election], '{}', :'instance', true, 0) \gset
+SELECT outcome, term FROM pgleader.campaign(ARRAY[:election], '{}', ARRAY[:election], :'instance', true, 0) \gset
 \echo :outcome term :term
 
 \echo

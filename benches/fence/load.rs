@@ -67,6 +67,8 @@ pub(crate) struct Cost {
     pub(crate) server: [f64; KINDS],
     /// What the second and the third kind need more than the first, in the same round.
     pub(crate) more: [f64; KINDS - 1],
+    /// What a fence needs more, in the quietest tenth of each: what a busy machine adds is left out.
+    pub(crate) quiet: f64,
 }
 
 impl Cost {
@@ -117,10 +119,12 @@ impl Load {
             let pairs = all[kind].iter().zip(&all[0]);
             median(pairs.map(|(slice, plain)| slice.server - plain.server))
         };
+        let quiet = |kind: usize| percentile(10, all[kind].iter().map(|slice| slice.server));
         Ok(Cost {
             rates: of(|slice| slice.rate),
             server: of(|slice| slice.server),
             more: [more(1), more(2)],
+            quiet: quiet(2) - quiet(0),
         })
     }
 
@@ -227,7 +231,12 @@ async fn run(writers: &[Writer], kind: usize, slice: Duration) -> Result<Slice> 
 }
 
 fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    percentile(50, figures)
+}
+
+fn percentile(percent: usize, figures: impl Iterator<Item = f64>) -> f64 {
     let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    let rank = (figures.len() * percent).div_ceil(100).max(1);
+    figures.get(rank - 1).copied().unwrap_or(f64::NAN)
 }

@@ -80,6 +80,7 @@ async fn bench(arguments: &Arguments) -> Result<bool> {
         "with a fence",
         "`SELECT 1` adds",
         "a fence adds",
+        "in the quietest tenth",
         "marks",
     ];
     println!("{description}\n\n{}", table(&head, &rows));
@@ -103,6 +104,7 @@ fn row(load: &Load, cost: &load::Cost) -> Vec<String> {
     cells.extend(cost.rates.map(|rate| format!("{rate:.0}")));
     cells.extend(cost.server.map(|microseconds| format!("{microseconds:.1}")));
     cells.extend(cost.more.map(|microseconds| format!("{microseconds:.1}")));
+    cells.push(format!("{:.1}", cost.quiet));
     cells.push(match load.isolation {
         Isolation::ReadCommitted => judged(
             &format!("≤ {MARK_MICROSECONDS}"),

@@ -29,6 +29,7 @@ DECLARE
     its_id integer;
     current_term bigint;
     may_pass boolean;
+    locked boolean;
     over boolean;
     snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
 BEGIN
@@ -44,7 +45,9 @@ BEGIN
         RAISE EXCEPTION 'there is no election named "%"', election
             USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
     END IF;
-    PERFORM pg_advisory_xact_lock_shared('pgleader.term'::regclass::oid::integer, its_id);
+    -- It always is; an assignment is cheaper than PERFORM.
+    locked := pg_advisory_xact_lock_shared('pgleader.term'::regclass::oid::integer, its_id) IS NOT NULL;
+    may_pass := may_pass AND locked;
     -- In a current term one more row tells, read after the lock, since no term begins before the row of the last
     -- one is closed. Everything else goes the long way.
     IF may_pass AND snapshot_is_kept THEN
