@@ -277,6 +277,7 @@ AS $function$
 DECLARE
     timeline bigint := pgleader.timeline();
     candidate pgleader.candidate;
+    open_term bigint;
     next_term bigint;
     ended integer;
 BEGIN
@@ -285,13 +286,18 @@ BEGIN
     END IF;
     -- No fenced transaction is left that could hold the row. It must be written before the new term can be seen:
     -- that is what a fence with an older snapshot runs into.
-    PERFORM pgleader.close_term(election, e.term) FROM pgleader.election AS e WHERE e.id = election;
-    IF EXISTS (
-        SELECT FROM pgleader.election AS e
+    open_term := (
+        SELECT t.number FROM pgleader.election AS e
         JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
-        WHERE e.id = election AND t.closed_at IS NULL) THEN
-        -- A vacate from another session holds it, and will have closed it in a moment.
-        RETURN NULL;
+        WHERE e.id = election AND t.closed_at IS NULL);
+    IF open_term IS NOT NULL THEN
+        PERFORM pgleader.close_term(election, open_term);
+        IF EXISTS (
+            SELECT FROM pgleader.term AS t
+            WHERE t.election_id = election AND t.number = open_term AND t.closed_at IS NULL) THEN
+            -- A vacate from another session holds it, and will have closed it in a moment.
+            RETURN NULL;
+        END IF;
     END IF;
     SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
     WHERE c.election_id = election AND c.instance = begin_term.instance;
@@ -523,6 +529,7 @@ CREATE OR REPLACE FUNCTION pgleader.vacate(election integer, instance uuid, term
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM FROM pgleader.term AS t
     WHERE t.election_id = election AND t.number = vacate.term AND t.instance = vacate.instance
       AND t.vacated_at IS NULL
