@@ -20,19 +20,30 @@ fn candidate_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_is_followed_at_once_on_a_direct_connection() {
     for conninfo in [Cluster::url, Cluster::socket_conninfo] {
-        let mut race = Race::start("kill", conninfo).await;
-        race.processes[0].kill();
-        race.until_term(2).await;
-        let gap = race.gap_after(1);
-        assert!(
-            gap < LEASE * 3 / 4,
-            "{gap:?} without a leader: it waited although it could know"
-        );
-        record::assert_no_overlap(&race.steps());
-        assert_eq!(
-            history(&race.cluster, "kill", 1, "ending").as_deref(),
-            Some("lost")
-        );
+        let mut spared = false;
+        // It may wait where the server counted an ending that proves nothing, and nowhere else.
+        for _ in 0..5 {
+            let mut race = Race::start("kill", conninfo).await;
+            let before = race.doubtful_endings();
+            race.processes[0].kill();
+            race.until_term(2).await;
+            let gap = race.gap_after(1);
+            record::assert_no_overlap(&race.steps());
+            assert_eq!(
+                history(&race.cluster, "kill", 1, "ending").as_deref(),
+                Some("lost")
+            );
+            spared = gap < LEASE * 3 / 4;
+            if spared {
+                break;
+            }
+            assert_ne!(
+                race.doubtful_endings(),
+                before,
+                "{gap:?} without a leader: it waited although it could know"
+            );
+        }
+        assert!(spared, "it never took over at once");
     }
 }
 

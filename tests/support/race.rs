@@ -67,6 +67,14 @@ impl Race {
         until("the term works", works).await;
     }
 
+    /// The endings of sessions that prove nothing, as the server counts them. A leader that is killed while an
+    /// answer is on its way to it may itself be counted as a broken send.
+    pub fn doubtful_endings(&self) -> Option<String> {
+        let count = "SELECT sessions_killed || ' killed, ' || sessions_fatal || ' fatal' \
+                     FROM pg_stat_database WHERE datname = current_database()";
+        self.cluster.query(count).expect("the counters can be read")
+    }
+
     pub fn gap_after(&self, term: u64) -> Duration {
         record::gap_after(&self.steps(), term).expect("a later term")
     }
