@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use pg_leader::testing::Cluster;
 use pg_leader::{Elector, Term};
 use support::record::{self, Record};
-use support::seat::client;
-use support::{Candidate, LEASE, config, contest, history, status, until, until_successor};
+use support::{Candidate, LEASE, client, config, contest, history, status, until, until_successor};
 
 /// A leader that hands out its term, with a second candidate as its successor.
 async fn leader_and_successor(
@@ -273,17 +272,9 @@ async fn a_fenced_transaction_of_a_leader_whose_session_was_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_not_be_ended_is_shown_and_tried_on() {
     let cluster = Cluster::start().unwrap();
-    cluster
-        .execute(
-            "CREATE ROLE owner LOGIN; GRANT CREATE ON DATABASE postgres TO owner; \
-             CREATE ROLE app LOGIN; CREATE ROLE web LOGIN",
-        )
-        .unwrap();
-    let url = |role: &str| cluster.url().replace("postgres@", &format!("{role}@"));
-    drop(Elector::connect(config(&url("owner"))).await.unwrap());
-    cluster
-        .execute("SELECT pgleader.grant_candidate('app'), pgleader.grant_candidate('web')")
-        .unwrap();
+    let roles = [("app", "candidate"), ("web", "candidate")];
+    support::install_by_an_ordinary_owner(&cluster, &roles).await;
+    let url = |role: &str| support::url_of(&cluster, role);
     let record = Record::in_memory();
     let first = Candidate::start(config(&url("app")), "roles", "first", &record).await;
     until("the first leads", || first.leads()).await;

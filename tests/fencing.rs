@@ -4,7 +4,8 @@
 mod support;
 
 use pg_leader::testing::Cluster;
-use support::seat::{Seat, client};
+use support::client;
+use support::seat::Seat;
 use tokio_postgres::Client;
 
 const READ_COMMITTED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";

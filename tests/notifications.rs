@@ -135,10 +135,7 @@ async fn a_notification_that_blocks_delays_nobody_for_long() {
         .execute("ALTER SYSTEM SET synchronous_standby_names = 'ghost'")
         .unwrap();
     cluster.execute("SELECT pg_reload_conf()").unwrap();
-    let (client, connection) = tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let client = support::client(&cluster.url()).await;
     tokio::spawn(async move {
         client
             .batch_execute("BEGIN; CREATE TABLE anything (); NOTIFY anything; COMMIT")

@@ -6,42 +6,24 @@ mod support;
 use pg_leader::testing::Cluster;
 use pg_leader::{Config, ElectionState, Elector};
 use support::record::{self, Record};
-use support::{Candidate, LEASE, config, history, status, until, until_successor};
-
-/// A schema whose owner is an ordinary role, and one role of each kind.
-fn roles(cluster: &Cluster) {
-    cluster
-        .execute(
-            "CREATE ROLE owner LOGIN; GRANT CREATE ON DATABASE postgres TO owner; \
-             CREATE ROLE app LOGIN; CREATE ROLE operator LOGIN; CREATE ROLE observer LOGIN",
-        )
-        .unwrap();
-}
-
-fn url(cluster: &Cluster, role: &str) -> String {
-    cluster.url().replace("postgres@", &format!("{role}@"))
-}
+use support::{
+    Candidate, LEASE, config, history, install_by_an_ordinary_owner, status, until,
+    until_successor, url_of,
+};
 
 async fn installed() -> Cluster {
     let cluster = Cluster::start().unwrap();
-    roles(&cluster);
-    let owner = Elector::connect(config(&url(&cluster, "owner"))).await;
-    owner.expect("the owner installs").shutdown().await;
-    cluster
-        .execute(
-            "SET ROLE owner; SELECT pgleader.grant_candidate('app'), \
-             pgleader.grant_operator('operator'), pgleader.grant_observer('observer')",
-        )
-        .unwrap();
+    let roles = [
+        ("app", "candidate"),
+        ("operator", "operator"),
+        ("observer", "observer"),
+    ];
+    install_by_an_ordinary_owner(&cluster, &roles).await;
     cluster
 }
 
 async fn psql(cluster: &Cluster, role: &str) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(&url(cluster, role), tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    client
+    support::client(&url_of(cluster, role)).await
 }
 
 async fn refused(client: &tokio_postgres::Client, statement: &str) -> String {
@@ -55,7 +37,7 @@ async fn refused(client: &tokio_postgres::Client, statement: &str) -> String {
 async fn each_role_may_do_its_part_and_no_more() {
     let cluster = installed().await;
     let record = Record::in_memory();
-    let app = url(&cluster, "app");
+    let app = url_of(&cluster, "app");
     let first = Candidate::start(config(&app), "roles", "first", &record).await;
     until("the first leads", || first.leads()).await;
     let second = Candidate::start(config(&app), "roles", "second", &record).await;
@@ -132,7 +114,7 @@ async fn each_role_may_do_its_part_and_no_more() {
 async fn an_observers_role_is_enough_to_observe() {
     let cluster = installed().await;
     let record = Record::in_memory();
-    let eager = Config::new(url(&cluster, "observer"))
+    let eager = Config::new(url_of(&cluster, "observer"))
         .lease(LEASE)
         .retry_interval(LEASE / 10);
     let elector = Elector::connect(eager).await.unwrap();
@@ -152,7 +134,7 @@ async fn an_observers_role_is_enough_to_observe() {
     })
     .await;
     let observer = elector.observe("watched").unwrap();
-    let app = url(&cluster, "app");
+    let app = url_of(&cluster, "app");
     let candidate = Candidate::start(config(&app), "watched", "a", &record).await;
     until("it is seen to lead", || {
         observer.state() == ElectionState::Leading && observer.address().as_deref() == Ok("a")

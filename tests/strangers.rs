@@ -9,14 +9,6 @@ use pg_leader::{AddressError, Config, Elector, ProcessState};
 use support::record::{self, Record};
 use support::{LEASE, config, contest, elector, status, steady, until};
 
-async fn client(cluster: &Cluster) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    client
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_with_the_lock_is_reported_and_all_go_on_once_it_is_gone() {
     let cluster = Cluster::start().unwrap();
@@ -25,7 +17,7 @@ async fn a_stranger_with_the_lock_is_reported_and_all_go_on_once_it_is_gone() {
     for candidate in &candidates {
         candidate.leader.leave().await;
     }
-    let stranger = client(&cluster).await;
+    let stranger = support::client(&cluster.url()).await;
     let row = stranger
         .query_one(
             "SELECT pg_backend_pid(), pg_try_advisory_lock('pgleader.election'::regclass::oid::int, id) \
@@ -63,7 +55,7 @@ async fn locks_of_others_with_the_same_numbers_do_not_matter() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let candidates = contest(&cluster, "same", 1, &record).await;
-    let stranger = client(&cluster).await;
+    let stranger = support::client(&cluster.url()).await;
     stranger
         .batch_execute(
             "SELECT pg_advisory_lock(('pgleader.election'::regclass::oid::bigint << 32) | id) \
@@ -76,10 +68,7 @@ async fn locks_of_others_with_the_same_numbers_do_not_matter() {
         "host=127.0.0.1 port={} user=postgres dbname=elsewhere",
         cluster.port()
     );
-    let (other, connection) = tokio_postgres::connect(&elsewhere, tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let other = support::client(&elsewhere).await;
     let keys = cluster.query(
         "SELECT 'pgleader.election'::regclass::oid::int || ', ' || id FROM pgleader.election",
     );
@@ -104,7 +93,7 @@ async fn an_operators_open_transaction_blocks_nobody() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let candidates = contest(&cluster, "open", 2, &record).await;
-    let operator = client(&cluster).await;
+    let operator = support::client(&cluster.url()).await;
     operator
         .batch_execute(
             "BEGIN; SELECT pgleader.step_down('open'); SELECT * FROM pgleader.status; \
@@ -125,7 +114,7 @@ async fn a_locked_table_of_requests_does_not_cost_the_leadership() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let candidates = contest(&cluster, "locked", 2, &record).await;
-    let maintainer = client(&cluster).await;
+    let maintainer = support::client(&cluster.url()).await;
     maintainer
         .batch_execute("BEGIN; LOCK TABLE pgleader.request")
         .await

@@ -6,8 +6,8 @@ mod support;
 
 use std::time::Duration;
 
+use pg_leader::Takeover;
 use pg_leader::testing::Cluster;
-use pg_leader::{Elector, Takeover};
 use rustix::process::Signal;
 use support::candidate;
 use support::proxy::Proxy;
@@ -63,17 +63,9 @@ async fn who_always_waits_waits_although_it_could_know() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_right_to_evict_the_servers_silence_limit_ends_a_hung_leader() {
     let mut race = Race::empty("strict");
-    race.cluster
-        .execute(
-            "CREATE ROLE owner LOGIN; GRANT CREATE ON DATABASE postgres TO owner; \
-             CREATE ROLE one LOGIN; CREATE ROLE two LOGIN",
-        )
-        .unwrap();
-    let url = |role: &str| race.cluster.url().replace("postgres@", &format!("{role}@"));
-    drop(Elector::connect(config(&url("owner"))).await.unwrap());
-    race.cluster
-        .execute("SELECT pgleader.grant_candidate('one'), pgleader.grant_candidate('two')")
-        .unwrap();
+    let roles = [("one", "candidate"), ("two", "candidate")];
+    support::install_by_an_ordinary_owner(&race.cluster, &roles).await;
+    let url = |role: &str| support::url_of(&race.cluster, role);
     let (one, two) = (url("one"), url("two"));
     race.join(&one, "one");
     race.until_term(1).await;
@@ -96,10 +88,7 @@ async fn without_the_right_to_evict_the_servers_silence_limit_ends_a_hung_leader
 async fn a_busy_backend_of_a_dead_leader() {
     let mut race = Race::start("busy", Cluster::url).await;
     let pid = race.cluster.leader_pid("busy").unwrap().unwrap();
-    let (blocker, connection) = tokio_postgres::connect(&race.cluster.url(), tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let blocker = support::client(&race.cluster.url()).await;
     blocker
         .batch_execute(
             "SELECT pg_advisory_lock(1); \

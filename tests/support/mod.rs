@@ -35,6 +35,39 @@ pub async fn elector(cluster: &Cluster) -> Elector {
         .expect("the cluster is fit")
 }
 
+/// A connection of somebody else than a candidate.
+pub async fn client(conninfo: &str) -> tokio_postgres::Client {
+    let config: tokio_postgres::Config = conninfo.parse().expect("a connection string");
+    let (client, connection) = config
+        .connect(tokio_postgres::NoTls)
+        .await
+        .expect("the cluster is there");
+    tokio::spawn(connection);
+    client
+}
+
+/// The URL of a cluster for another role than the superuser.
+pub fn url_of(cluster: &Cluster, role: &str) -> String {
+    cluster.url().replace("postgres@", &format!("{role}@"))
+}
+
+/// A schema whose owner is an ordinary role, and other roles, each with a grant: `candidate`, `operator` or
+/// `observer`.
+pub async fn install_by_an_ordinary_owner(cluster: &Cluster, roles: &[(&str, &str)]) {
+    cluster
+        .execute("CREATE ROLE owner LOGIN; GRANT CREATE ON DATABASE postgres TO owner")
+        .expect("the superuser may");
+    let owner = Elector::connect(config(&url_of(cluster, "owner"))).await;
+    owner.expect("the owner installs").shutdown().await;
+    for (role, kind) in roles {
+        cluster
+            .execute(&format!(
+                "CREATE ROLE {role} LOGIN; SET ROLE owner; SELECT pgleader.grant_{kind}('{role}')"
+            ))
+            .expect("the owner grants");
+    }
+}
+
 /// Wait until `condition`, and fail with `what` when it does not come.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + CEILING;

@@ -1,14 +1,9 @@
 //! A candidate's session, driven by hand: each call is one step of an interleaving.
 
 use pg_leader::testing::Cluster;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Client;
 
-pub async fn client(conninfo: &str) -> Client {
-    let config: Config = conninfo.parse().expect("a connection string");
-    let (client, connection) = config.connect(NoTls).await.expect("the cluster is there");
-    tokio::spawn(connection);
-    client
-}
+use super::client;
 
 pub struct Seat {
     pub client: Client,
