@@ -131,21 +131,7 @@ async fn a_notification_that_blocks_delays_nobody_for_long() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let candidates = contest(&cluster, "blocked", 2, &record).await;
-    cluster
-        .execute("ALTER SYSTEM SET synchronous_standby_names = 'ghost'")
-        .unwrap();
-    cluster.execute("SELECT pg_reload_conf()").unwrap();
-    let client = support::client(&cluster.url()).await;
-    tokio::spawn(async move {
-        client
-            .batch_execute("BEGIN; CREATE TABLE anything (); NOTIFY anything; COMMIT")
-            .await
-    });
-    until("the notification waits for the standby", || {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-        cluster.query(waiting).unwrap().as_deref() == Some("1")
-    })
-    .await;
+    support::hang_commits(&cluster, "NOTIFY anything").await;
     candidates[0].leader.resign().await;
     until("the other works", || record.last_term() == 2).await;
     record::assert_no_overlap(&record.steps());

@@ -139,10 +139,7 @@ async fn a_synchronous_standby_that_does_not_answer() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     drop(elector(&cluster).await);
-    cluster
-        .execute("ALTER SYSTEM SET synchronous_standby_names = 'ghost'")
-        .unwrap();
-    cluster.execute("SELECT pg_reload_conf()").unwrap();
+    support::hang_commits(&cluster, "SELECT").await;
     let candidates = contest(&cluster, "ghost", 2, &record).await;
     candidates[0].leader.resign().await;
     until("the other leads", || candidates[1].leads()).await;

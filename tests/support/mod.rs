@@ -173,6 +173,31 @@ pub fn history(cluster: &Cluster, election: &str, term: u64, column: &str) -> Op
     cluster.query(&query).expect("history can be read")
 }
 
+/// From now on commits wait for a standby that is not there, and `statement`, as a commit, is the first.
+pub async fn hang_commits(cluster: &Cluster, statement: &'static str) {
+    cluster
+        .execute("ALTER SYSTEM SET synchronous_standby_names = 'ghost'")
+        .expect("the superuser may");
+    cluster
+        .execute("SELECT pg_reload_conf()")
+        .expect("the superuser may");
+    let client = client(&cluster.url()).await;
+    tokio::spawn(async move {
+        // The setting is in force once the checkpointer has read it. A commit needs a transaction number to wait.
+        let commit = format!("BEGIN; SELECT pg_current_xact_id(); {statement}; COMMIT");
+        while client.batch_execute(&commit).await.is_ok() {}
+    });
+    until("a commit waits for the standby", || {
+        let waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        cluster
+            .query(waiting)
+            .expect("activity can be read")
+            .as_deref()
+            == Some("t")
+    })
+    .await;
+}
+
 /// Work that had to wait began a lease later, less what clocks may differ, and it did begin.
 pub fn assert_refractory(waited: Duration) {
     assert!(waited >= LEASE * 9 / 10, "work began after {waited:?}");
