@@ -44,7 +44,7 @@ pub(crate) struct Session {
 
 /// Connect to the first host that is a fit primary. The schema is not looked at.
 pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Session, Error> {
-    let mut conninfo: Conninfo = config.conninfo.parse()?;
+    let mut conninfo = Conninfo::read(&config.conninfo, config.environment)?;
     if let Some(hook) = &config.credentials {
         // On a thread of its own: a hook that blocks must not delay the driver's deadlines.
         let runtime = tokio::runtime::Handle::current();
@@ -76,7 +76,8 @@ pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Sessio
             .copied()
             .unwrap_or(CONNECT_TIMEOUT);
         let name = place.to_string();
-        let attempt = at(&place, &conninfo.postgres, &tls, &options, timings);
+        let postgres = conninfo.at(&place.host, place.port);
+        let attempt = at(&place, &postgres, &tls, &options, timings);
         let failure = match tokio::time::timeout(limit, attempt).await {
             Ok(Ok(session)) => return Ok(session),
             Ok(Err(error)) => error,

@@ -3,7 +3,9 @@
 mod connect;
 mod conninfo;
 mod driver;
+mod environment;
 mod options;
+mod pairs;
 mod prove;
 mod publish;
 mod queries;
