@@ -1,9 +1,10 @@
 //! The Postgres side: connect and prove, statements, the driver thread.
 
-mod connect;
+pub(crate) mod connect;
 mod conninfo;
 mod driver;
 mod environment;
+pub(crate) mod operations;
 mod options;
 mod pairs;
 mod prove;

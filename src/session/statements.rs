@@ -188,7 +188,7 @@ pub(crate) struct Seen {
     pub(crate) address: Option<String>,
 }
 
-fn state(text: &str) -> Result<ElectionState, Error> {
+pub(super) fn state(text: &str) -> Result<ElectionState, Error> {
     match text {
         "vacant" => Ok(ElectionState::Vacant),
         "recovering" => Ok(ElectionState::Recovering),
