@@ -137,6 +137,13 @@ impl Error {
         Error::caused(Kind::Session(what), source)
     }
 
+    /// The SQLSTATE, where the server refused something.
+    pub(crate) fn sql_state(&self) -> Option<&str> {
+        let cause = self.0.source.as_ref()?;
+        let cause: &tokio_postgres::Error = cause.downcast_ref()?;
+        cause.code().map(tokio_postgres::error::SqlState::code)
+    }
+
     pub(crate) fn kind(&self) -> &Kind {
         &self.0.kind
     }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod config;
+mod doctor;
 mod elector;
 mod error;
 mod fence;
@@ -17,6 +18,7 @@ mod term;
 pub mod testing;
 
 pub use config::{Config, Credentials, Overrun, Takeover};
+pub use doctor::{Finding, Severity, examine};
 pub use elector::Elector;
 pub use error::Error;
 pub use leader::{Leader, run};

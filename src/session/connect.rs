@@ -12,7 +12,7 @@ use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Config as PgConfig};
 
-use super::conninfo::Conninfo;
+use super::conninfo::{Conninfo, Trust};
 use super::options::{self, Options};
 use super::prove::{self, Ends};
 use super::socket::{self, SocketGuard};
@@ -99,6 +99,11 @@ pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Sessio
         .map(|(name, error)| format!("{name}: {error}"))
         .collect();
     Err(Error::new(Kind::Unreachable(all.join("; "))))
+}
+
+/// How much TLS must prove.
+pub(crate) fn trust(config: &Config) -> Result<Trust, Error> {
+    Conninfo::read(&config.conninfo, config.environment).map(|conninfo| conninfo.trust)
 }
 
 struct Place {

@@ -4,6 +4,7 @@ pub(crate) mod connect;
 mod conninfo;
 mod driver;
 mod environment;
+pub(crate) mod facts;
 pub(crate) mod operations;
 mod options;
 mod pairs;
@@ -15,5 +16,6 @@ mod statements;
 mod tls;
 mod work;
 
+pub(crate) use conninfo::Trust;
 pub(crate) use driver::{Candidate, Command, spawn};
 pub(crate) use work::{BoxError, Lead};
