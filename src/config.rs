@@ -209,6 +209,15 @@ impl Config {
         self
     }
 
+    /// Whether the connection string itself holds a password, which whoever sees the string knows then.
+    ///
+    /// # Errors
+    ///
+    /// When the connection string cannot be read.
+    pub fn has_password(&self) -> Result<bool, Error> {
+        crate::session::holds_password(&self.conninfo)
+    }
+
     pub(crate) fn timings(&self) -> Result<Timings, Error> {
         Timings::new(self.lease, self.retry_interval, self.grace)
             .map_err(|incoherent| Error::new(Kind::Settings(incoherent.to_string())))

@@ -23,6 +23,6 @@ pub use elector::Elector;
 pub use error::Error;
 pub use leader::{Leader, run};
 pub use observer::Observer;
-pub use operator::{Backend, ElectionStatus, Installed, Operator, PastTerm};
+pub use operator::{Backend, CandidateStatus, ElectionStatus, Installed, Operator, PastTerm};
 pub use standing::{AddressError, ElectionState, ParseStateError, ProcessState, Standing};
 pub use term::Term;

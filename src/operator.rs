@@ -59,13 +59,39 @@ pub struct ElectionStatus {
     pub successor: Option<String>,
     /// How many take part, the leader among them.
     pub candidates: u64,
-    /// Why nobody leads: `refractory period`, `fenced transactions`, `resume` or `candidates`. More may be
-    /// added.
+    /// Why nobody leads: `refractory period`, `fenced transactions`, `resume`, `transfer` or `candidates`.
+    /// More may be added.
     pub waiting_for: Option<String>,
     /// A session that holds the leadership and is no candidate: nobody can lead until it ends.
     pub stranger: Option<Backend>,
     /// The fenced transactions that the next term waits for, while it does.
     pub fenced: Vec<Backend>,
+    /// The database user that has suspended it; `None`: it is not suspended.
+    pub suspended_by: Option<String>,
+    /// The address of the candidate to which a transfer is under way.
+    pub transfer_to: Option<String>,
+    /// The addresses that are excluded.
+    pub excluded: Vec<String>,
+}
+
+/// A live candidate of an election: a row of `pgleader.candidates`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CandidateStatus {
+    /// Where it can be reached.
+    pub address: String,
+    /// Higher comes first when a term ends.
+    pub priority: i32,
+    /// `leader`, `successor` or `follower`.
+    pub place: String,
+    /// Whether its address is excluded.
+    pub excluded: bool,
+    /// Its lease.
+    pub lease: Duration,
+    /// Its backend.
+    pub pid: i32,
+    /// When it joined, by the server's clock.
+    pub joined_at: SystemTime,
 }
 
 /// A session of somebody. What this role may not see is `None`.
@@ -106,6 +132,8 @@ pub struct PastTerm {
     pub fenced_ended: u64,
     /// The database user that ended it, where an operator did.
     pub by: Option<String>,
+    /// By which lever: `step down`, `transfer`, `suspend`, `exclude` or `depose`.
+    pub request: Option<String>,
 }
 
 /// What [`Operator::install`] did.
@@ -192,6 +220,19 @@ impl Operator {
         drive(&mut session, operations::now(&client)).await
     }
 
+    /// Who takes part in an election: the leader first, then the successor. None where nobody has ever
+    /// joined it.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Operator::status).
+    pub async fn candidates(&self, election: &str) -> Result<Vec<CandidateStatus>, Error> {
+        let mut session = self.session.lock().await;
+        let client = session.client.clone();
+        let asked = operations::candidates(&client, &self.role, election);
+        drive(&mut session, asked).await
+    }
+
     /// Ask the leader to give up its term in order. It acts when the notification arrives, at its next
     /// heartbeat at the latest; its work gets the grace. The term that ends; `None` when nobody leads.
     ///
@@ -199,8 +240,7 @@ impl Operator {
     ///
     /// When there is no such election, this role may not, or the session broke.
     pub async fn step_down(&self, election: &str) -> Result<Option<u64>, Error> {
-        self.ask_of_leader("SELECT pgleader.step_down($1)", election)
-            .await
+        self.end("SELECT pgleader.step_down($1)", &[election]).await
     }
 
     /// End the leader's session by force. The next term begins once the work has stopped. The term that
@@ -211,7 +251,61 @@ impl Operator {
     /// As [`step_down`](Operator::step_down); also when neither this role nor the schema's owner may end that
     /// session.
     pub async fn depose(&self, election: &str) -> Result<Option<u64>, Error> {
-        self.ask_of_leader("SELECT pgleader.depose($1)", election)
+        self.end("SELECT pgleader.depose($1)", &[election]).await
+    }
+
+    /// Hand the next term to the candidate at `address`; the leader steps down in order. Given up after ten
+    /// leases, or when that candidate is gone. The term that ends; `None` when nobody leads, or that
+    /// candidate does already.
+    ///
+    /// # Errors
+    ///
+    /// As [`step_down`](Operator::step_down); also when that is no live candidate, it is excluded, or the
+    /// election is suspended.
+    pub async fn transfer(&self, election: &str, address: &str) -> Result<Option<u64>, Error> {
+        self.end("SELECT pgleader.transfer($1, $2)", &[election, address])
+            .await
+    }
+
+    /// The leader gives up in order, and nobody leads until [`resume`](Operator::resume), however often
+    /// processes and servers start again. The term that ends; `None` when nobody leads.
+    ///
+    /// # Errors
+    ///
+    /// As [`step_down`](Operator::step_down).
+    pub async fn suspend(&self, election: &str) -> Result<Option<u64>, Error> {
+        self.end("SELECT pgleader.suspend($1)", &[election]).await
+    }
+
+    /// Take a suspension back. Whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// As [`step_down`](Operator::step_down).
+    pub async fn resume(&self, election: &str) -> Result<bool, Error> {
+        self.take_back("SELECT pgleader.resume($1)", &[election])
+            .await
+    }
+
+    /// The candidate at `address` gives up in order, where it leads, and stays out until
+    /// [`include`](Operator::include). It needs not be there yet. The term that ends; `None` when it does not
+    /// lead.
+    ///
+    /// # Errors
+    ///
+    /// As [`step_down`](Operator::step_down).
+    pub async fn exclude(&self, election: &str, address: &str) -> Result<Option<u64>, Error> {
+        self.end("SELECT pgleader.exclude($1, $2)", &[election, address])
+            .await
+    }
+
+    /// Take an exclusion back. Whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// As [`step_down`](Operator::step_down).
+    pub async fn include(&self, election: &str, address: &str) -> Result<bool, Error> {
+        self.take_back("SELECT pgleader.include($1, $2)", &[election, address])
             .await
     }
 
@@ -245,14 +339,17 @@ impl Operator {
         schema::MIGRATIONS.join("\n")
     }
 
-    async fn ask_of_leader(
-        &self,
-        statement: &'static str,
-        election: &str,
-    ) -> Result<Option<u64>, Error> {
+    async fn end(&self, statement: &str, parameters: &[&str]) -> Result<Option<u64>, Error> {
         let mut session = self.session.lock().await;
         let client = session.client.clone();
-        let asked = operations::ask_of_leader(&client, &self.role, statement, election);
+        let asked = operations::term_that_ends(&client, &self.role, statement, parameters);
+        drive(&mut session, asked).await
+    }
+
+    async fn take_back(&self, statement: &str, parameters: &[&str]) -> Result<bool, Error> {
+        let mut session = self.session.lock().await;
+        let client = session.client.clone();
+        let asked = operations::was_so(&client, &self.role, statement, parameters);
         drive(&mut session, asked).await
     }
 }

@@ -129,6 +129,10 @@ impl Conninfo {
     }
 }
 
+pub(crate) fn holds_password(text: &str) -> Result<bool, Error> {
+    Ok(Pairs::read(text)?.get("password").is_some())
+}
+
 pub(super) fn wrong(what: String) -> Error {
     Error::new(Kind::Conninfo(what))
 }

@@ -16,6 +16,6 @@ mod statements;
 mod tls;
 mod work;
 
-pub(crate) use conninfo::Trust;
+pub(crate) use conninfo::{Trust, holds_password};
 pub(crate) use driver::{Candidate, Command, spawn};
 pub(crate) use work::{BoxError, Lead};

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Row};
 
 use super::statements::state;
 use crate::error::{Error, Kind};
-use crate::operator::{Backend, ElectionStatus, PastTerm};
+use crate::operator::{Backend, CandidateStatus, ElectionStatus, PastTerm};
 use crate::schema;
 
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -16,7 +16,8 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 const STATUS: &str = "
     SELECT s.name, s.state, s.term, s.address, s.leader_pid, s.since,
            (extract(epoch FROM s.lease) * 1000)::bigint, s.successor, s.candidates, s.waiting_for,
-           s.stranger_pid, a.usename::text, a.application_name, host(a.client_addr), a.xact_start
+           s.stranger_pid, a.usename::text, a.application_name, host(a.client_addr), a.xact_start,
+           s.suspended_by::text, s.transfer_to, s.excluded
     FROM pgleader.status AS s LEFT JOIN pg_stat_activity AS a ON a.pid = s.stranger_pid
     WHERE $1::text IS NULL OR s.name = $1
     ORDER BY s.name";
@@ -28,8 +29,13 @@ const FENCED: &str = "
     LEFT JOIN pg_stat_activity AS a ON a.pid = f.pid
     ORDER BY a.xact_start";
 
+const CANDIDATES: &str = "
+    SELECT address, priority, place, excluded, (extract(epoch FROM lease) * 1000)::bigint, pid, joined_at
+    FROM pgleader.candidates WHERE name = $1
+    ORDER BY place = 'leader' DESC, place = 'successor' DESC, priority DESC, address";
+
 const HISTORY: &str = "
-    SELECT name, term, address, started_at, ready_at, ended_at, ending, fenced_ended, by::text
+    SELECT name, term, address, started_at, ready_at, ended_at, ending, fenced_ended, by::text, request
     FROM pgleader.history WHERE $1::text IS NULL OR name = $1
     ORDER BY started_at DESC, term DESC LIMIT $2";
 
@@ -80,6 +86,9 @@ fn status_row(row: &Row) -> Result<ElectionStatus, Error> {
         waiting_for: column(row, 9)?,
         stranger: stranger.pid.is_some().then_some(stranger),
         fenced: vec![],
+        suspended_by: column(row, 15)?,
+        transfer_to: column(row, 16)?,
+        excluded: column(row, 17)?,
     })
 }
 
@@ -115,21 +124,69 @@ pub(crate) async fn history(
                 ending: column(row, 6)?,
                 fenced_ended: unsigned(i64::from(column::<i32>(row, 7)?))?,
                 by: column(row, 8)?,
+                request: column(row, 9)?,
             })
         })
         .collect()
 }
 
-/// One of the functions for operators that take an election and answer with the term that ends.
-pub(crate) async fn ask_of_leader(
+/// Who takes part in an election.
+pub(crate) async fn candidates(
     client: &Client,
     role: &str,
-    statement: &'static str,
     election: &str,
+) -> Result<Vec<CandidateStatus>, Error> {
+    let rows = ask(client, role, CANDIDATES, &[(&election, Type::TEXT)]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(CandidateStatus {
+                address: column(row, 0)?,
+                priority: column(row, 1)?,
+                place: column(row, 2)?,
+                excluded: column(row, 3)?,
+                lease: Duration::from_millis(unsigned(column(row, 4)?)?),
+                pid: column(row, 5)?,
+                joined_at: column(row, 6)?,
+            })
+        })
+        .collect()
+}
+
+/// One of the functions that answer with the term that ends.
+pub(crate) async fn term_that_ends(
+    client: &Client,
+    role: &str,
+    statement: &str,
+    parameters: &[&str],
 ) -> Result<Option<u64>, Error> {
-    let rows = ask(client, role, statement, &[(&election, Type::TEXT)]).await?;
-    let term = rows.first().map(|row| column::<Option<i64>>(row, 0));
-    term.transpose()?.flatten().map(unsigned).transpose()
+    let row = lever(client, role, statement, parameters).await?;
+    column::<Option<i64>>(&row, 0)?.map(unsigned).transpose()
+}
+
+/// One of the functions that answer whether there was anything to take back.
+pub(crate) async fn was_so(
+    client: &Client,
+    role: &str,
+    statement: &str,
+    parameters: &[&str],
+) -> Result<bool, Error> {
+    column(&lever(client, role, statement, parameters).await?, 0)
+}
+
+async fn lever(
+    client: &Client,
+    role: &str,
+    statement: &str,
+    parameters: &[&str],
+) -> Result<Row, Error> {
+    let parameters: Vec<Parameter<'_>> = parameters
+        .iter()
+        .map(|text| (text as &(dyn ToSql + Sync), Type::TEXT))
+        .collect();
+    let rows = ask(client, role, statement, &parameters).await?;
+    rows.into_iter()
+        .next()
+        .ok_or_else(|| Error::new(Kind::Unexpected("no row".to_owned())))
 }
 
 async fn ask(
@@ -154,7 +211,9 @@ async fn refusal(client: &Client, role: &str, error: tokio_postgres::Error) -> E
         None => db.message().to_owned(),
     };
     match (db.code(), db.hint()) {
-        (&SqlState::UNDEFINED_OBJECT, _) => Error::caused(Kind::NoElection(message), error),
+        (&SqlState::UNDEFINED_OBJECT, _) if db.message().starts_with("there is no election") => {
+            Error::caused(Kind::NoElection(message), error)
+        }
         (&SqlState::INSUFFICIENT_PRIVILEGE, None) => {
             let role = role.to_owned();
             Error::caused(Kind::NotGranted { message, role }, error)

@@ -5,8 +5,17 @@
 
 mod arguments;
 mod connection;
+mod doctor;
+mod documents;
 mod exit;
+mod history;
+mod install;
+mod levers;
+mod output;
 mod run;
+mod status;
+mod watch;
+mod words;
 
 use std::process::ExitCode;
 
@@ -36,6 +45,14 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     } = arguments;
     match subcommand {
         Subcommand::Run(run) => block_on(run.execute(&connection)),
+        Subcommand::Status(status) => block_on(status.execute(&connection)),
+        Subcommand::Watch(watch) => block_on(watch.execute(&connection)),
+        Subcommand::History(history) => block_on(history.execute(&connection)),
+        Subcommand::Lever(lever) => block_on(lever.execute(&connection)),
+        Subcommand::Install(install) => block_on(install.execute(&connection)),
+        Subcommand::Doctor(doctor) => block_on(doctor.execute(&connection)),
+        Subcommand::Completions(completions) => completions.execute(),
+        Subcommand::Man(man) => man.execute(),
     }
 }
 

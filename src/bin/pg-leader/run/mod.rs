@@ -62,7 +62,7 @@ impl Arguments {
             ends(SignalKind::interrupt())?,
         );
         let config = connection
-            .config()?
+            .config("run")?
             .lease(self.lease.into())
             // The child's grace ends first, so that the work is never dropped while its child runs.
             .grace(Duration::from(self.grace) + Duration::from_secs(1));
