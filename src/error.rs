@@ -132,7 +132,10 @@ impl Error {
     pub(crate) fn session(doing: &str, source: tokio_postgres::Error) -> Self {
         let what = match source.as_db_error() {
             Some(db) => format!("{doing}: {} (SQLSTATE {})", db.message(), db.code().code()),
-            None => format!("{doing}: {source}"),
+            None => match source.source() {
+                Some(cause) => format!("{doing}: {source}: {cause}"),
+                None => format!("{doing}: {source}"),
+            },
         };
         Error::caused(Kind::Session(what), source)
     }

@@ -215,11 +215,26 @@ where
                     };
                     Error::caused(kind, error)
                 }
+                None if lacks_password(&error) => Error::caused(
+                    Kind::Conninfo(
+                        "the server asks for a password, and it names none (PGPASSWORD and ~/.pgpass are \
+                         looked at where the environment is)"
+                            .to_owned(),
+                    ),
+                    error,
+                ),
                 _ => Error::session("connecting", error),
             })?;
     let messages: Pin<Box<dyn Stream<Item = _> + Send>> =
         Box::pin(stream::poll_fn(move |cx| connection.poll_message(cx)));
     Ok((client, messages.fuse()))
+}
+
+fn lacks_password(error: &tokio_postgres::Error) -> bool {
+    use std::error::Error as _;
+    error
+        .source()
+        .is_some_and(|cause| cause.to_string() == "password missing")
 }
 
 async fn finish(
