@@ -925,7 +925,7 @@ CREATE OR REPLACE FUNCTION pgleader.turns(elections integer[], instance uuid)
  SET lock_timeout TO '5ms'
 AS $function$
 DECLARE
-    found jsonb := '{}';
+    found jsonb := jsonb_build_object();
     asked record;
     target text;
 BEGIN
@@ -950,7 +950,7 @@ BEGIN
     IF EXISTS (
         SELECT FROM pgleader.candidate AS c WHERE c.election_id = ANY (elections) AND c.priority <> 0) THEN
         found := (
-            SELECT coalesce(jsonb_object_agg(c.election_id, 'outranked'), '{}')
+            SELECT coalesce(jsonb_object_agg(c.election_id, 'outranked'), jsonb_build_object())
             FROM pgleader.candidate AS c
             WHERE c.election_id = ANY (elections) AND c.instance = turns.instance AND EXISTS (
                 SELECT FROM pgleader.alive AS a
