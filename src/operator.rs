@@ -309,7 +309,7 @@ impl Operator {
             .await
     }
 
-    /// Install the schema where it is missing or old. A newer one is left as it is.
+    /// Install the schema, or what it lacks. A newer one is left as it is.
     ///
     /// # Errors
     ///
@@ -323,7 +323,8 @@ impl Operator {
                 Err(error) if matches!(error.kind(), Kind::SchemaMissing { .. }) => None,
                 Err(error) => return Err(error),
             };
-            if before.is_none_or(schema::is_old) {
+            // A newer schema's functions would be replaced by older ones.
+            if before.is_none_or(schema::is_ours) {
                 schema::install(&client, &self.role).await?;
             }
             schema::check(&client, &self.role).await?;

@@ -10,7 +10,9 @@ use crate::error::{Error, Kind};
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../sql/migrations/0001_elections.sql"),
     include_str!("../sql/migrations/0002_fencing.sql"),
-    include_str!("../sql/migrations/0003_rights.sql"),
+    include_str!("../sql/migrations/0003_levers.sql"),
+    include_str!("../sql/migrations/0004_views.sql"),
+    include_str!("../sql/migrations/0005_rights.sql"),
 ];
 
 /// The version of the schema that this build brings.
@@ -18,9 +20,9 @@ const SCHEMA_VERSION: i32 = 1;
 /// From here a schema is no longer an extension of ours.
 const NEXT_GENERATION: i32 = 100;
 
-/// Whether this build brings a newer one.
-pub(crate) fn is_old(version: i32) -> bool {
-    version < SCHEMA_VERSION
+/// Whether this build brings all that a schema of this version may lack.
+pub(crate) fn is_ours(version: i32) -> bool {
+    version <= SCHEMA_VERSION
 }
 
 /// The version of the schema that is there, which this role may use.

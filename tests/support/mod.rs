@@ -8,6 +8,7 @@
 pub mod bouncer;
 pub mod candidate;
 pub mod command;
+pub mod operator;
 pub mod proxy;
 pub mod race;
 pub mod record;

@@ -175,6 +175,16 @@ fn held() -> Held {
         successor: true,
         silent_since: Some(1),
         counters: COUNTERS,
+        bar: None,
+    }
+}
+
+fn view() -> View {
+    View {
+        term: 7,
+        vacant: false,
+        bar: None,
+        called: false,
     }
 }
 

@@ -183,6 +183,7 @@ impl World {
                 let view = View {
                     term: self.last_term,
                     vacant: chance.is_multiple_of(2),
+                    ..view()
                 };
                 Answer::Read {
                     views: self.joined.iter().map(|key| (*key, view)).collect(),
