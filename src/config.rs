@@ -161,7 +161,7 @@ impl Config {
     /// `PGDATABASE`, `PGUSER`, `PGPASSWORD`, `PGOPTIONS`, `PGCONNECT_TIMEOUT`, `PGSSLMODE`,
     /// `PGSSLROOTCERT`, `PGCHANNELBINDING`, `PGTARGETSESSIONATTRS` and `PGLOADBALANCEHOSTS`, and a password
     /// file (`passfile=`, `PGPASSFILE`, `~/.pgpass`); at last the Unix socket of this machine, or `localhost`,
-    /// and `USER`. They are looked at with every connect. Default false.
+    /// and the system's user. They are looked at with every connect. Default false.
     ///
     /// ```
     /// let config = pg_leader::Config::new("dbname=app").environment(true);

@@ -32,6 +32,8 @@ pub(super) const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"]
 pub(super) struct Environment<'a> {
     pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
     pub(super) home: Option<PathBuf>,
+    /// The name of the system's user.
+    pub(super) user: Option<String>,
 }
 
 impl Environment<'_> {
@@ -39,6 +41,7 @@ impl Environment<'_> {
         Environment {
             variable: &|name| std::env::var(name).ok(),
             home: std::env::home_dir(),
+            user: user_of_process(),
         }
     }
 
@@ -81,7 +84,7 @@ impl Environment<'_> {
             pairs.add("host", here.unwrap_or("localhost"));
         }
         if pairs.get("user").is_none()
-            && let Some(user) = self.set("USER").or_else(|| self.set("LOGNAME"))
+            && let Some(user) = self.user.clone().or_else(|| self.set("USER"))
         {
             pairs.add("user", user);
         }
@@ -119,6 +122,16 @@ impl Environment<'_> {
             looked_at.join(" or ")
         )))
     }
+}
+
+fn user_of_process() -> Option<String> {
+    let id = rustix::process::geteuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut users = users.lines().map(|line| line.split(':'));
+    users.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)? == id).then(|| name.to_owned())
+    })
 }
 
 /// The parameters under `[name]`; the line that is none, where there is one.
@@ -221,6 +234,7 @@ mod tests {
             let environment = Environment {
                 variable: &variable,
                 home: Some(self.home.path().to_owned()),
+                user: Some("me".to_owned()),
             };
             let mut pairs = Pairs::read(conninfo)?;
             environment.complete(&mut pairs).map(|()| pairs)
@@ -268,7 +282,7 @@ mod tests {
 
     #[test]
     fn without_anything_it_is_this_machine_and_this_user() {
-        let place = Place::new(&[("USER", "me"), ("PGPORT", "1"), ("PGUSER", "")]);
+        let place = Place::new(&[("USER", "other"), ("PGPORT", "1"), ("PGUSER", "")]);
         let pairs = place.complete("").unwrap();
         assert_eq!(pairs.get("host"), Some("localhost"));
         assert_eq!(pairs.get("user"), Some("me"));

@@ -80,7 +80,7 @@ impl From<pg_leader::Error> for Failure {
             USAGE
         } else if error.is_connection() {
             NO_CONNECTION
-        } else if error.is_unfit_server() || error.is_schema() {
+        } else if error.is_unfit_server() || error.is_schema() || error.is_not_granted() {
             UNUSABLE
         } else {
             FAILED

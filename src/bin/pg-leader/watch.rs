@@ -22,7 +22,8 @@ Examples:
   pg-leader watch
   pg-leader watch billing --json | jq --unbuffered -r 'select(.state == \"leading\") | .address'
 
-JSON: at (by this machine's clock), election, state (unknown, vacant, recovering, leading), term, address.")]
+JSON: at (by this machine's clock), election, state (unknown, vacant, recovering, leading), term, address, waiting_for
+(resume, transfer, and so on: what stands in everybody's way, as far as operators have put it there).")]
 pub(crate) struct Arguments {
     /// These. Without any: all that are there when it starts.
     elections: Vec<String>,
@@ -80,11 +81,15 @@ fn as_line(election: &str, standing: &Standing) -> String {
         ElectionState::Recovering => console::style(state).yellow(),
         _ => console::style(state).red(),
     };
+    let waiting = standing
+        .waiting_for
+        .map(|what| format!("  waiting for {what}"));
     format!(
-        "{}  {election}  {state}  term {}  {}",
-        humantime::format_rfc3339_millis(SystemTime::now()),
+        "{}  {election}  {state}  term {}  {}{}",
+        time(SystemTime::now()),
         standing.term,
-        or_dash(standing.address.as_ref())
+        or_dash(standing.address.as_ref()),
+        waiting.unwrap_or_default()
     )
 }
 
@@ -95,5 +100,6 @@ fn as_json(election: &str, standing: &Standing) -> Value {
         "state": standing.state.to_string(),
         "term": standing.term,
         "address": standing.address,
+        "waiting_for": standing.waiting_for.map(|what| what.to_string()),
     })
 }
