@@ -345,3 +345,57 @@ async fn watch_polls_nothing() {
     candidates[0].leader.resign().await;
     watch.until("leading", 2);
 }
+
+/// Every block of SQL in docs/operations.md, with an observer's role.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_queries_run_with_an_observers_role() {
+    let cluster = Cluster::start().unwrap();
+    support::install_by_an_ordinary_owner(&cluster, &[("app", "candidate"), ("eve", "observer")])
+        .await;
+    let record = Record::in_memory();
+    let app = support::config(&support::url_of(&cluster, "app"));
+    let _candidate = support::Candidate::start(app, "shown", "a", &record).await;
+    until("it is ready", || {
+        support::status(&cluster, "shown", "state").as_deref() == Some("leading")
+    })
+    .await;
+    let text = include_str!("../docs/operations.md");
+    let blocks: Vec<&str> = text
+        .split("```sql\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(blocks.len() > 5, "{blocks:?}");
+    let observer = support::client(&support::url_of(&cluster, "eve")).await;
+    for block in &blocks {
+        let rows = observer
+            .query(block.trim().trim_end_matches(';'), &[])
+            .await;
+        rows.unwrap_or_else(|error| panic!("{error:?}: {block}"));
+    }
+    let metrics = blocks
+        .iter()
+        .find(|block| block.contains("held_by_a_stranger"))
+        .expect("the query for metrics");
+    let row = observer
+        .query_one(metrics.trim().trim_end_matches(';'), &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, &str>("election"), "shown");
+    assert_eq!(
+        (
+            row.get::<_, i32>("led"),
+            row.get::<_, i32>("ready"),
+            row.get::<_, i64>("term")
+        ),
+        (1, 1, 1)
+    );
+    assert_eq!(
+        (
+            row.get::<_, i32>("has_successor"),
+            row.get::<_, i64>("candidates")
+        ),
+        (0, 1)
+    );
+    assert!(row.get::<_, f64>("seconds_since_change") >= 0.0);
+}
