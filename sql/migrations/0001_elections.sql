@@ -432,6 +432,7 @@ DECLARE
     held_bars text[] := ARRAY[]::text[];
     heir_of integer[] := successor_of;
     turns jsonb;
+    may_try boolean;
     last record;
 BEGIN
     SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
@@ -452,8 +453,10 @@ BEGIN
         IF election = ANY (overdue) THEN
             bar := nullif(bar, 'outranked');
         END IF;
-        IF (bar = 'called' OR bar IS NULL AND (election = ANY (heir_of) OR election = ANY (overdue)))
-            AND pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
+        -- Never null: a lock is tried on the right of what is.
+        may_try := bar IS NOT DISTINCT FROM 'called'
+            OR (bar IS NULL AND (election = ANY (heir_of) OR election = ANY (overdue)));
+        IF may_try AND pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
             PERFORM set_config('idle_session_timeout', silence_ms::text, false);
             IF election = ANY (heir_of) THEN
                 PERFORM pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election);
