@@ -38,12 +38,12 @@ async fn standard_input_and_output_pass_through() {
 async fn asked_to_end_it_lets_the_command_end_first() {
     for (signal, code) in [(Signal::TERM, 0), (Signal::INT, 130), (Signal::HUP, 129)] {
         let stage = Stage::new("polite");
-        let script = "trap 'sleep 0.3; touch $DIRECTORY/last; exit 7' TERM
+        let script = "trap 'sleep 1.5; touch $DIRECTORY/last; exit 7' TERM
                       touch $DIRECTORY/up; while :; do sleep 0.05; done";
         let mut run = stage.run("a", &[], script);
         stage.until_file("up").await;
         run.signal(signal);
-        // The leadership is still held while the command puts its things away.
+        // The leadership is held, for longer than a lease, while the command puts its things away.
         let held = stage.status("address");
         assert_eq!(run.exit_code().await, code);
         assert!(stage.path("last").exists(), "the command was cut short");
@@ -107,6 +107,17 @@ async fn what_a_command_leaves_behind_ends_before_the_next_leads() {
         assert_eq!(stage.steps(), steps, "the daemon lived on");
         std::fs::remove_file(stage.path("record")).unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_behind_is_asked_to_end_first() {
+    let stage = Stage::new("polite-daemon");
+    let script = "(setsid sh -c 'trap \"touch $DIRECTORY/heard; exit\" TERM
+                      touch $DIRECTORY/up; while :; do sleep 0.05; done' &)
+                  until [ -e $DIRECTORY/up ]; do sleep 0.01; done";
+    let mut run = stage.run("a", &["--grace", "1h"], script);
+    assert_eq!(run.exit_code().await, 0);
+    assert!(stage.path("heard").exists(), "it was killed unheard");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use pg_leader::testing::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
@@ -101,6 +102,14 @@ impl Stage {
             .collect()
     }
 
+    /// From `moment` to the first step of a term.
+    pub(crate) fn time_to_term(&self, moment: u64, term: u64) -> Duration {
+        let steps = self.steps();
+        let began = steps.iter().filter(|step| step.term == term);
+        let began = began.map(|step| step.began).min().expect("it has begun");
+        Duration::from_nanos(began.saturating_sub(moment))
+    }
+
     pub(crate) async fn until_file(&self, name: &str) {
         until(&format!("there is {name}"), || self.path(name).exists()).await;
     }
@@ -172,8 +181,8 @@ pub(crate) fn worker() -> String {
 }
 
 /// The same in three processes of which none hears SIGTERM: one is the command, one has been forked, and one
-/// is a daemon in a session of its own.
+/// is a daemon, in a session of its own and without its parent.
 pub(crate) fn deaf_family() -> String {
     let worker = worker();
-    format!("trap '' TERM; {worker} & setsid {worker} & exec {worker}")
+    format!("trap '' TERM; {worker} & (setsid {worker} &); exec {worker}")
 }

@@ -99,9 +99,14 @@ impl Guard<'_> {
         self.order(Order::End { grace })
     }
 
-    /// An error when the guard is gone, or so long deaf that nothing more can be written to it.
+    /// An error when the guard is gone, or has taken nothing for so long that no more can be written to it.
     fn order(&mut self, order: Order) -> io::Result<()> {
-        self.orders.write_all(order.to_string().as_bytes())
+        self.orders
+            .write_all(order.to_string().as_bytes())
+            .map_err(|error| {
+                let kind = error.kind();
+                io::Error::new(kind, "the guard takes no orders: was it killed or stopped?")
+            })
     }
 
     /// What the guard says next. Cancel safe.

@@ -140,8 +140,7 @@ impl Arguments {
         let config = connection
             .config()?
             .lease(self.lease.into())
-            // The guard's grace ends first.
-            .grace(Duration::from(self.grace) + Duration::from_secs(1));
+            .grace(self.grace.into());
         // Not `Overrun::Abort`: the guard ends the command in time on its own clock, and this process comes back
         // as a candidate when it wakes.
         let task = Arc::new(Task {
