@@ -1,8 +1,8 @@
 //! Commands of every kind, and their orderly end.
 
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 
-use crate::runner::{Stage, deaf_family, worker};
+use crate::runner::{Stage, children, deaf_family, worker};
 use crate::support::record;
 use crate::support::until;
 
@@ -35,6 +35,35 @@ async fn standard_input_and_output_pass_through() {
 }
 
 #[tokio::test]
+async fn on_a_terminal_the_command_reads_nothing_and_ctrl_c_ends_all_in_order() {
+    use std::io::Write;
+    let stage = Stage::new("terminal");
+    let line = format!(
+        "{} run --election terminal --address a -- sh -c \
+         'cat; trap \"touch $DIRECTORY/heard; exit\" TERM; touch $DIRECTORY/up; while :; do sleep 0.05; done'",
+        env!("CARGO_BIN_EXE_pg-leader")
+    );
+    let mut terminal = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env("DATABASE_URL", stage.cluster.url())
+        .env("DIRECTORY", stage.path(""))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    stage.until_file("up").await;
+    let mut keyboard = terminal.stdin.take().unwrap();
+    keyboard.write_all(b"\x03").unwrap();
+    until("it ends", || terminal.try_wait().unwrap().is_some()).await;
+    assert_eq!(terminal.wait().unwrap().code(), Some(130));
+    assert!(
+        stage.path("heard").exists(),
+        "the command was not asked to end"
+    );
+    assert_eq!(stage.endings(), ["resigned"]);
+}
+
+#[tokio::test]
 async fn asked_to_end_it_lets_the_command_end_first() {
     for (signal, code) in [(Signal::TERM, 0), (Signal::INT, 130), (Signal::HUP, 129)] {
         let stage = Stage::new("polite");
@@ -62,6 +91,20 @@ async fn a_command_that_is_deaf_is_killed_after_the_grace_with_all_that_it_forke
     stage.until_working("second").await;
     record::assert_no_overlap(&stage.steps());
     assert_eq!(stage.endings()[0], "resigned");
+}
+
+/// As a service manager does that ends all processes of a unit.
+#[tokio::test]
+async fn told_together_with_its_guard_and_command_it_ends_in_order() {
+    let stage = Stage::new("together");
+    let mut run = stage.run("a", &[], "touch $DIRECTORY/up; sleep 60");
+    stage.until_file("up").await;
+    let guard = run.guard();
+    for pid in [children(guard)[0], guard] {
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+    run.signal(Signal::TERM);
+    assert_eq!(run.exit_code().await, 0);
 }
 
 #[tokio::test]

@@ -178,6 +178,8 @@ impl Command {
             Demand::Run | Demand::End => {}
             Demand::Kill => {
                 self.asked_to_end = true;
+                // Looking through all processes takes a while where there are many.
+                self.signal(&[], &[Signal::KILL]);
                 self.signal(&descendants(), &[Signal::KILL]);
             }
         }

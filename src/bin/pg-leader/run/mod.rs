@@ -6,6 +6,7 @@ mod signals;
 mod work;
 
 use std::ffi::OsString;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -180,19 +181,23 @@ impl Arguments {
                 }
             }
         })?;
-        let signal = tokio::select! {
+        let mut told = tokio::select! {
             biased;
             signal = signals.next() => Some(signal),
             () = over_and_done(&over, &leader) => None,
         };
-        tokio::select! {
-            () = elector.shutdown() => {}
-            _ = signals.next() => {
-                hurry.cancel();
-                elector.shutdown().await;
+        let mut shutdown = pin!(elector.shutdown());
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                signal = signals.next() => match told {
+                    Some(_) => hurry.cancel(),
+                    // Sent to the command too, which was quicker.
+                    None => told = Some(signal),
+                },
             }
         }
-        Ok(match (signal, status.get()) {
+        Ok(match (told, status.get()) {
             (Some(signal), _) => signal.exit_code(),
             (None, status) => ExitCode::from(status.copied().unwrap_or(OURSELVES)),
         })

@@ -25,7 +25,7 @@ pub(super) async fn run(term: &Term, task: &Task, hurry: &CancellationToken) -> 
         tokio::select! {
             report = guard.report() => match report? {
                 Report::Started { group } => {
-                    tracing::info!(term = term.number(), group, "started the command");
+                    tracing::info!(group, "started the command");
                 }
                 Report::Ready => term.ready(),
                 Report::Ended(ended) => return Ok(ended),
