@@ -4,7 +4,7 @@ use clap::Parser;
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 
 use crate::connection::Connection;
-use crate::{doctor, documents, exit, history, install, levers, run, status, watch};
+use crate::{doctor, documents, exit, guard, history, install, launch, levers, run, status, watch};
 
 /// Leader election between processes that already share a PostgreSQL database.
 ///
@@ -35,6 +35,12 @@ pub(crate) enum Subcommand {
     Doctor(doctor::Arguments),
     Completions(documents::Completions),
     Man(documents::Man),
+
+    // What `run` starts.
+    #[command(hide = true)]
+    Guard(guard::Arguments),
+    #[command(hide = true)]
+    Launch(launch::Arguments),
 }
 
 #[cfg(test)]

@@ -23,6 +23,12 @@ pub(crate) const NOT_LED: u8 = 5;
 pub(crate) const UNKNOWN_ELECTION: u8 = 6;
 pub(crate) const DOCTOR_WARNS: u8 = 7;
 
+/// As `env`, `nohup` and `timeout` have it, so that what goes wrong before a command runs is not taken for the
+/// command's own status.
+pub(crate) const OURSELVES: u8 = 125;
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
+pub(crate) const NOT_FOUND: u8 = 127;
+
 /// Why what was asked for was not done.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]

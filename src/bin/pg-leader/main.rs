@@ -4,14 +4,20 @@
 //! `execute`; [`arguments`] lists them. They use the library's public interface and nothing else.
 
 mod arguments;
+mod clock;
 mod connection;
+mod descriptors;
 mod doctor;
 mod documents;
 mod exit;
+mod guard;
 mod history;
 mod install;
+mod launch;
 mod levers;
+mod message;
 mod output;
+mod processes;
 mod run;
 mod status;
 mod watch;
@@ -29,6 +35,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(arguments.verbosity.tracing_level_filter())
         .with_writer(std::io::stderr)
+        .with_ansi(console::colors_enabled_stderr())
         .with_target(false)
         .init();
     execute(arguments).unwrap_or_else(|failure| {
@@ -53,6 +60,8 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Subcommand::Doctor(doctor) => block_on(doctor.execute(&connection)),
         Subcommand::Completions(completions) => completions.execute(),
         Subcommand::Man(man) => man.execute(),
+        Subcommand::Guard(guard) => guard.execute(),
+        Subcommand::Launch(launch) => launch.execute(),
     }
 }
 
