@@ -68,15 +68,32 @@ pub(crate) struct Rights {
     pub(crate) owner_signals: bool,
 }
 
+/// What a candidate calls.
+const CALLED: [&str; 15] = [
+    "join_election",
+    "leave_election",
+    "campaign",
+    "take_office",
+    "ready",
+    "heartbeat",
+    "vacate",
+    "release",
+    "announce",
+    "read_elections",
+    "backend_gone",
+    "counters",
+    "evict",
+    "fence",
+    "end_fenced",
+];
+
 pub(crate) async fn rights(client: &Client) -> Result<Rights, Error> {
     let row = one(
         client,
         "SELECT o.rolname::text,
                 ARRAY(SELECT DISTINCT p.proname::text FROM pg_proc AS p
-                      WHERE p.pronamespace = n.oid AND NOT has_function_privilege(p.oid, 'EXECUTE')
-                        AND p.proname IN ('join_election', 'leave_election', 'campaign', 'take_office', 'ready',
-                                          'heartbeat', 'vacate', 'release', 'announce', 'read_elections',
-                                          'backend_gone', 'counters', 'evict', 'fence', 'end_fenced')
+                      WHERE p.pronamespace = n.oid AND p.proname = ANY ($1)
+                        AND NOT has_function_privilege(p.oid, 'EXECUTE')
                       ORDER BY 1),
                 has_database_privilege(current_database(), 'CREATE'),
                 me.rolsuper,
@@ -88,7 +105,7 @@ pub(crate) async fn rights(client: &Client) -> Result<Rights, Error> {
          LEFT JOIN pg_namespace AS n ON n.nspname = 'pgleader'
          LEFT JOIN pg_roles AS o ON o.oid = n.nspowner
          WHERE me.rolname = current_user",
-        &[],
+        &[(&CALLED.as_slice(), Type::TEXT_ARRAY)],
     )
     .await?;
     Ok(Rights {
@@ -230,4 +247,24 @@ async fn one(client: &Client, statement: &str, parameters: &[Parameter<'_>]) -> 
 fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Error> {
     row.try_get(index)
         .map_err(|error| Error::session("reading an answer", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CALLED;
+
+    #[test]
+    fn every_function_that_a_candidate_calls_is_looked_at() {
+        let statements = include_str!("statements.rs");
+        let called = statements.split("pgleader.").skip(1);
+        let names = called
+            .filter_map(|text| text.split_once('(').map(|(name, _)| name))
+            .filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+        let mut count = 0;
+        for name in names {
+            assert!(CALLED.contains(&name), "{name} is not looked at");
+            count += 1;
+        }
+        assert!(count > 10, "only {count} calls were found");
+    }
 }
