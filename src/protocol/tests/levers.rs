@@ -193,8 +193,15 @@ fn who_ranks_higher_and_does_not_come_is_waited_for_once() {
     assert!(bench.has_asked(insists));
     // Nobody came: the place is its own again, and it insists on it for a retry interval.
     while bench.has_asked(insists) || !bench.has_asked(campaigns) {
+        assert!(
+            bench.now.since(made_way) < LEASE * 10,
+            "it insists for ever"
+        );
         if bench.has_asked(insists) {
-            bench.answer_campaign(Try::Held(held()));
+            bench.answer_campaign(Try::Held(Held {
+                silent_since: None,
+                ..held()
+            }));
         }
         bench.pass(LEASE / 100);
         bench.stay_well();
