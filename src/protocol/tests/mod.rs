@@ -4,6 +4,7 @@ mod autopsy;
 mod ending;
 mod fencing;
 mod following;
+mod levers;
 mod properties;
 
 use std::time::Duration;
