@@ -24,40 +24,51 @@ use signals::Signals;
 
 const HELP: &str = "\
 How the command runs:
-  Its environment has PG_LEADER_ELECTION, PG_LEADER_TERM and PG_LEADER_ADDRESS. The term is a number that
-  only grows: pass it along with what you write, or call pgleader.fence(election, term) in your
-  transactions, and what comes too late is refused.
-  Standard output and error are this process's, and so is standard input unless it is a terminal. The
-  command has a process group of its own, so Ctrl-C reaches pg-leader alone.
 
-How it ends:
-  SIGTERM, SIGINT or SIGHUP to pg-leader   SIGTERM to the command's process group; SIGKILL after the
-                                           grace; then the leadership is given up in order. A second
-                                           signal: SIGKILL at once.
-  an operator asks for the leadership      the same, and pg-leader stays a candidate.
-  the leadership is lost                   SIGTERM; SIGKILL 0.8 of the lease after the last heartbeat that
-                                           was answered. Nobody else leads before the whole lease is over.
-  pg-leader is killed with -9              SIGKILL at once, by the guard.
-  pg-leader is stopped or hangs            as when the leadership is lost, by the guard.
-  the guard is killed                      SIGKILL at once, by the kernel and by pg-leader.
-  the command ends by itself               what it has left behind gets SIGTERM, after the grace SIGKILL;
-                                           then --on-exit.
+Its environment has PG_LEADER_ELECTION, PG_LEADER_TERM and PG_LEADER_ADDRESS. The term is a number that only \
+grows: pass it along with what you write, or call pgleader.fence(election, term) in your transactions, and \
+what comes too late is refused. Standard output and error are those of pg-leader, and so is standard input \
+unless it is a terminal. The command has a process group of its own, so Ctrl-C reaches pg-leader alone.
 
-  The guard (`leader-guard` in ps) is a process between the two. On Linux it finds everything that the
-  command has started, also daemons that have left its process group, and the leadership passes on only
-  when all of it is dead. Elsewhere it knows the process group only, and a killed guard is noticed by
-  pg-leader alone. Not covered: pg-leader and its guard both killed or stopped in the same moment (what the
-  command itself has started then lives on, until its container or its systemd unit ends it); programs
-  that pg-leader may not signal, such as those of another user. Under systemd use KillMode=mixed.
+How the command ends:
+
+  SIGTERM, SIGINT or SIGHUP   SIGTERM to the command's process group, SIGKILL after the
+  to pg-leader                grace; then the leadership is given up in order. A second
+                              signal: SIGKILL at once.
+  an operator asks for the    The same, and pg-leader stays a candidate.
+  leadership
+  the leadership is lost      SIGTERM; SIGKILL 0.8 of the lease after the last heartbeat
+                              that was answered. Nobody else leads before 1.0.
+  pg-leader is killed         SIGKILL at once, by the guard.
+  with -9
+  pg-leader is stopped,       As when the leadership is lost, by the guard.
+  or hangs
+  the guard is killed         SIGKILL at once, by the kernel and by pg-leader.
+  the command ends by         SIGTERM to what it has left behind, SIGKILL after the
+  itself                      grace; then --on-exit.
+
+The guard (leader-guard in ps) is a process between the two. On Linux it finds everything that the command \
+has started, also daemons that have left its process group, and the leadership passes on only when all of it \
+is dead. Elsewhere it knows the process group only, and a guard that is killed is noticed by pg-leader alone.
+
+Not covered: pg-leader and its guard both killed or stopped in the same moment (what the command has started \
+then lives on until its container or its systemd unit ends it); programs that pg-leader may not signal, such \
+as those of another user. Under systemd use KillMode=mixed.
 
 Exit status:
-  that of the command (128+N where signal N ended it) when --on-exit says so
-  0 after SIGTERM, 129 after SIGHUP, 130 after SIGINT
-  2 when the command line is wrong; 125 when pg-leader itself fails before there is a command
-  126 when the command cannot be executed; 127 when it is not found
+
+  that of the command, or 128+N where signal N ended it, when --on-exit says so
+  0    after SIGTERM
+  129  after SIGHUP
+  130  after SIGINT
+  2    the command line is wrong
+  125  pg-leader itself failed before there was a command
+  126  the command cannot be executed
+  127  the command is not found
 
 Example:
-  pg-leader run --election billing --address 10.0.0.5:8080 --on-exit restart -- ./billing-worker";
+
+  pg-leader run --election billing --address 10.0.0.5:8080 --on-exit restart -- ./worker";
 
 /// Run a command only while this process leads.
 ///
