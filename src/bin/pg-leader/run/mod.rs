@@ -8,11 +8,12 @@ mod work;
 use std::ffi::OsString;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use pg_leader::{Elector, Leader, ProcessState};
+use pg_leader::{Elector, Leader, ProcessState, Term};
 use rustix::process::getpid;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
@@ -167,35 +168,27 @@ impl Arguments {
             elector = Elector::connect(config) => elector?,
             signal = signals.next() => return Ok(signal.exit_code()),
         };
-        let (hurry, over) = (CancellationToken::new(), CancellationToken::new());
-        let status = Arc::new(OnceLock::new());
+        let hurry = CancellationToken::new();
+        let (leave, mut leaving) = watch::channel(None);
         let on_exit = self.on_exit;
-        let leader = elector.campaign(&self.election, &self.address, {
-            let (hurry, over, status) = (hurry.clone(), over.clone(), Arc::clone(&status));
-            move |term| {
-                let (task, hurry) = (Arc::clone(&task), hurry.clone());
-                let (over, status) = (over.clone(), Arc::clone(&status));
+        let work = {
+            let hurry = hurry.clone();
+            move |term: Term| {
+                let (task, hurry, leave) = (Arc::clone(&task), hurry.clone(), leave.clone());
                 async move {
                     let ended = work::run(&term, &task, &hurry).await?;
-                    if !ended.by_itself {
-                        let asked = term.is_ending() || hurry.is_cancelled();
-                        return if asked { Ok(()) } else { Err(WorkError::Hung) };
+                    if ended.by_itself && on_exit.leaves(ended) {
+                        leave.send_replace(Some(ended.status));
                     }
-                    if on_exit.leaves(ended) {
-                        let _ = status.set(ended.status);
-                        over.cancel();
-                    }
-                    match ended.status {
-                        0 => Ok(()),
-                        status => Err(WorkError::Status(status)),
-                    }
+                    outcome(ended, term.is_ending() || hurry.is_cancelled())
                 }
             }
-        })?;
+        };
+        let leader = elector.campaign(&self.election, &self.address, work)?;
         let mut told = tokio::select! {
             biased;
             signal = signals.next() => Some(signal),
-            () = over_and_done(&over, &leader) => None,
+            () = left(&mut leaving, &leader) => None,
         };
         let mut shutdown = pin!(elector.shutdown());
         loop {
@@ -208,16 +201,32 @@ impl Arguments {
                 },
             }
         }
-        Ok(match (told, status.get()) {
-            (Some(signal), _) => signal.exit_code(),
-            (None, status) => ExitCode::from(status.copied().unwrap_or(OURSELVES)),
+        let status = *leaving.borrow();
+        Ok(match told {
+            Some(signal) => signal.exit_code(),
+            None => ExitCode::from(status.unwrap_or(OURSELVES)),
         })
     }
 }
 
-/// Returns once the work that has cancelled `over` is known to have ended, and how.
-async fn over_and_done(over: &CancellationToken, leader: &Leader) {
-    over.cancelled().await;
+/// What a term comes to. `asked`: its work was to end.
+fn outcome(ended: Ended, asked: bool) -> Result<(), WorkError> {
+    match ended {
+        Ended {
+            by_itself: false, ..
+        } if asked => Ok(()),
+        Ended {
+            by_itself: false, ..
+        } => Err(WorkError::Hung),
+        Ended { status: 0, .. } => Ok(()),
+        Ended { status, .. } => Err(WorkError::Status(status)),
+    }
+}
+
+/// Returns once a command's exit says to leave, and the end of its term is known to the driver as what it was.
+async fn left(leaving: &mut watch::Receiver<Option<u8>>, leader: &Leader) {
+    // The sender lives as long as the candidacy.
+    let _ = leaving.wait_for(Option::is_some).await;
     while leader.state() != ProcessState::Following {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
