@@ -61,35 +61,31 @@ async fn a_line_on_a_descriptor_marks_it_ready() {
 
 #[tokio::test]
 async fn an_answer_marks_it_ready_and_an_error_does_not() {
-    let stage = Stage::new("http");
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/ready", listener.local_addr().unwrap());
-    let (asked, healthy) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    let (was_asked, is_healthy) = (Arc::clone(&asked), Arc::clone(&healthy));
-    std::thread::spawn(move || {
-        while let Ok((mut stream, _)) = listener.accept() {
-            let _ = stream.read(&mut [0; 4096]);
-            let status = match is_healthy.load(Ordering::SeqCst) {
-                true => "204 No Content",
-                false => "503 Service Unavailable",
-            };
-            let answer =
-                format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-            let _ = stream.write_all(answer.as_bytes());
-            was_asked.store(true, Ordering::SeqCst);
-        }
-    });
-    let _run = stage.run(
-        "a",
-        &["--ready-http", &url],
-        "touch $DIRECTORY/up; sleep 60",
-    );
-    until_it_runs_and_recovers(&stage).await;
-    until("it is asked", || asked.load(Ordering::SeqCst)).await;
-    assert_eq!(stage.status("state").as_deref(), Some("recovering"));
-    healthy.store(true, Ordering::SeqCst);
-    until_state(&stage, "leading").await;
+    for success in ["204 No Content", "302 Found\r\nLocation: /elsewhere"] {
+        let stage = Stage::new("http");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/ready", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicBool::new(false));
+        let healthy = Arc::new(AtomicBool::new(false));
+        let (was_asked, is_healthy) = (Arc::clone(&asked), Arc::clone(&healthy));
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let _ = stream.read(&mut [0; 4096]);
+                let status = match is_healthy.load(Ordering::SeqCst) {
+                    true => success,
+                    false => "503 Service Unavailable",
+                };
+                let end = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+                let _ = write!(stream, "HTTP/1.1 {status}\r\n{end}");
+                was_asked.store(true, Ordering::SeqCst);
+            }
+        });
+        let script = "touch $DIRECTORY/up; sleep 60";
+        let _run = stage.run("a", &["--ready-http", &url], script);
+        until_it_runs_and_recovers(&stage).await;
+        until("it is asked", || asked.load(Ordering::SeqCst)).await;
+        assert_eq!(stage.status("state").as_deref(), Some("recovering"));
+        healthy.store(true, Ordering::SeqCst);
+        until_state(&stage, "leading").await;
+    }
 }

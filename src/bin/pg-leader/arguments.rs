@@ -13,7 +13,7 @@ use crate::{doctor, documents, exit, guard, history, install, launch, levers, ru
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_long_help = exit::HELP)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Logging")]
     pub(crate) verbosity: Verbosity<InfoLevel>,
 
     #[command(flatten)]

@@ -8,11 +8,12 @@ mod work;
 use std::ffi::OsString;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use pg_leader::{Elector, Leader, ProcessState};
+use pg_leader::{Elector, Leader, ProcessState, Term};
 use rustix::process::getpid;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
@@ -24,40 +25,51 @@ use signals::Signals;
 
 const HELP: &str = "\
 How the command runs:
-  Its environment has PG_LEADER_ELECTION, PG_LEADER_TERM and PG_LEADER_ADDRESS. The term is a number that
-  only grows: pass it along with what you write, or call pgleader.fence(election, term) in your
-  transactions, and what comes too late is refused.
-  Standard output and error are this process's, and so is standard input unless it is a terminal. The
-  command has a process group of its own, so Ctrl-C reaches pg-leader alone.
 
-How it ends:
-  SIGTERM, SIGINT or SIGHUP to pg-leader   SIGTERM to the command's process group; SIGKILL after the
-                                           grace; then the leadership is given up in order. A second
-                                           signal: SIGKILL at once.
-  an operator asks for the leadership      the same, and pg-leader stays a candidate.
-  the leadership is lost                   SIGTERM; SIGKILL 0.8 of the lease after the last heartbeat that
-                                           was answered. Nobody else leads before the whole lease is over.
-  pg-leader is killed with -9              SIGKILL at once, by the guard.
-  pg-leader is stopped or hangs            as when the leadership is lost, by the guard.
-  the guard is killed                      SIGKILL at once, by the kernel and by pg-leader.
-  the command ends by itself               what it has left behind gets SIGTERM, after the grace SIGKILL;
-                                           then --on-exit.
+Its environment has PG_LEADER_ELECTION, PG_LEADER_TERM and PG_LEADER_ADDRESS. The term is a number that only \
+grows: pass it along with what you write, or call pgleader.fence(election, term) in your transactions, and \
+what comes too late is refused. Standard output and error are those of pg-leader, and so is standard input \
+unless it is a terminal. The command has a process group of its own, so Ctrl-C reaches pg-leader alone.
 
-  The guard (`leader-guard` in ps) is a process between the two. On Linux it finds everything that the
-  command has started, also daemons that have left its process group, and the leadership passes on only
-  when all of it is dead. Elsewhere it knows the process group only, and a killed guard is noticed by
-  pg-leader alone. Not covered: pg-leader and its guard both killed or stopped in the same moment (what the
-  command itself has started then lives on, until its container or its systemd unit ends it); programs
-  that pg-leader may not signal, such as those of another user. Under systemd use KillMode=mixed.
+How the command ends:
+
+  SIGTERM, SIGINT or SIGHUP   SIGTERM to the command's process group, SIGKILL after the
+  to pg-leader                grace; then the leadership is given up in order. A second
+                              signal: SIGKILL at once.
+  an operator asks for the    The same, and pg-leader stays a candidate.
+  leadership
+  the leadership is lost      SIGTERM; SIGKILL 0.8 of the lease after the last heartbeat
+                              that was answered. Nobody else leads before 1.0.
+  pg-leader is killed         SIGKILL at once, by the guard.
+  with -9
+  pg-leader is stopped,       As when the leadership is lost, by the guard.
+  or hangs
+  the guard is killed         SIGKILL at once, by the kernel and by pg-leader.
+  the command ends by         SIGTERM to what it has left behind, SIGKILL after the
+  itself                      grace; then --on-exit.
+
+The guard (leader-guard in ps) is a process between the two. On Linux it finds everything that the command \
+has started, also daemons that have left its process group, and the leadership passes on only when all of it \
+is dead. Elsewhere it knows the process group only, and a guard that is killed is noticed by pg-leader alone.
+
+Not covered: pg-leader and its guard both killed or stopped in the same moment (what the command has started \
+then lives on until its container or its systemd unit ends it); programs that pg-leader may not signal, such \
+as those of another user. Under systemd use KillMode=mixed.
 
 Exit status:
-  that of the command (128+N where signal N ended it) when --on-exit says so
-  0 after SIGTERM, 129 after SIGHUP, 130 after SIGINT
-  2 when the command line is wrong; 125 when pg-leader itself fails before there is a command
-  126 when the command cannot be executed; 127 when it is not found
+
+  that of the command, or 128+N where signal N ended it, when --on-exit says so
+  0    after SIGTERM
+  129  after SIGHUP
+  130  after SIGINT
+  2    the command line is wrong
+  125  pg-leader itself failed before there was a command
+  126  the command cannot be executed
+  127  the command is not found
 
 Example:
-  pg-leader run --election billing --address 10.0.0.5:8080 --on-exit restart -- ./billing-worker";
+
+  pg-leader run --election billing --address 10.0.0.5:8080 --on-exit restart -- ./worker";
 
 /// Run a command only while this process leads.
 ///
@@ -156,35 +168,27 @@ impl Arguments {
             elector = Elector::connect(config) => elector?,
             signal = signals.next() => return Ok(signal.exit_code()),
         };
-        let (hurry, over) = (CancellationToken::new(), CancellationToken::new());
-        let status = Arc::new(OnceLock::new());
+        let hurry = CancellationToken::new();
+        let (leave, mut leaving) = watch::channel(None);
         let on_exit = self.on_exit;
-        let leader = elector.campaign(&self.election, &self.address, {
-            let (hurry, over, status) = (hurry.clone(), over.clone(), Arc::clone(&status));
-            move |term| {
-                let (task, hurry) = (Arc::clone(&task), hurry.clone());
-                let (over, status) = (over.clone(), Arc::clone(&status));
+        let work = {
+            let hurry = hurry.clone();
+            move |term: Term| {
+                let (task, hurry, leave) = (Arc::clone(&task), hurry.clone(), leave.clone());
                 async move {
                     let ended = work::run(&term, &task, &hurry).await?;
-                    if !ended.by_itself {
-                        let asked = term.is_ending() || hurry.is_cancelled();
-                        return if asked { Ok(()) } else { Err(WorkError::Hung) };
+                    if ended.by_itself && on_exit.leaves(ended) {
+                        leave.send_replace(Some(ended.status));
                     }
-                    if on_exit.leaves(ended) {
-                        let _ = status.set(ended.status);
-                        over.cancel();
-                    }
-                    match ended.status {
-                        0 => Ok(()),
-                        status => Err(WorkError::Status(status)),
-                    }
+                    outcome(ended, term.is_ending() || hurry.is_cancelled())
                 }
             }
-        })?;
+        };
+        let leader = elector.campaign(&self.election, &self.address, work)?;
         let mut told = tokio::select! {
             biased;
             signal = signals.next() => Some(signal),
-            () = over_and_done(&over, &leader) => None,
+            () = left(&mut leaving, &leader) => None,
         };
         let mut shutdown = pin!(elector.shutdown());
         loop {
@@ -197,16 +201,32 @@ impl Arguments {
                 },
             }
         }
-        Ok(match (told, status.get()) {
-            (Some(signal), _) => signal.exit_code(),
-            (None, status) => ExitCode::from(status.copied().unwrap_or(OURSELVES)),
+        let status = *leaving.borrow();
+        Ok(match told {
+            Some(signal) => signal.exit_code(),
+            None => ExitCode::from(status.unwrap_or(OURSELVES)),
         })
     }
 }
 
-/// Returns once the work that has cancelled `over` is known to have ended, and how.
-async fn over_and_done(over: &CancellationToken, leader: &Leader) {
-    over.cancelled().await;
+/// What a term comes to. `asked`: its work was to end.
+fn outcome(ended: Ended, asked: bool) -> Result<(), WorkError> {
+    match ended {
+        Ended {
+            by_itself: false, ..
+        } if asked => Ok(()),
+        Ended {
+            by_itself: false, ..
+        } => Err(WorkError::Hung),
+        Ended { status: 0, .. } => Ok(()),
+        Ended { status, .. } => Err(WorkError::Status(status)),
+    }
+}
+
+/// Returns once a command's exit says to leave, and the end of its term is known to the driver as what it was.
+async fn left(leaving: &mut watch::Receiver<Option<u8>>, leader: &Leader) {
+    // The sender lives as long as the candidacy.
+    let _ = leaving.wait_for(Option::is_some).await;
     while leader.state() != ProcessState::Following {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
