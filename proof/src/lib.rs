@@ -2,6 +2,7 @@
 
 pub mod chaos;
 pub mod judge;
+pub mod pictures;
 
 /// The shipped state machine, as it is.
 #[allow(

@@ -218,7 +218,7 @@ impl Conductor {
             if self.stage.befall(kind, planned.lasts) {
                 self.count(planned, "");
             } else {
-                self.miss(planned, "the servers are busy with the last");
+                self.miss(planned, None, "the servers are busy with the last");
             }
             return Ok(());
         }
@@ -231,7 +231,7 @@ impl Conductor {
         }
         let (leader, victim) = self.victims(planned);
         let Some(place) = victim else {
-            self.miss(planned, "nobody is fit for it");
+            self.miss(planned, None, "nobody is fit for it");
             return Ok(());
         };
         let name = self.name(place);
@@ -310,8 +310,7 @@ impl Conductor {
                 };
                 let answered = self.stage.primary().execute(&statement);
                 if let Err(error) = answered {
-                    self.faults.missed(id, &error.to_string());
-                    self.miss(planned, "the server is away");
+                    self.miss(planned, Some(id), &error.to_string());
                     return Ok(());
                 }
                 self.faults.end(id);
@@ -457,8 +456,9 @@ impl Conductor {
         self.say(&format!("{}{whom}{lasts}", planned.kind.name()));
     }
 
-    fn miss(&mut self, planned: &Planned, why: &str) {
+    fn miss(&mut self, planned: &Planned, id: Option<u64>, why: &str) {
         self.missed += 1;
+        self.faults.missed(id, why);
         self.say(&format!("no {}: {why}", planned.kind.name()));
     }
 

@@ -47,8 +47,8 @@ impl Faults {
         });
     }
 
-    /// It could not be done after all.
-    pub(super) fn missed(&self, id: u64, why: &str) {
+    /// It could not be done; with its number where it had begun.
+    pub(super) fn missed(&self, id: Option<u64>, why: &str) {
         self.log.write(&Mark::Missed {
             at: clock::now(),
             id,

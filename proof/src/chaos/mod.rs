@@ -28,6 +28,11 @@ use arguments::{Arguments, Role};
 
 pub use plan::{Planned, plan};
 
+/// Where the processes are, and how each reaches the database.
+pub(crate) const PLACES: [&str; crew::PLACES] = [
+    "1 direct", "2 direct", "3 proxy", "4 proxy", "5 proxy", "6 socket",
+];
+
 /// Every process takes part in both.
 const ELECTIONS: [&str; 2] = ["billing", "reports"];
 

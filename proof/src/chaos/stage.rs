@@ -37,6 +37,9 @@ impl Stage {
         let primary = Cluster::builder()
             .setting("wal_keep_size", "512MB")
             .setting("wal_retrieve_retry_interval", "200ms")
+            // A server that is told to stop waits so long for connections that have not said a word: those through a
+            // proxy that swallows their bytes. Its default is a minute.
+            .setting("authentication_timeout", "3s")
             .start()?;
         runtime.block_on(async {
             let elector = pg_leader::Elector::connect(primary.url()).await?;
@@ -139,7 +142,7 @@ impl Stage {
                     primary.kill_backend(pid)?;
                     self.until_it_answers(&primary)?;
                 }
-                None => self.faults.missed(id, "nobody leads"),
+                None => self.faults.missed(Some(id), "nobody leads"),
             },
             Kind::Promotion => return self.promote(primary, id),
             _ => {
@@ -158,7 +161,7 @@ impl Stage {
     /// The primary is gone for good, the standby takes its place, and a new standby is made.
     fn promote(&self, primary: Arc<Cluster>, id: u64) -> Result<(), ClusterError> {
         let Some(standby) = lock(&self.standby).take() else {
-            self.faults.missed(id, "there is no standby");
+            self.faults.missed(Some(id), "there is no standby");
             return Ok(());
         };
         primary.stop_immediate()?;

@@ -46,7 +46,7 @@ pub fn faults(history: &History) -> Vec<Fault> {
                     fault.end = *at;
                 }
             }
-            Mark::Missed { id, .. } => {
+            Mark::Missed { id: Some(id), .. } => {
                 faults.remove(id);
             }
             _ => {}

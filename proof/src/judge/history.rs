@@ -179,8 +179,12 @@ pub enum Mark {
     },
     /// It is over: the stamp is younger, but for a stopped process, which stands still until here.
     End { at: u64, id: u64 },
-    /// It has begun, and could not be done.
-    Missed { at: u64, id: u64, why: String },
+    /// It could not be done; with its number where it had begun.
+    Missed {
+        at: u64,
+        id: Option<u64>,
+        why: String,
+    },
     /// A process has ended.
     Gone {
         at: u64,
