@@ -2,6 +2,7 @@
 //! everybody in a log of his own; [`crate::judge`] reads them.
 
 mod arguments;
+mod befall;
 mod candidate;
 #[path = "../../../benches/support/clock.rs"]
 mod clock;

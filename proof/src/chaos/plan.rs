@@ -16,8 +16,10 @@ const SERVER_REST: Duration = Duration::from_secs(6);
 const PROMOTION_REST: Duration = Duration::from_secs(30);
 
 /// How often each kind comes.
-const WEIGHTS: [(Kind, u32); 20] = [
+const WEIGHTS: [(Kind, u32); 22] = [
     (Kind::KilledSession, 12),
+    (Kind::KilledWhileCut, 6),
+    (Kind::KilledWhileStopped, 6),
     (Kind::KilledProcess, 12),
     (Kind::StoppedProcess, 14),
     (Kind::CutBoth, 6),
@@ -129,6 +131,8 @@ fn lasts(random: &mut fastrand::Rng, kind: Kind, lease: Duration) -> Duration {
     let mut between = |from: f64, to: f64| lease.mul_f64(from + (to - from) * random.f64());
     match kind {
         Kind::StoppedProcess
+        | Kind::KilledWhileCut
+        | Kind::KilledWhileStopped
         | Kind::CutBoth
         | Kind::CutToServer
         | Kind::CutToClient

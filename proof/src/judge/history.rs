@@ -88,6 +88,10 @@ pub enum Entry {
 pub enum Kind {
     /// A session is ended by `pg_terminate_backend`.
     KilledSession,
+    /// The same of a process whose network is cut: it does not hear of it.
+    KilledWhileCut,
+    /// The same of a process that is stopped.
+    KilledWhileStopped,
     /// `kill -9`.
     KilledProcess,
     /// SIGSTOP, and SIGCONT some time later.
@@ -133,6 +137,8 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::KilledSession => "session killed",
+            Kind::KilledWhileCut => "session killed behind a cut",
+            Kind::KilledWhileStopped => "session killed under SIGSTOP",
             Kind::KilledProcess => "kill -9",
             Kind::StoppedProcess => "SIGSTOP",
             Kind::CutBoth => "network cut",

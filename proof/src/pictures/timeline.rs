@@ -284,10 +284,14 @@ enum Shape {
 fn shape_of(kind: Kind) -> Option<(Shape, bool)> {
     Some(match kind {
         Kind::KilledProcess => (Shape::Cross, false),
-        Kind::StoppedProcess | Kind::BlockedRuntime => (Shape::Square, true),
-        Kind::CutBoth | Kind::CutToServer | Kind::CutToClient | Kind::SlowNetwork => {
-            (Shape::Diamond, true)
+        Kind::StoppedProcess | Kind::KilledWhileStopped | Kind::BlockedRuntime => {
+            (Shape::Square, true)
         }
+        Kind::CutBoth
+        | Kind::CutToServer
+        | Kind::CutToClient
+        | Kind::KilledWhileCut
+        | Kind::SlowNetwork => (Shape::Diamond, true),
         Kind::ResetConnections => (Shape::Diamond, false),
         Kind::KilledSession | Kind::Depose => (Shape::Triangle, false),
         Kind::ServerCrash | Kind::BackendCrash | Kind::ServerRestart | Kind::Promotion => {
