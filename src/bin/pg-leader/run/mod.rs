@@ -161,7 +161,7 @@ impl Arguments {
         let mut signals = Signals::listen()
             .map_err(|error| Failure::system("cannot listen for signals", &error))?;
         let config = connection
-            .config()?
+            .config("run")?
             .lease(self.lease.into())
             .grace(self.grace.into());
         // Not `Overrun::Abort`: the guard ends the command in time on its own clock, and this process comes back
