@@ -21,7 +21,8 @@ pub enum Overrun {
     /// Log it as an error. The work may then overlap that of the next leader. The default.
     #[default]
     Report,
-    /// End the process with [`std::process::abort`], at 0.95 of the lease.
+    /// End the process with [`std::process::abort`], at 0.95 of the lease. A process that stood still for
+    /// longer than that ends when it wakes.
     Abort,
 }
 

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pg_leader::{Elector, Leader, ProcessState, Term};
+use pg_leader::{Campaign, Elector, Leader, ProcessState, Term};
 use rustix::process::getpid;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -95,6 +95,16 @@ pub(crate) struct Arguments {
     /// How long the command may take to end by itself after SIGTERM, while the leadership is not lost.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     grace: humantime::Duration,
+
+    /// Who comes first when a term ends: the live candidate with the highest priority. A leader that works
+    /// stays, whoever joins.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    priority: i32,
 
     /// What to do when the command has ended by itself.
     #[arg(long, value_name = "WHAT", default_value = "leave")]
@@ -184,7 +194,8 @@ impl Arguments {
                 }
             }
         };
-        let leader = elector.campaign(&self.election, &self.address, work)?;
+        let campaign = Campaign::default().priority(self.priority);
+        let leader = elector.campaign_with(campaign, &self.election, &self.address, work)?;
         let mut told = tokio::select! {
             biased;
             signal = signals.next() => Some(signal),
