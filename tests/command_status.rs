@@ -351,6 +351,16 @@ async fn watch_sees_a_failover() {
     cluster.terminate_leader("seen").unwrap();
     assert_eq!(watch.until("leading", 2)["election"], "seen");
 
+    // Its own session is lost: it says that it cannot know, and connects again.
+    cluster
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE application_name LIKE 'pg-leader watch%'",
+        )
+        .unwrap();
+    assert_eq!(watch.until("unknown", 2)["address"], Value::Null);
+    watch.until("leading", 2);
+
     let all = Watch::start(&cluster, &["watch", "--json"]);
     let mut elections =
         [all.next(), all.next()].map(|line| line["election"].as_str().unwrap().to_owned());
