@@ -8,3 +8,11 @@
 )]
 #[path = "../../src/protocol/mod.rs"]
 mod protocol;
+
+/// The pretend server, for the checker and the simulator alike.
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "each of its users needs a part of it"
+)]
+mod postgres;
