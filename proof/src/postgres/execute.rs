@@ -56,7 +56,8 @@ impl Postgres {
         })
     }
 
-    pub(super) fn touch(&mut self, now: Instant, pid: Pid) {
+    /// The state of a backend changes: a statement begins or ends.
+    pub(crate) fn touch(&mut self, now: Instant, pid: Pid) {
         if let Some(backend) = self.backends.get_mut(&pid) {
             backend.state_change = now;
         }
