@@ -9,7 +9,7 @@ use super::fact::{Fact, Who};
 use super::fault::Fault;
 use super::gaps::Gaps;
 use super::names;
-use super::places::{self, LAST_MOVE, MOVES, Place};
+use super::places::{self, MOVES, Place};
 use super::work::Manner;
 use crate::protocol::{Action, Answer, Event, Key, Process, Query, Try};
 
@@ -168,7 +168,7 @@ impl Coverage {
                 missing.push(format!("fault: {fault}"));
             }
         }
-        for (from, to) in MOVES.into_iter().chain([LAST_MOVE]) {
+        for (from, to) in MOVES {
             if !self.moves.contains_key(&(from, to)) {
                 missing.push(format!("move: {from:?} to {to:?}"));
             }
@@ -186,7 +186,7 @@ impl Coverage {
     pub fn unknown(&self) -> Vec<String> {
         self.moves
             .keys()
-            .filter(|change| !MOVES.contains(change) && **change != LAST_MOVE)
+            .filter(|change| !MOVES.contains(change))
             .map(|(from, to)| format!("{from:?} to {to:?}"))
             .collect()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::clock::{NEVER, nanos};
 use super::fact::Fact;
 use super::flaw::Flaw;
-use super::host::{Command, Halt, Host, Input, Running};
+use super::host::{Command, Halt, Input, Running};
 use super::network::{End, Packet};
 use super::world::{Event, World};
 use crate::protocol::{Action, Event as Happened, Key, Query};
@@ -281,35 +281,30 @@ impl World {
                 life: who.life,
             },
         );
-        let inbox = self.hosts[host]
-            .running
-            .as_mut()
-            .map(|running| std::mem::take(&mut running.inbox))
-            .unwrap_or_default();
-        for input in inbox {
-            let work = matches!(input, Input::Work { .. });
+        let inbox = self.hosts[host].running.as_mut();
+        let inbox = inbox.map(|running| std::mem::take(&mut running.inbox));
+        let mut wakes = false;
+        for input in inbox.unwrap_or_default() {
+            wakes |= !matches!(input, Input::Work { .. });
             self.input(host, who.life, input);
-            if !work {
-                self.tell(Fact::Looked { who });
-            }
+        }
+        if wakes {
+            self.looks(host, who.life);
         }
     }
 
+    /// It looks at its clock, and goes on as it should.
     pub(super) fn looks(&mut self, host: usize, life: u32) {
-        let who = self.hosts[host].who(host);
-        if who.life == life {
-            self.input(host, life, Input::Timer);
-            let halted = |host: &Host| {
-                let running = host.running.as_ref();
-                running.is_none_or(|running| running.halted.is_some())
-            };
-            if !halted(&self.hosts[host]) {
-                self.tell(Fact::Looked { who });
-            }
-            if let Some(running) = self.hosts[host].running.as_mut() {
-                running.wake_at = NEVER;
-            }
-            self.plan_wake(host);
+        let machine = &mut self.hosts[host];
+        let who = machine.who(host);
+        let running = machine.running.as_mut().filter(|_| machine.life == life);
+        let Some(running) = running.filter(|running| running.halted.is_none()) else {
+            return;
+        };
+        running.wake_at = NEVER;
+        self.input(host, life, Input::Timer);
+        if self.hosts[host].running.is_some() {
+            self.tell(Fact::Looked { who });
         }
     }
 }

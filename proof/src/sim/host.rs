@@ -7,7 +7,7 @@ use super::clock::{Clock, NEVER, Time};
 use super::fact::Who;
 use super::network::Cid;
 use super::work::{Office, Step};
-use crate::postgres::{Instance, Refusal};
+use crate::postgres::Refusal;
 use crate::protocol::{Answer, Event, Instant, Key, Process, Stop, Timings};
 
 /// A machine. It outlives the processes that run on it.
@@ -45,7 +45,6 @@ pub(super) struct Path {
 /// A process: the shipped state machine, and what drives it. Mirrors `src/session/driver`.
 pub(super) struct Running {
     pub(super) process: Process,
-    pub(super) instance: Instance,
     pub(super) opening: Option<Cid>,
     pub(super) line: Option<Line>,
     pub(super) elections: BTreeMap<Key, Candidate>,
@@ -139,10 +138,9 @@ impl Host {
 }
 
 impl Running {
-    pub(super) fn new(process: Process, instance: Instance) -> Running {
+    pub(super) fn new(process: Process) -> Running {
         Running {
             process,
-            instance,
             opening: None,
             line: None,
             elections: BTreeMap::new(),

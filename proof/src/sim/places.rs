@@ -19,8 +19,15 @@ pub(super) enum Place {
     Leaving,
 }
 
+impl Place {
+    /// It leads, or may as soon as nobody does.
+    pub(super) fn takes_part(self) -> bool {
+        matches!(self, Place::Following | Place::Successor | Place::Leading)
+    }
+}
+
 /// Every change of place that the machine allows from one event to the next.
-pub(super) const MOVES: [(Place, Place); 29] = {
+pub(super) const MOVES: [(Place, Place); 34] = {
     use Place::*;
     [
         (Gone, Absent),
@@ -28,6 +35,12 @@ pub(super) const MOVES: [(Place, Place); 29] = {
         (Absent, Gone),
         (Absent, Joining),
         (Absent, Leaving),
+        // Its session was lost while it was leaving.
+        (Joining, Gone),
+        (Following, Gone),
+        (Successor, Gone),
+        (Waiting, Gone),
+        (Leaving, Gone),
         (Joining, Absent),
         (Joining, Following),
         (Joining, Leaving),
@@ -54,9 +67,6 @@ pub(super) const MOVES: [(Place, Place); 29] = {
         (Leaving, Absent),
     ]
 };
-
-/// The end of a candidacy, from where the database was told.
-pub(super) const LAST_MOVE: (Place, Place) = (Place::Leaving, Place::Gone);
 
 /// The places of all candidacies of a process. The machine shows them to nobody, but as what it prints.
 pub(super) fn places(process: &Process, printed: &mut String) -> Vec<(Key, Place)> {

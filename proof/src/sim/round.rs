@@ -75,6 +75,8 @@ pub(super) struct Round {
     phase: Phase,
     /// So many things end a term before the next storm.
     left: u64,
+    /// By then everybody must take part again: all attempts to connect that the storm has left have ended.
+    all_by: Time,
 }
 
 enum Phase {
@@ -101,6 +103,7 @@ impl Round {
         Round {
             phase: Phase::Storm,
             left: 0,
+            all_by: 0,
         }
     }
 }
@@ -124,6 +127,9 @@ impl World {
                     self.tell(Fact::Tick);
                 }
                 self.round.left = self.chance.from_to(0, 3);
+                self.phase(Phase::Quiet, self.quiet());
+            }
+            Phase::Quiet if self.now < self.round.all_by && !self.all_take_part() => {
                 self.phase(Phase::Quiet, self.quiet());
             }
             Phase::Quiet => {
@@ -164,9 +170,7 @@ impl World {
     }
 
     fn phase(&mut self, phase: Phase, lasts: Duration) {
-        // The number that is left is kept while what one thing ended settles.
-        let left = self.round.left;
-        self.round = Round { phase, left };
+        self.round.phase = phase;
         self.queue.plan(self.now + nanos(lasts), Event::Round);
     }
 
@@ -193,6 +197,7 @@ impl World {
         keys.dedup();
         let bound = bound_after_storm(&self.circumstances());
         let by = self.after(bound);
+        self.round.all_by = by;
         self.tell(Fact::Calm { keys, by });
         by
     }
@@ -204,6 +209,7 @@ impl World {
             retry_interval: self.longest_retry(),
             grace: grace.max().unwrap_or_default(),
             latency: self.longest_latency,
+            shared: false,
         }
     }
 
@@ -211,6 +217,15 @@ impl World {
         self.elections.iter().all(|&key| {
             let wanted = self.hosts.iter().any(|host| host.takes_part.contains(&key));
             !wanted || self.worker(key).is_some()
+        })
+    }
+
+    fn all_take_part(&self) -> bool {
+        self.hosts.iter().enumerate().all(|(index, host)| {
+            let who = host.who(index);
+            let mut keys = host.takes_part.iter();
+            host.running.is_none()
+                || keys.all(|&key| self.coverage.place(who, key).takes_part())
         })
     }
 
@@ -239,11 +254,7 @@ impl World {
             }
             steady.processes.push(host.timings.retry_interval);
             for &key in &host.takes_part {
-                let takes_part = matches!(
-                    place(&key),
-                    Place::Following | Place::Successor | Place::Leading
-                );
-                standing.push((who, key, takes_part));
+                standing.push((who, key, place(&key).takes_part()));
             }
         }
         for (who, key, takes_part) in standing {
@@ -301,7 +312,11 @@ impl World {
         if ending == Ending::BothKilled && !third {
             return false;
         }
-        let limit = bound(ending, &self.hosts[leader].timings, &self.circumstances());
+        let circumstances = Circumstances {
+            shared: self.has_other_successors(leader, successor),
+            ..self.circumstances()
+        };
+        let limit = bound(ending, &self.hosts[leader].timings, &circumstances);
         let by = self.after(limit);
         let lease = self.hosts[leader].timings.lease;
         self.tell(Fact::Struck {
@@ -314,6 +329,14 @@ impl World {
         let look = self.hosts[leader].timings.lease / 4;
         self.phase(Phase::Struck { key, term, by }, look);
         true
+    }
+
+    /// Whether elections of this leader have other successors than this one.
+    fn has_other_successors(&self, leader: usize, successor: usize) -> bool {
+        let place = |host: usize, key: Key| self.coverage.place(self.hosts[host].who(host), key);
+        self.elections.iter().any(|&key| {
+            place(leader, key) == Place::Leading && place(successor, key) != Place::Successor
+        })
     }
 
     fn end(&mut self, ending: Ending, key: Key, term: u64, leader: usize, successor: usize) {

@@ -435,7 +435,7 @@ impl World {
 }
 
 /// The secret of a process tells which life of its machine it is.
-pub(super) fn instance_of(host: usize, life: u32) -> Instance {
+fn instance_of(host: usize, life: u32) -> Instance {
     (host as u64) << 32 | u64::from(life)
 }
 

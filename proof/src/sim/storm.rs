@@ -143,8 +143,8 @@ impl World {
                 self.want_out(host, key);
             }
             _ => {
-                for key in self.stands_in(host) {
-                    self.want_out(host, key);
+                for key in self.hosts[host].takes_part.clone() {
+                    self.tell(Fact::WantedOut { who, key });
                 }
                 self.input(host, who.life, Input::Command(Command::Shutdown));
             }

@@ -253,7 +253,7 @@ impl World {
         }
     }
 
-    /// Nothing blocks any more.
+    /// Nothing blocks any more, and work stops when it is told to.
     pub(super) fn unblock(&mut self, host: usize) {
         self.hosts[host].runtime_blocked_until = 0;
         let Some(running) = self.hosts[host].running.as_mut() else {
@@ -263,6 +263,7 @@ impl World {
         for (&key, candidate) in &mut running.elections {
             if let Some(office) = candidate.office.as_mut() {
                 office.blocks_until = 0;
+                office.manner = Manner::Obeys;
                 stops.extend(office.stopping.map(|stop| (key, office.term, stop)));
             }
         }

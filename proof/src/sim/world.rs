@@ -14,7 +14,7 @@ use super::invariants::{Broken, Invariants};
 use super::network::{Cid, Connections, End, Packet};
 use super::queue::Queue;
 use super::round::Round;
-use super::server::{Server, instance_of};
+use super::server::Server;
 use crate::postgres::Pid;
 use crate::protocol::{Key, Process};
 
@@ -60,7 +60,6 @@ pub(super) enum Event {
     Input { host: usize, life: u32, input: Input },
     ConnectLimit { host: usize, life: u32, cid: Cid },
     Exits { host: usize, life: u32 },
-    Starts { host: usize, life: u32 },
     Arrives { cid: Cid, to: End, packet: Packet },
     GiveUp { cid: Cid, to: End, since: Time },
     Says { cid: Cid, packet: Packet },
@@ -102,11 +101,6 @@ impl World {
                     self.kill(host, "it has shut down");
                 }
             }
-            Event::Starts { host, life } => {
-                if self.hosts[host].life == life && self.hosts[host].power {
-                    self.start(host);
-                }
-            }
             Event::Arrives { cid, to, packet } => self.arrives(cid, to, packet),
             Event::GiveUp { cid, to, since } => self.give_up(cid, to, since),
             Event::Says { cid, packet } => self.deliver(cid, End::Client, packet),
@@ -144,7 +138,7 @@ impl World {
         let machine = &mut self.hosts[host];
         machine.life += 1;
         let process = Process::new(machine.timings.clone(), seed);
-        machine.running = Some(Running::new(process, instance_of(host, machine.life)));
+        machine.running = Some(Running::new(process));
         machine.runtime_blocked_until = 0;
         let who = machine.who(host);
         let keys = machine.takes_part.clone();
