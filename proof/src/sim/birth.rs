@@ -34,7 +34,7 @@ impl World {
             .collect();
         // Leases differ only where no failover can lose the candidates of the longest.
         let equal = faults.contains(&Fault::FailoverWithLoss) || chance.one_in(2);
-        let lease = chance.any_scale(Duration::from_millis(100), Duration::from_secs(60));
+        let lease = chance.any_scale(Duration::from_millis(100), Duration::from_secs(300));
         let slowest = 1_000_000 - chance.below(APART);
         let rates = (slowest, slowest + slowest * APART / 1_000_000);
         let clock = |chance: &mut Chance| {
@@ -89,7 +89,9 @@ impl World {
             world.start(host);
         }
         world.queue.plan(0, Event::Round);
-        world.queue.plan(0, Event::Copies);
+        if world.faults.contains(&Fault::FailoverWithLoss) {
+            world.queue.plan(0, Event::Copies);
+        }
         world
     }
 }

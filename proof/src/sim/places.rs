@@ -24,6 +24,11 @@ impl Place {
     pub(super) fn takes_part(self) -> bool {
         matches!(self, Place::Following | Place::Successor | Place::Leading)
     }
+
+    /// A candidacy is there for a short time only.
+    pub(super) fn is_seldom(self) -> bool {
+        matches!(self, Place::Joining | Place::Waiting | Place::Ending)
+    }
 }
 
 /// Every change of place that the machine allows from one event to the next.

@@ -5,33 +5,11 @@ use std::collections::BinaryHeap;
 
 use super::clock::Time;
 
-struct Planned<E> {
-    at: (Time, u64),
-    event: E,
-}
-
-impl<E> PartialEq for Planned<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl<E> Eq for Planned<E> {}
-
-impl<E> PartialOrd for Planned<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> Ord for Planned<E> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
-    }
-}
-
 pub(super) struct Queue<E> {
-    heap: BinaryHeap<Reverse<Planned<E>>>,
+    /// When, how many were planned before it, and where the event lies.
+    heap: BinaryHeap<Reverse<(Time, u64, usize)>>,
+    events: Vec<Option<E>>,
+    free: Vec<usize>,
     planned: u64,
 }
 
@@ -39,20 +17,26 @@ impl<E> Queue<E> {
     pub(super) fn new() -> Queue<E> {
         Queue {
             heap: BinaryHeap::new(),
+            events: vec![],
+            free: vec![],
             planned: 0,
         }
     }
 
     pub(super) fn plan(&mut self, at: Time, event: E) {
+        let slot = self.free.pop().unwrap_or(self.events.len());
+        if slot == self.events.len() {
+            self.events.push(Some(event));
+        } else {
+            self.events[slot] = Some(event);
+        }
         self.planned += 1;
-        self.heap.push(Reverse(Planned {
-            at: (at, self.planned),
-            event,
-        }));
+        self.heap.push(Reverse((at, self.planned, slot)));
     }
 
     pub(super) fn next(&mut self) -> Option<(Time, E)> {
-        let Reverse(planned) = self.heap.pop()?;
-        Some((planned.at.0, planned.event))
+        let Reverse((at, _, slot)) = self.heap.pop()?;
+        self.free.push(slot);
+        Some((at, self.events[slot].take()?))
     }
 }

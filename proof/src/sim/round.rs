@@ -373,7 +373,7 @@ impl World {
         }
     }
 
-    fn kill_session_of(&mut self, host: usize) {
+    pub(super) fn kill_session_of(&mut self, host: usize) {
         let desks = self.server.desks.iter();
         let pids: Vec<_> = desks
             .filter(|(_, desk)| desk.host == host)

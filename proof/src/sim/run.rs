@@ -10,7 +10,7 @@ use super::flaw::Flaw;
 use super::world::World;
 
 /// How long a run is, in leases of its world.
-const LEASES: u32 = 600;
+const LEASES: u32 = 300;
 
 /// What came of one seed.
 #[derive(Clone, Debug)]

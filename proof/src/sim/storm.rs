@@ -135,19 +135,33 @@ impl World {
                 let command = Command::Observe { any };
                 self.input(host, who.life, Input::Command(command));
             }
-            Fault::LeaveAndJoin => {
-                let keys = self.stands_in(host);
-                let Some(&key) = self.chance.pick(&keys) else {
-                    return false;
-                };
-                self.want_out(host, key);
-            }
+            Fault::LeaveAndJoin => return self.leave_somewhere(host),
             _ => {
                 for key in self.hosts[host].takes_part.clone() {
                     self.tell(Fact::WantedOut { who, key });
                 }
                 self.input(host, who.life, Input::Command(Command::Shutdown));
             }
+        }
+        true
+    }
+
+    /// Rather from a place that is seldom stood in; and now and then its session is lost at once.
+    fn leave_somewhere(&mut self, host: usize) -> bool {
+        let who = self.hosts[host].who(host);
+        let keys = self.stands_in(host);
+        let seldom: Vec<Key> = keys
+            .iter()
+            .copied()
+            .filter(|&key| self.coverage.place(who, key).is_seldom())
+            .collect();
+        let keys = if seldom.is_empty() { keys } else { seldom };
+        let Some(&key) = self.chance.pick(&keys) else {
+            return false;
+        };
+        self.want_out(host, key);
+        if self.chance.one_in(4) {
+            self.kill_session_of(host);
         }
         true
     }

@@ -191,8 +191,8 @@ impl World {
     /// The standby gets what there is; the next time somewhat later.
     fn copy_to_standby(&mut self) {
         self.server.standby = self.server.postgres.tables().clone();
-        let lag = self.longest_latency;
-        let lag = self.chance.any_scale(lag / 100, lag * 20);
+        let lease = self.longest_lease();
+        let lag = self.chance.any_scale(lease / 20, lease * 10);
         self.queue
             .plan(self.now + super::clock::nanos(lag), Event::Copies);
     }
