@@ -35,7 +35,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let seed = arguments.seed.unwrap_or_else(fresh_seed);
+    let seed = arguments.seed.unwrap_or_else(sim::fresh_seed);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let limits = Limits {
         runs: arguments.runs,
@@ -78,9 +78,4 @@ fn main() -> ExitCode {
         outcome.seed
     );
     ExitCode::FAILURE
-}
-
-fn fresh_seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0) >> 16
 }

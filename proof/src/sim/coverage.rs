@@ -71,9 +71,10 @@ impl Coverage {
             self.count("notice", names::notice(notice));
         }
         match action {
-            Action::Abandon | Action::Cancel { .. } | Action::Left { .. } | Action::Start { .. } => {
-                true
-            }
+            Action::Abandon
+            | Action::Cancel { .. }
+            | Action::Left { .. }
+            | Action::Start { .. } => true,
             Action::Send { query, .. } => matches!(
                 query,
                 Query::Join { .. }
@@ -88,7 +89,9 @@ impl Coverage {
     /// Whether a candidacy may change its place by this event.
     pub(super) fn may_move(&self, who: Who, event: &Event) -> bool {
         match event {
-            Event::Timer | Event::Hint { .. } | Event::Ready { .. } | Event::Observe { .. } => false,
+            Event::Timer | Event::Hint { .. } | Event::Ready { .. } | Event::Observe { .. } => {
+                false
+            }
             Event::Answered { answer, .. } => match answer {
                 Answer::Joined { .. } | Answer::Office { .. } | Answer::Left { .. } => true,
                 Answer::Campaigned { tries } => tries.iter().any(|(key, tried)| match tried {
@@ -198,7 +201,10 @@ impl fmt::Display for Coverage {
         for (fault, count) in &self.faults {
             writeln!(f, "  {fault:<40} {count:>12}")?;
         }
-        writeln!(f, "time without a leader, by ending, in leases of the leader")?;
+        writeln!(
+            f,
+            "time without a leader, by ending, in leases of the leader"
+        )?;
         write!(f, "{}", self.gaps)?;
         writeln!(f, "changes of place")?;
         for ((from, to), count) in &self.moves {

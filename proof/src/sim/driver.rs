@@ -78,8 +78,9 @@ impl World {
 
     fn leave_all(&mut self, host: usize) {
         let running = self.hosts[host].running.as_ref();
-        let keys: Vec<Key> =
-            running.map_or(vec![], |running| running.elections.keys().copied().collect());
+        let keys: Vec<Key> = running.map_or(vec![], |running| {
+            running.elections.keys().copied().collect()
+        });
         for key in keys {
             self.handle(host, Happened::Leave { key });
         }

@@ -18,16 +18,31 @@ pub(super) struct Who {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fact {
     /// A process runs, with a secret of its own.
-    Lives { who: Who },
+    Lives {
+        who: Who,
+    },
     /// A process is gone, and all its work with it.
-    Died { who: Who, how: &'static str },
+    Died {
+        who: Who,
+        how: &'static str,
+    },
     /// None of its instructions is run.
-    Halted { who: Who },
+    Halted {
+        who: Who,
+    },
     /// They are run again, and it has not yet looked at its clock.
-    WokeUp { who: Who },
+    WokeUp {
+        who: Who,
+    },
     /// It has looked.
-    Looked { who: Who },
-    WorkStarted { who: Who, key: Key, term: u64 },
+    Looked {
+        who: Who,
+    },
+    WorkStarted {
+        who: Who,
+        key: Key,
+        term: u64,
+    },
     WorkStopped {
         who: Who,
         key: Key,
@@ -35,7 +50,11 @@ pub(super) enum Fact {
         stop: Stop,
     },
     /// The work could not be dropped, which its process has reported.
-    Overran { who: Who, key: Key, term: u64 },
+    Overran {
+        who: Who,
+        key: Key,
+        term: u64,
+    },
     /// The work asked whether its term is current.
     AskedCurrent {
         who: Who,
@@ -44,11 +63,20 @@ pub(super) enum Fact {
         current: bool,
     },
     /// A candidacy was begun by the application.
-    Entered { who: Who, key: Key },
+    Entered {
+        who: Who,
+        key: Key,
+    },
     /// The application wants the candidacy to end.
-    WantedOut { who: Who, key: Key },
+    WantedOut {
+        who: Who,
+        key: Key,
+    },
     /// A candidacy is over.
-    Left { who: Who, key: Key },
+    Left {
+        who: Who,
+        key: Key,
+    },
     /// Nothing is wrong now, and a candidacy stands so.
     Stands {
         who: Who,
@@ -56,23 +84,52 @@ pub(super) enum Fact {
         takes_part: bool,
     },
     /// On the server: a term has begun.
-    Began { who: Who, key: Key, term: u64 },
+    Began {
+        who: Who,
+        key: Key,
+        term: u64,
+    },
     /// On the server: the leadership was let go in order.
-    Released { who: Who, key: Key },
+    Released {
+        who: Who,
+        key: Key,
+    },
     /// On the server: the work of a term is recorded as stopped.
-    Vacated { who: Who, key: Key, term: u64 },
+    Vacated {
+        who: Who,
+        key: Key,
+        term: u64,
+    },
     /// On the server: a fenced transaction has committed.
-    Committed { key: Key, term: u64 },
+    Committed {
+        key: Key,
+        term: u64,
+    },
     /// What the machine of a process wants.
-    Does { who: Who, action: Action },
+    Does {
+        who: Who,
+        action: Action,
+    },
     /// What a process met that is not worth a kind of its own.
-    Met { who: Who, what: &'static str },
+    Met {
+        who: Who,
+        what: &'static str,
+    },
     /// Something goes wrong.
-    Fault { fault: Fault, host: Option<usize> },
+    Fault {
+        fault: Fault,
+        host: Option<usize>,
+    },
     /// It is over.
-    Over { fault: Fault, host: Option<usize> },
+    Over {
+        fault: Fault,
+        host: Option<usize>,
+    },
     /// Nothing is wrong from here: every one of these elections must be led by then.
-    Calm { keys: Vec<Key>, by: Time },
+    Calm {
+        keys: Vec<Key>,
+        by: Time,
+    },
     /// One thing goes wrong while all is calm: the election must be led again by then.
     Struck {
         ending: Ending,
@@ -87,7 +144,9 @@ pub(super) enum Fact {
     /// Nothing changed for a while; so much was asked of the server meanwhile.
     Steady(Steady),
     /// On the server.
-    Server { what: &'static str },
+    Server {
+        what: &'static str,
+    },
 }
 
 /// What a while in which nothing changed has cost.
@@ -214,7 +273,11 @@ impl Fact {
                 "steady for {:?}: {} queries, {}",
                 steady.lasted,
                 steady.queries,
-                if steady.written { "written" } else { "nothing written" }
+                if steady.written {
+                    "written"
+                } else {
+                    "nothing written"
+                }
             ),
             Fact::Server { what } => (*what).to_owned(),
         }

@@ -19,6 +19,8 @@ pub enum Flaw {
     DeadSessionsStay,
     /// A session sends a heartbeat for each election.
     QueryEachElection,
+    /// A heartbeat leaves something behind.
+    HeartbeatWrites,
     /// A process that loses its session gives up.
     LeavesOnError,
 }

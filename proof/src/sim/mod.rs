@@ -29,4 +29,4 @@ mod world;
 
 pub use coverage::Coverage;
 pub use flaw::Flaw;
-pub use run::{Limits, Outcome, Report, run, search};
+pub use run::{Limits, Outcome, Report, fresh_seed, run, search};

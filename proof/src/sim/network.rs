@@ -101,7 +101,14 @@ impl World {
             if lane.held_since.is_none() {
                 lane.held_since = Some(now);
                 let at = now + patience;
-                self.queue.plan(at, Event::GiveUp { cid, to, since: now });
+                self.queue.plan(
+                    at,
+                    Event::GiveUp {
+                        cid,
+                        to,
+                        since: now,
+                    },
+                );
             }
             lane.held.push_back(packet);
             return;

@@ -224,8 +224,7 @@ impl World {
         self.hosts.iter().enumerate().all(|(index, host)| {
             let who = host.who(index);
             let mut keys = host.takes_part.iter();
-            host.running.is_none()
-                || keys.all(|&key| self.coverage.place(who, key).takes_part())
+            host.running.is_none() || keys.all(|&key| self.coverage.place(who, key).takes_part())
         })
     }
 
@@ -295,14 +294,13 @@ impl World {
         let Some(term) = self.term_of(leader, key) else {
             return false;
         };
-        let successor = (0..self.hosts.len()).find(|&host| {
-            self.coverage.place(self.hosts[host].who(host), key) == Place::Successor
-        });
+        let successor = (0..self.hosts.len())
+            .find(|&host| self.coverage.place(self.hosts[host].who(host), key) == Place::Successor);
         let Some(successor) = successor else {
             return false;
         };
-        let believed = self.hosts[leader].direct
-            && !self.hosts[successor].always_waits.contains(&key);
+        let believed =
+            self.hosts[leader].direct && !self.hosts[successor].always_waits.contains(&key);
         if believed && ending == Ending::KilledUnseen || !believed && ending == Ending::Killed {
             return false;
         }

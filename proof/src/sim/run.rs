@@ -45,6 +45,12 @@ pub fn run(seed: u64, flaw: Option<Flaw>) -> Outcome {
     }
 }
 
+/// A seed that nobody has chosen.
+pub fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0) >> 16
+}
+
 /// What came of many seeds.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -103,5 +109,7 @@ pub fn search(first: u64, limits: Limits, threads: usize) -> Report {
             scope.spawn(work);
         }
     });
-    report.into_inner().expect("no thread panics while it holds it")
+    report
+        .into_inner()
+        .expect("no thread panics while it holds it")
 }

@@ -190,13 +190,11 @@ impl World {
                 keys,
                 successor_of,
                 overdue,
-            } => Some(self.server.postgres.campaign(
-                now,
-                &asker,
-                keys,
-                successor_of,
-                overdue,
-            )),
+            } => Some(
+                self.server
+                    .postgres
+                    .campaign(now, &asker, keys, successor_of, overdue),
+            ),
             _ => {
                 self.server.postgres.touch(now, pid);
                 None
@@ -238,8 +236,23 @@ impl World {
             self.server.postgres.touch(now, pid);
             Err(Refusal("canceling statement due to statement timeout"))
         };
+        if self.flaw == Some(Flaw::HeartbeatWrites)
+            && let Query::Heartbeat { keys } = &request.query
+            && let Some(&key) = keys.first()
+        {
+            let write = match self.server.executed % 2 {
+                0 => Query::Join { key },
+                _ => Query::Leave { key },
+            };
+            let _ = self.server.postgres.execute(now, &asker, &write);
+        }
         self.coverage.query(&request.query);
-        self.record(host, asker_instance(&self.server.desks, pid), &request.query, &answer);
+        self.record(
+            host,
+            asker_instance(&self.server.desks, pid),
+            &request.query,
+            &answer,
+        );
         if let Ok(answer) = &answer {
             self.coverage.answer(answer);
         }
@@ -303,10 +316,9 @@ impl World {
                         Notifications::AtOnce => self.deliver(cid, End::Client, packet),
                         Notifications::Lost => {}
                         Notifications::Late => {
-                            let late = self.chance.heavy(
-                                self.longest_latency / 4,
-                                self.longest_latency * 8,
-                            );
+                            let late = self
+                                .chance
+                                .heavy(self.longest_latency / 4, self.longest_latency * 8);
                             let at = self.now + nanos(late);
                             self.queue.plan(at, Event::Says { cid, packet });
                         }

@@ -53,10 +53,7 @@ impl World {
             Fault::ClockRate | Fault::Observe => {
                 (self.strike_process(fault, host, lasts), true, false)
             }
-            Fault::CutToServer
-            | Fault::CutFromServer
-            | Fault::CutBoth
-            | Fault::SlowNetwork => {
+            Fault::CutToServer | Fault::CutFromServer | Fault::CutBoth | Fault::SlowNetwork => {
                 self.cut(host, fault, true);
                 (true, true, true)
             }
@@ -169,7 +166,9 @@ impl World {
     /// The elections in which the process of a machine is a candidate.
     pub(super) fn stands_in(&self, host: usize) -> Vec<Key> {
         let running = self.hosts[host].running.as_ref();
-        running.map_or(vec![], |running| running.elections.keys().copied().collect())
+        running.map_or(vec![], |running| {
+            running.elections.keys().copied().collect()
+        })
     }
 
     fn strike_server(&mut self, fault: Fault) -> bool {
@@ -245,7 +244,13 @@ impl World {
                 self.server.postgres.reset_counters(at);
             }
             Fault::NotificationsForged => {
-                for cid in self.server.desks.values().map(|desk| desk.cid).collect::<Vec<_>>() {
+                for cid in self
+                    .server
+                    .desks
+                    .values()
+                    .map(|desk| desk.cid)
+                    .collect::<Vec<_>>()
+                {
                     for _ in 0..3 {
                         let keys = elections.clone();
                         self.deliver(cid, End::Client, Packet::Notification(keys));
@@ -288,7 +293,11 @@ impl World {
 
     /// What went wrong is over.
     pub(super) fn over(&mut self, struck: u64) {
-        let Some(index) = self.ongoing.iter().position(|(number, ..)| *number == struck) else {
+        let Some(index) = self
+            .ongoing
+            .iter()
+            .position(|(number, ..)| *number == struck)
+        else {
             return;
         };
         let (_, fault, host) = self.ongoing.remove(index);

@@ -174,7 +174,9 @@ impl World {
                 self.stop_work(host, key, term, stop);
             }
             Step::Stop(stop) => {
-                let until = office.blocks_until.max(self.hosts[host].runtime_blocked_until);
+                let until = office
+                    .blocks_until
+                    .max(self.hosts[host].runtime_blocked_until);
                 if until > now {
                     let left = Duration::from_nanos(until - now);
                     return self.plan_work(host, key, term, left, step);

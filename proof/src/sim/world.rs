@@ -54,23 +54,68 @@ pub(super) struct World {
 
 /// What happens.
 pub(super) enum Event {
-    Wake { host: usize, life: u32, number: u64 },
+    Wake {
+        host: usize,
+        life: u32,
+        number: u64,
+    },
     /// A process that was halted looks at its clock.
-    Looks { host: usize, life: u32 },
-    Input { host: usize, life: u32, input: Input },
-    ConnectLimit { host: usize, life: u32, cid: Cid },
-    Exits { host: usize, life: u32 },
-    Arrives { cid: Cid, to: End, packet: Packet },
-    GiveUp { cid: Cid, to: End, since: Time },
-    Says { cid: Cid, packet: Packet },
-    Opens { pid: Pid },
-    Executes { pid: Pid, in_time: bool },
-    Idle { pid: Pid, number: u64 },
-    LeavesList { pid: Pid },
-    Commits { transaction: u64, key: Key, term: u64 },
+    Looks {
+        host: usize,
+        life: u32,
+    },
+    Input {
+        host: usize,
+        life: u32,
+        input: Input,
+    },
+    ConnectLimit {
+        host: usize,
+        life: u32,
+        cid: Cid,
+    },
+    Exits {
+        host: usize,
+        life: u32,
+    },
+    Arrives {
+        cid: Cid,
+        to: End,
+        packet: Packet,
+    },
+    GiveUp {
+        cid: Cid,
+        to: End,
+        since: Time,
+    },
+    Says {
+        cid: Cid,
+        packet: Packet,
+    },
+    Opens {
+        pid: Pid,
+    },
+    Executes {
+        pid: Pid,
+        in_time: bool,
+    },
+    Idle {
+        pid: Pid,
+        number: u64,
+    },
+    LeavesList {
+        pid: Pid,
+    },
+    Commits {
+        transaction: u64,
+        key: Key,
+        term: u64,
+    },
     Copies,
     Strikes,
-    Over { struck: u64 },
+    Over {
+        struck: u64,
+    },
     Round,
 }
 
