@@ -1,0 +1,40 @@
+//! The command line.
+
+use clap::Parser;
+use clap_verbosity_flag::{InfoLevel, Verbosity};
+
+use crate::connection::Connection;
+use crate::{exit, run};
+
+/// Leader election between processes that already share a PostgreSQL database.
+///
+/// One candidate of an election leads at any time. `pg-leader run` makes any program a candidate: the program
+/// runs only while it leads.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_long_help = exit::HELP)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity<InfoLevel>,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+
+    #[command(subcommand)]
+    pub(crate) subcommand: Subcommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Subcommand {
+    Run(run::Arguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_coherent() {
+        Arguments::command().debug_assert();
+    }
+}
