@@ -16,3 +16,5 @@ mod protocol;
     reason = "each of its users needs a part of it"
 )]
 mod postgres;
+
+pub mod model;
