@@ -111,7 +111,7 @@ pub fn check(bounds: &Bounds, subject: Subject, limit: Option<Duration>) -> Repo
     let found = checker.discoveries().into_iter().next();
     let counterexample = found.map(|(property, path)| Counterexample {
         property,
-        trace: trace(model, path.into_actions()),
+        trace: trace(model, property, path.into_actions()),
     });
     Report {
         name,
@@ -126,11 +126,18 @@ pub fn check(bounds: &Bounds, subject: Subject, limit: Option<Duration>) -> Repo
     }
 }
 
-fn trace(model: &Model, moves: Vec<Move>) -> Vec<String> {
+fn trace(model: &Model, property: &str, moves: Vec<Move>) -> Vec<String> {
     let mut world: World = model.start();
     world.log = Some(vec![]);
     for step in moves {
         model.make(&mut world, step);
+    }
+    if property == super::LIVENESS {
+        world.note(|| "faults stop".to_owned());
+        model.heal(&mut world);
+        for _ in 0..100 {
+            model.make(&mut world, Move::Go);
+        }
     }
     world.log.unwrap_or_default()
 }

@@ -6,7 +6,7 @@
 use super::world::{Down, KEY, Line, Up, Work, World};
 use super::{Bounds, DriverFlaw, Model};
 use crate::postgres::Pid;
-use crate::protocol::{Action, Event, Query, Stop};
+use crate::protocol::{Action, Answer, Counters, Event, Query, Stop, Try};
 
 impl Model {
     /// Take an event to the machine of a process, and do what it wants.
@@ -63,6 +63,8 @@ impl Model {
                 world.note(|| format!("P{index} cannot drop its work"));
             }
             Action::Drop { .. } => self.stop_work(world, index, Stop::Dropped),
+            // Without `Overrun::Abort` nothing is done about it; work that was dropped in time is no matter.
+            Action::Overrun { .. } if world.hosts[index].work.is_none() => {}
             Action::Overrun { .. } => {
                 world.note(|| format!("P{index} aborts"));
                 self.kill(world, index);
@@ -159,7 +161,7 @@ impl Model {
                         line.in_flight.remove(index);
                     }
                 }
-                world.note(|| format!("P{index} hears {answer:?}"));
+                world.note(|| format!("P{index} hears {}", heard(&answer)));
                 self.tell(world, index, Event::Answered { sent, answer });
             }
             Down::Hint { keys } => self.tell(world, index, Event::Hint { keys }),
@@ -217,6 +219,35 @@ pub(super) fn brief(query: &Query) -> String {
             };
             format!("Release of {what}")
         }
+        other => format!("{other:?}"),
+    }
+}
+
+/// An answer in a few words.
+fn heard(answer: &Answer) -> String {
+    match answer {
+        Answer::Campaigned { tries } => {
+            let tries = tries.iter().map(|(_, tried)| match tried {
+                Try::Held(held) => {
+                    let Counters { killed, fatal, reset } = held.counters;
+                    let successor = if held.successor { "the successor" } else { "no successor" };
+                    format!(
+                        "held by {:?}, term {}, {successor}, counters {killed} {fatal} {reset}",
+                        held.holder_pid, held.term
+                    )
+                }
+                Try::Won(won) => format!(
+                    "won, after term {} on {}, to wait for {:?}",
+                    won.last_term,
+                    if won.direct { "a direct session" } else { "an indirect session" },
+                    won.wait
+                ),
+                other => format!("{other:?}"),
+            });
+            tries.collect::<Vec<_>>().join("; ")
+        }
+        Answer::Heartbeat { step_downs } if step_downs.is_empty() => "that it is well".to_owned(),
+        Answer::Done => "that it was done".to_owned(),
         other => format!("{other:?}"),
     }
 }

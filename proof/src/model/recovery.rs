@@ -18,6 +18,9 @@ struct Memory {
     slowest: Duration,
 }
 
+/// A machine that wants to be woken again and again at the same moment would never get any further.
+const MOST_STEPS: usize = 20_000;
+
 impl Model {
     /// Whether some candidate leads, and goes on leading, when from now on nothing more goes wrong.
     ///
@@ -47,7 +50,8 @@ impl Model {
             if leader.is_some() && world.now.since(since) >= self.timings.lease * 2 {
                 break since;
             }
-            if world.now.since(healed) > self.patience() + self.timings.lease * 2 {
+            let too_long = world.now.since(healed) > self.patience() + self.timings.lease * 2;
+            if too_long || path.len() > MOST_STEPS {
                 return false;
             }
             self.make(&mut world, super::Move::Go);
@@ -80,7 +84,8 @@ impl Model {
             .slowest
     }
 
-    fn heal(&self, world: &mut World) {
+    /// Faults stop.
+    pub(super) fn heal(&self, world: &mut World) {
         use super::Move;
         world.faults = u8::MAX;
         world.orders = 0;
