@@ -17,4 +17,5 @@ mod protocol;
 )]
 mod postgres;
 
+pub mod model;
 pub mod sim;

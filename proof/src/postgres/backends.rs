@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Pid, Postgres};
+use super::{Kind, Pid, Postgres};
 use crate::protocol::{Instant, Key};
 
 /// Why a session ended, as the server counts it.
@@ -135,6 +135,12 @@ impl Postgres {
         for pid in idle {
             self.end(pid, Cause::Fatal);
         }
+    }
+
+    /// When the backend that holds the leadership last began or ended a statement.
+    pub(crate) fn leader_silent_since(&self, election: u32) -> Option<Instant> {
+        let holder = self.holder(Kind::Leadership, election)?;
+        Some(self.backends.get(&holder)?.state_change)
     }
 
     pub(super) fn limit_silence(&mut self, pid: Pid, idle_limit: Duration) {

@@ -1,7 +1,7 @@
 //! Joining, leaving, reading and telling.
 
 use super::tables::{Candidate, State};
-use super::{Asker, Kind, Postgres, Word};
+use super::{Asker, Kind, Pid, Postgres, Word};
 use crate::protocol::{Answer, Key, View};
 
 impl Postgres {
@@ -76,8 +76,13 @@ impl Postgres {
         true
     }
 
+    /// Who holds a lock of an election.
+    pub(crate) fn holder(&self, kind: Kind, election: u32) -> Option<Pid> {
+        self.locks.holder(kind, election)
+    }
+
     /// Somebody who is no candidate takes the leadership's lock, if it is free.
-    pub(crate) fn take_lock(&mut self, election: u32, pid: i32) -> bool {
+    pub(crate) fn take_lock(&mut self, election: u32, pid: Pid) -> bool {
         self.serves(pid) && self.locks.try_lock(Kind::Leadership, election, pid)
     }
 
