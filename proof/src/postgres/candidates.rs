@@ -87,12 +87,7 @@ impl Postgres {
     }
 
     /// The same for the successor's lock.
-    pub(crate) fn take_place(&mut self, election: u32, pid: i32) -> bool {
+    pub(crate) fn take_place(&mut self, election: u32, pid: Pid) -> bool {
         self.serves(pid) && self.locks.try_lock(Kind::Succession, election, pid)
-    }
-
-    /// Who holds a lock.
-    pub(crate) fn holder(&self, kind: Kind, election: u32) -> Option<i32> {
-        self.locks.holder(kind, election)
     }
 }
