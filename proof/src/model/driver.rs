@@ -229,8 +229,16 @@ fn heard(answer: &Answer) -> String {
         Answer::Campaigned { tries } => {
             let tries = tries.iter().map(|(_, tried)| match tried {
                 Try::Held(held) => {
-                    let Counters { killed, fatal, reset } = held.counters;
-                    let successor = if held.successor { "the successor" } else { "no successor" };
+                    let Counters {
+                        killed,
+                        fatal,
+                        reset,
+                    } = held.counters;
+                    let successor = if held.successor {
+                        "the successor"
+                    } else {
+                        "no successor"
+                    };
                     format!(
                         "held by {:?}, term {}, {successor}, counters {killed} {fatal} {reset}",
                         held.holder_pid, held.term
@@ -239,7 +247,11 @@ fn heard(answer: &Answer) -> String {
                 Try::Won(won) => format!(
                     "won, after term {} on {}, to wait for {:?}",
                     won.last_term,
-                    if won.direct { "a direct session" } else { "an indirect session" },
+                    if won.direct {
+                        "a direct session"
+                    } else {
+                        "an indirect session"
+                    },
                     won.wait
                 ),
                 other => format!("{other:?}"),

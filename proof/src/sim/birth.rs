@@ -24,8 +24,8 @@ impl World {
     pub(super) fn new(seed: u64, flaw: Option<Flaw>) -> World {
         let mut chance = Chance::new(seed);
         let elections = match chance.below(10) {
-            0 => chance.from_to(10, 30),
-            _ => chance.from_to(1, 4),
+            0 => chance.whole(10, 30),
+            _ => chance.whole(1, 4),
         };
         let elections: Vec<Key> = (1..=elections as u32).map(Key).collect();
         let faults: Vec<Fault> = Fault::ALL
@@ -41,19 +41,19 @@ impl World {
             let extreme = [rates.0, rates.1];
             let rate = match chance.pick(&extreme) {
                 Some(&rate) if chance.one_in(2) => rate,
-                _ => chance.from_to(rates.0, rates.1),
+                _ => chance.whole(rates.0, rates.1),
             };
-            Clock::new(rate, chance.from_to(1, 1_000_000) * 1_000_000_000)
+            Clock::new(rate, chance.whole(1, 1_000_000) * 1_000_000_000)
         };
         let server = Server::new(clock(&mut chance), flaw);
-        let hosts = chance.from_to(2, 6) + chance.below(2) * chance.below(7);
+        let hosts = chance.whole(2, 6) + chance.below(2) * chance.below(7);
         let hosts = (0..hosts)
             .map(|_| {
                 let clock = clock(&mut chance);
                 let lease = if equal {
                     lease
                 } else {
-                    lease * chance.from_to(1, 4) as u32 / 2
+                    lease * chance.whole(1, 4) as u32 / 2
                 };
                 let timings = timings(lease, &mut chance);
                 host(&mut chance, clock, timings, &elections)
@@ -97,11 +97,11 @@ impl World {
 }
 
 fn timings(lease: Duration, chance: &mut Chance) -> Timings {
-    let whole = |duration: Duration| Duration::from_millis(duration.as_millis() as u64);
-    let lease = whole(lease).max(Duration::from_millis(100));
+    let millis = |duration: Duration| Duration::from_millis(duration.as_millis() as u64);
+    let lease = millis(lease).max(Duration::from_millis(100));
     let retry_interval = chance.any_scale(lease / 2, lease * 6);
     let grace = chance.any_scale(lease / 10, lease * 10);
-    Timings::new(lease, whole(retry_interval), whole(grace)).expect("coherent by their ranges")
+    Timings::new(lease, millis(retry_interval), millis(grace)).expect("coherent by their ranges")
 }
 
 fn host(chance: &mut Chance, clock: Clock, timings: Timings, elections: &[Key]) -> Host {

@@ -23,8 +23,8 @@ impl Chance {
         ((u128::from(self.bits()) * u128::from(limit)) >> 64) as u64
     }
 
-    /// From `least` to `most`, both included.
-    pub(super) fn from_to(&mut self, least: u64, most: u64) -> u64 {
+    /// A number from `least` to `most`, both included.
+    pub(super) fn whole(&mut self, least: u64, most: u64) -> u64 {
         least + self.below(most - least + 1)
     }
 
@@ -44,7 +44,7 @@ impl Chance {
     }
 
     pub(super) fn between(&mut self, least: Duration, most: Duration) -> Duration {
-        Duration::from_nanos(self.from_to(least.as_nanos() as u64, most.as_nanos() as u64))
+        Duration::from_nanos(self.whole(least.as_nanos() as u64, most.as_nanos() as u64))
     }
 
     /// As likely to be short as to be long: even on a logarithmic scale.

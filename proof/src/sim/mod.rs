@@ -23,7 +23,9 @@ mod queue;
 mod round;
 mod run;
 mod server;
+mod sessions;
 mod storm;
+mod transactions;
 mod work;
 mod world;
 

@@ -126,7 +126,7 @@ impl World {
                 if self.now >= by {
                     self.tell(Fact::Tick);
                 }
-                self.round.left = self.chance.from_to(0, 3);
+                self.round.left = self.chance.whole(0, 3);
                 self.phase(Phase::Quiet, self.quiet());
             }
             Phase::Quiet if self.now < self.round.all_by && !self.all_take_part() => {

@@ -8,7 +8,7 @@ use super::fact::Fact;
 use super::flaw::Flaw;
 use super::network::{Cid, End, Packet};
 use super::world::{Event, World};
-use crate::postgres::{Asker, Campaign, Cause, Instance, Pid, Postgres, Refusal, Tables, Word};
+use crate::postgres::{Asker, Campaign, Cause, Instance, Pid, Postgres, Refusal, Tables};
 use crate::protocol::{Answer, Instant, Key, Office, Query, Try};
 
 pub(super) struct Server {
@@ -40,15 +40,15 @@ pub(super) struct Desk {
     instance: Instance,
     direct: bool,
     requests: VecDeque<Request>,
-    under_way: Option<(Request, Option<Campaign>)>,
-    opening: bool,
+    pub(super) under_way: Option<(Request, Option<Campaign>)>,
+    pub(super) opening: bool,
     /// The client's end is closed: it ends when it next reads.
-    hung_up: bool,
-    idle_at: Time,
-    idle_number: u64,
+    pub(super) hung_up: bool,
+    pub(super) idle_at: Time,
+    pub(super) idle_number: u64,
 }
 
-struct Request {
+pub(super) struct Request {
     sent: Instant,
     query: Query,
     follows: Vec<Key>,
@@ -162,7 +162,7 @@ impl World {
     }
 
     /// A backend takes its next request, or waits for one.
-    fn work_desk(&mut self, pid: Pid) {
+    pub(super) fn work_desk(&mut self, pid: Pid) {
         let now = self.server_now();
         let Some(desk) = self.server.desks.get_mut(&pid) else {
             return;
@@ -283,11 +283,15 @@ impl World {
                     }
                 }
             }
-            (_, Ok(Answer::Office { key, office })) => {
-                if let Office::Began { term } = office {
-                    let (key, term) = (*key, *term);
-                    self.tell(Fact::Began { who, key, term });
-                }
+            (
+                _,
+                Ok(Answer::Office {
+                    key,
+                    office: Office::Began { term },
+                }),
+            ) => {
+                let (key, term) = (*key, *term);
+                self.tell(Fact::Began { who, key, term });
             }
             (Query::Release { leadership, .. }, Ok(_)) => {
                 for &key in leadership {
@@ -299,149 +303,6 @@ impl World {
                 self.tell(Fact::Vacated { who, key, term });
             }
             _ => {}
-        }
-    }
-
-    /// Carry what the server has to say to its sessions.
-    pub(super) fn words(&mut self) {
-        for (pid, word) in self.server.postgres.take_words() {
-            match word {
-                Word::Notification { keys } => {
-                    let Some(desk) = self.server.desks.get(&pid) else {
-                        continue;
-                    };
-                    let cid = desk.cid;
-                    let packet = Packet::Notification(keys);
-                    match self.server.notifications {
-                        Notifications::AtOnce => self.deliver(cid, End::Client, packet),
-                        Notifications::Lost => {}
-                        Notifications::Late => {
-                            let late = self
-                                .chance
-                                .heavy(self.longest_latency / 4, self.longest_latency * 8);
-                            let at = self.now + nanos(late);
-                            self.queue.plan(at, Event::Says { cid, packet });
-                        }
-                    }
-                }
-                Word::End => {
-                    let desk = self.server.desks.remove(&pid);
-                    let cid = desk.map(|desk| desk.cid);
-                    if let Some(cid) = cid
-                        && let Some(connection) = self.connections.get_mut(&cid)
-                    {
-                        connection.server_open = false;
-                        if !self.server.unreachable {
-                            self.deliver(cid, End::Client, Packet::Fin);
-                        }
-                        self.forget_connection(cid);
-                    }
-                    self.plan_leaving(pid);
-                }
-            }
-        }
-    }
-
-    /// An ended backend is counted, and leaves the list a little later.
-    fn plan_leaving(&mut self, pid: Pid) {
-        let (least, most) = (Duration::from_micros(50), Duration::from_millis(7));
-        let counted = nanos(self.chance.heavy(least, most));
-        let gone = counted + nanos(self.chance.heavy(least, most));
-        for after in [counted, gone] {
-            self.queue.plan(self.now + after, Event::LeavesList { pid });
-        }
-    }
-
-    pub(super) fn server_hears_end(&mut self, cid: Cid) {
-        if self.flaw == Some(Flaw::DeadSessionsStay) {
-            return;
-        }
-        let Some(connection) = self.connections.get_mut(&cid) else {
-            return;
-        };
-        if !connection.server_open {
-            return;
-        }
-        let Some(pid) = connection.pid else { return };
-        let Some(desk) = self.server.desks.get_mut(&pid) else {
-            return;
-        };
-        if desk.under_way.is_some() && self.chance.one_in(3) {
-            // It could not send its answer.
-            self.server.postgres.end(pid, Cause::Fatal);
-            return self.words();
-        }
-        desk.hung_up = true;
-        desk.opening = false;
-        self.work_desk(pid);
-    }
-
-    fn plan_idle(&mut self, pid: Pid) {
-        let Some(deadline) = self.server.postgres.idle_deadline_of(pid) else {
-            return;
-        };
-        let at = self.server.clock.when(deadline).max(self.now);
-        let Some(desk) = self.server.desks.get_mut(&pid) else {
-            return;
-        };
-        if at >= desk.idle_at {
-            return;
-        }
-        desk.idle_at = at;
-        desk.idle_number += 1;
-        let number = desk.idle_number;
-        self.queue.plan(at, Event::Idle { pid, number });
-    }
-
-    pub(super) fn idle(&mut self, pid: Pid, number: u64) {
-        let deadline = self.server.postgres.idle_deadline_of(pid);
-        let Some(desk) = self.server.desks.get_mut(&pid) else {
-            return;
-        };
-        if desk.idle_number != number {
-            return;
-        }
-        desk.idle_at = NEVER;
-        if desk.under_way.is_some() || desk.opening {
-            return;
-        }
-        let over = deadline.is_some_and(|at| self.server.clock.when(at) <= self.now);
-        if over && self.flaw != Some(Flaw::DeadSessionsStay) {
-            self.tell(Fact::Server {
-                what: "a session was silent for too long",
-            });
-            self.server.postgres.end(pid, Cause::Fatal);
-            return self.words();
-        }
-        if !over {
-            self.plan_idle(pid);
-        }
-    }
-
-    /// A transaction fenced by a term, open for so long. False where the fence refuses it.
-    pub(super) fn fence(&mut self, key: Key, term: u64, takes: Duration) -> bool {
-        let Some(transaction) = self.server.postgres.fence(key.0, term) else {
-            return false;
-        };
-        if self.flaw == Some(Flaw::FenceHoldsNothing) {
-            self.server.postgres.commit(transaction);
-        }
-        let at = self.now + nanos(takes);
-        self.queue.plan(
-            at,
-            Event::Commits {
-                transaction,
-                key,
-                term,
-            },
-        );
-        true
-    }
-
-    pub(super) fn commits(&mut self, transaction: u64, key: Key, term: u64) {
-        let committed = self.server.postgres.commit(transaction);
-        if committed || self.flaw == Some(Flaw::FenceHoldsNothing) {
-            self.tell(Fact::Committed { key, term });
         }
     }
 }

@@ -32,13 +32,11 @@ impl Invariant for OrderlyRelease {
                     ));
                 }
             }
-            Fact::Vacated { who, key, term } => {
-                if self.0.get(&(*who, *key)) == Some(term) {
-                    return Err(format!(
-                        "{who} vacated term {term} of election {} while its work ran",
-                        key.0
-                    ));
-                }
+            Fact::Vacated { who, key, term } if self.0.get(&(*who, *key)) == Some(term) => {
+                return Err(format!(
+                    "{who} vacated term {term} of election {} while its work ran",
+                    key.0
+                ));
             }
             _ => {}
         }
