@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::watch::Watch;
-use super::{Counters, Ending, Instant};
+use super::{Bar, Counters, Ending, Instant};
 
 /// A candidacy outlives sessions: only `place` belongs to the session of the moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,8 @@ pub(crate) struct Candidacy {
     /// The newest term heard of.
     pub(crate) seen_term: u64,
     pub(crate) stranger: Option<i32>,
+    /// Why it may not lead, as last heard.
+    pub(crate) bar: Option<Bar>,
 }
 
 /// Where a candidacy stands on the session of the moment. See the diagram in the module's doc.
@@ -57,6 +59,8 @@ pub(crate) struct Following {
     pub(crate) found_free: bool,
     /// When the leader's backend was last asked to end.
     pub(crate) evicted_at: Option<Instant>,
+    /// Until then nobody who ranks higher is made way for: they had their time to come.
+    pub(crate) insists_until: Instant,
 }
 
 /// The lock is ours; the work of the last term may still run.
@@ -112,6 +116,7 @@ impl Candidacy {
             leave_by: None,
             seen_term: 0,
             stranger: None,
+            bar: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Process;
 use super::session::Session;
-use crate::protocol::candidacy::{Following, Place};
+use crate::protocol::candidacy::Place;
 use crate::protocol::{Action, Answer, Ending, Instant, Notice, Query};
 
 impl Process {
@@ -17,12 +17,8 @@ impl Process {
         match answer {
             Answer::Done => {}
             Answer::Joined { key } => {
+                self.follow(key);
                 if let Some(candidacy) = self.candidacies.get_mut(&key) {
-                    let following = Following {
-                        probe_interval: self.timings.probe_interval(self.timings.lease),
-                        ..Following::default()
-                    };
-                    candidacy.place = Place::Following(following);
                     candidacy.try_at = now;
                 }
             }

@@ -6,7 +6,7 @@ use super::Process;
 use super::session::Session;
 use crate::protocol::candidacy::{Candidacy, Owed, Place, Waiting, Work};
 use crate::protocol::watch::Watch;
-use crate::protocol::{Action, Ending, Held, Instant, Key, Notice, Office, Query, Try, Won};
+use crate::protocol::{Action, Bar, Ending, Held, Instant, Key, Notice, Office, Query, Try, Won};
 
 impl Process {
     pub(super) fn tried(&mut self, now: Instant, sent: Instant, key: Key, tried: Try) {
@@ -53,15 +53,26 @@ impl Process {
         };
         let lease = held.lease.unwrap_or(self.timings.lease);
         candidacy.seen_term = held.term;
-        following.found_free = held.holder_pid.is_none() && !held.successor;
-        if following.found_free {
-            // The successor comes first. It may be a stranger that only holds its place.
-            candidacy.try_at = candidacy
-                .try_at
-                .min(now + self.timings.probe_interval(lease) * 4);
-        } else if held.holder_pid.is_none() {
+        let free = held.holder_pid.is_none();
+        let later = now + self.timings.probe_interval(lease) * 4;
+        following.found_free = free && !held.successor;
+        match held.bar {
+            // Whoever lifts these says so.
+            Some(Bar::Suspended | Bar::Excluded) => {}
+            Some(Bar::Outranked) => {
+                // Whoever ranks higher comes first, and has so long to come.
+                candidacy.hold_off = candidacy.hold_off.max(later);
+                candidacy.try_at = candidacy.try_at.min(later);
+                following.insists_until = later + self.timings.retry_interval;
+            }
+            // The successor comes first. It may be a stranger that only holds its place. A transfer may be
+            // given up without a word.
+            _ if free && (held.bar.is_some() || !held.successor) => {
+                candidacy.try_at = candidacy.try_at.min(later);
+            }
             // It was let go while we tried.
-            candidacy.try_at = now;
+            _ if free => candidacy.try_at = now,
+            _ => {}
         }
         let stranger = held.holder_pid.filter(|_| held.stranger);
         if candidacy.stranger != stranger {
@@ -96,10 +107,27 @@ impl Process {
             self.actions
                 .push_back(Action::Tell(Notice::Evicting { key, term }));
         }
+        self.barred(key, held.bar);
+        if held.successor && held.bar.is_some_and(|bar| bar != Bar::Unknown) {
+            self.make_way(now, key);
+        }
+    }
+
+    /// Give the successor's place up, for those who may lead.
+    fn make_way(&mut self, now: Instant, key: Key) {
+        if let Some(Place::Following(following)) = self.place(key) {
+            following.successor = false;
+            self.release(now, vec![], vec![key]);
+            self.send(now, Query::Announce { keys: vec![key] });
+        }
+    }
+
+    fn place(&mut self, key: Key) -> Option<&mut Place> {
+        Some(&mut self.candidacies.get_mut(&key)?.place)
     }
 
     pub(super) fn waiting(&mut self, key: Key) -> Option<&mut Waiting> {
-        match &mut self.candidacies.get_mut(&key)?.place {
+        match self.place(key)? {
             Place::Waiting(waiting) => Some(waiting),
             _ => None,
         }
@@ -112,6 +140,7 @@ impl Process {
             candidacy.place = Place::Waiting(waiting);
             candidacy.stranger = None;
         }
+        self.barred(key, None);
         let heartbeat_at = now + self.timings.heartbeat_interval;
         if let Some(up) = self.up()
             && first
@@ -189,6 +218,13 @@ impl Process {
         match office {
             Office::Began { term } => self.begin(now, key, term),
             Office::Waiting => {}
+            Office::Barred(bar) => {
+                // The lock is for those who may lead.
+                self.follow(key);
+                self.barred(key, Some(bar));
+                self.release(now, vec![key], vec![]);
+                self.send(now, Query::Announce { keys: vec![key] });
+            }
             Office::Fenced => {
                 // The last term is vacated or its time is over: only fenced transactions stand in the way.
                 // They end by themselves; once the refractory period is over they are ended.
@@ -222,6 +258,7 @@ impl Process {
         candidacy.place = Place::Leading { term };
         candidacy.seen_term = term;
         candidacy.stranger = None;
+        self.barred(key, None);
         if let Some(up) = self.up()
             && first
         {
