@@ -59,9 +59,6 @@ fn main() -> ExitCode {
     for missing in report.coverage.missing() {
         println!("NOT MET: {missing}");
     }
-    for unknown in report.coverage.unknown() {
-        println!("ON NO DIAGRAM: {unknown}");
-    }
     if arguments.timeline && report.broken.is_none() {
         print!("\n{}", sim::run(seed, None).timeline);
     }
@@ -71,7 +68,7 @@ fn main() -> ExitCode {
     };
     print!("\n{}", outcome.timeline);
     if let Some((invariant, why)) = outcome.broken {
-        println!("\nBROKEN: invariant {invariant}\n  {why}");
+        println!("\nBROKEN: {invariant}\n  {why}");
     }
     println!(
         "  again with: cargo simulate --seed {} --runs 1",

@@ -2,12 +2,13 @@
 
 use super::tables::{Candidate, State};
 use super::{Asker, Kind, Pid, Postgres, Word};
-use crate::protocol::{Answer, Key, View};
+use crate::protocol::{Answer, Instant, Key, View};
 
 impl Postgres {
     pub(super) fn join(&mut self, asker: &Asker<'_>, key: Key) -> Answer {
         self.tables.elections.entry(key.0).or_default();
         let candidate = Candidate {
+            rank: asker.rank,
             lease: asker.timings.lease,
             pid: asker.pid,
         };
@@ -22,7 +23,7 @@ impl Postgres {
     }
 
     /// A leader on record whose session is gone does not lead.
-    pub(super) fn read(&self, asker: &Asker<'_>) -> Answer {
+    pub(super) fn read(&self, now: Instant, asker: &Asker<'_>) -> Answer {
         let view = |key: &Key| {
             let row = self.tables.elections.get(&key.0)?;
             let holder = self.locks.holder(Kind::Leadership, key.0);
@@ -30,8 +31,10 @@ impl Postgres {
             let view = View {
                 term: row.term,
                 vacant: !leads,
+                bar: None,
+                called: false,
             };
-            Some((*key, view))
+            Some((*key, self.with_turn(now, asker.instance, *key, view)))
         };
         Answer::Read {
             views: asker.follows.iter().filter_map(view).collect(),
@@ -49,13 +52,14 @@ impl Postgres {
         Answer::Done
     }
 
-    pub(super) fn heartbeat(&self, keys: &[Key]) -> Answer {
+    pub(super) fn heartbeat(&self, now: Instant, keys: &[Key]) -> Answer {
         let asked = self.tables.step_downs.iter();
         let ours = asked.filter(|(election, _)| keys.contains(&Key(*election)));
+        let step_downs = ours.map(|&(election, term)| (Key(election), term));
+        let others = keys.iter();
+        let others = others.filter_map(|key| Some((*key, self.must_end(now, key.0)?)));
         Answer::Heartbeat {
-            step_downs: ours
-                .map(|&(election, term)| (Key(election), term))
-                .collect(),
+            step_downs: step_downs.chain(others).collect(),
         }
     }
 

@@ -46,6 +46,7 @@ impl World {
             Clock::new(rate, chance.whole(1, 1_000_000) * 1_000_000_000)
         };
         let server = Server::new(clock(&mut chance), flaw);
+        let ranked = chance.one_in(3);
         let hosts = chance.whole(2, 6) + chance.below(2) * chance.below(7);
         let hosts = (0..hosts)
             .map(|_| {
@@ -56,7 +57,7 @@ impl World {
                     lease * chance.whole(1, 4) as u32 / 2
                 };
                 let timings = timings(lease, &mut chance);
-                host(&mut chance, clock, timings, &elections)
+                host(&mut chance, clock, timings, &elections, ranked)
             })
             .collect();
         let mut world = World {
@@ -69,6 +70,7 @@ impl World {
             elections,
             faults,
             ongoing: vec![],
+            forbidden: Default::default(),
             struck: 0,
             round: Round::new(),
             calm: true,
@@ -104,7 +106,13 @@ fn timings(lease: Duration, chance: &mut Chance) -> Timings {
     Timings::new(lease, millis(retry_interval), millis(grace)).expect("coherent by their ranges")
 }
 
-fn host(chance: &mut Chance, clock: Clock, timings: Timings, elections: &[Key]) -> Host {
+fn host(
+    chance: &mut Chance,
+    clock: Clock,
+    timings: Timings,
+    elections: &[Key],
+    ranked: bool,
+) -> Host {
     let mut some = |percent: u64| -> Vec<Key> {
         let keys = elections.iter().copied();
         keys.filter(|_| chance.percent(percent)).collect()
@@ -119,6 +127,7 @@ fn host(chance: &mut Chance, clock: Clock, timings: Timings, elections: &[Key]) 
         aborts: chance.one_in(2),
         takes_part,
         always_waits,
+        priority: if ranked { chance.below(3) as i16 } else { 0 },
         distance: chance.any_scale(Duration::from_micros(20), farthest),
         path: Path::default(),
         power: true,

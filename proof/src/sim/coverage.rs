@@ -49,6 +49,21 @@ impl Coverage {
             Answer::Campaigned { tries } => {
                 for (_, tried) in tries {
                     self.count("try", names::tried(tried));
+                    if let Try::Held(held) = tried
+                        && let Some(bar) = held.bar
+                    {
+                        self.count("bar", names::bar(bar));
+                    }
+                }
+            }
+            Answer::Read { views } => {
+                for (_, view) in views {
+                    if view.bar.is_some() {
+                        self.count("view", "barred");
+                    }
+                    if view.called {
+                        self.count("view", "called");
+                    }
                 }
             }
             Answer::Office { office, .. } => self.count("office", names::office(office)),
@@ -106,7 +121,9 @@ impl Coverage {
         }
     }
 
-    pub(super) fn places(&mut self, who: Who, process: &Process) {
+    /// Take note of where everything stands. What comes back is a change of place that is on no diagram.
+    pub(super) fn places(&mut self, who: Who, process: &Process) -> Option<String> {
+        let mut unknown = None;
         let mut printed = std::mem::take(&mut self.printed);
         let now = places::places(process, &mut printed);
         self.printed = printed;
@@ -126,8 +143,14 @@ impl Coverage {
             let before = before.unwrap_or(Place::Gone);
             if before != place {
                 *self.moves.entry((before, place)).or_default() += 1;
+                if !MOVES.contains(&(before, place)) {
+                    unknown = Some(format!(
+                        "{who} went from {before:?} to {place:?} in {key:?}"
+                    ));
+                }
             }
         }
+        unknown
     }
 
     pub(super) fn place(&self, who: Who, key: Key) -> Place {
@@ -183,15 +206,6 @@ impl Coverage {
         }
         missing.extend(self.gaps.missing());
         missing
-    }
-
-    /// Changes of place that are on no diagram.
-    pub fn unknown(&self) -> Vec<String> {
-        self.moves
-            .keys()
-            .filter(|change| !MOVES.contains(change))
-            .map(|(from, to)| format!("{from:?} to {to:?}"))
-            .collect()
     }
 }
 

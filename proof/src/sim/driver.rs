@@ -6,6 +6,7 @@ use super::clock::{NEVER, nanos};
 use super::fact::Fact;
 use super::flaw::Flaw;
 use super::host::{Command, Halt, Input, Running};
+use super::invariants::Broken;
 use super::network::{End, Packet};
 use super::world::{Event, World};
 use crate::protocol::{Action, Event as Happened, Key, Query};
@@ -119,7 +120,13 @@ impl World {
             self.perform(host, action);
         }
         if moved && let Some(running) = self.hosts[host].running.as_ref() {
-            self.coverage.places(who, &running.process);
+            let unknown = self.coverage.places(who, &running.process);
+            if let Some(why) = unknown {
+                self.broken.get_or_insert(Broken {
+                    invariant: "the machine's diagram",
+                    why,
+                });
+            }
         }
         self.plan_wake(host);
     }

@@ -34,12 +34,16 @@ pub(super) enum Fault {
     TransactionStays,
     StepDown,
     Resign,
+    Suspend,
+    Exclude,
+    Transfer,
+    RequestsLocked,
     LeaveAndJoin,
     Observe,
 }
 
 impl Fault {
-    pub(super) const ALL: [Fault; 31] = [
+    pub(super) const ALL: [Fault; 35] = [
         Fault::ProcessKilled,
         Fault::ProcessShutDown,
         Fault::ProcessStopped,
@@ -69,6 +73,10 @@ impl Fault {
         Fault::TransactionStays,
         Fault::StepDown,
         Fault::Resign,
+        Fault::Suspend,
+        Fault::Exclude,
+        Fault::Transfer,
+        Fault::RequestsLocked,
         Fault::LeaveAndJoin,
         Fault::Observe,
     ];
@@ -117,6 +125,10 @@ impl fmt::Display for Fault {
             Fault::TransactionStays => "fenced transaction stays open",
             Fault::StepDown => "step down",
             Fault::Resign => "resign",
+            Fault::Suspend => "suspended and resumed",
+            Fault::Exclude => "address excluded and included",
+            Fault::Transfer => "transferred",
+            Fault::RequestsLocked => "table of requests locked",
             Fault::LeaveAndJoin => "candidacy taken back and begun again",
             Fault::Observe => "observing begins or ends",
         })

@@ -22,6 +22,8 @@ pub(super) struct Host {
     pub(super) takes_part: Vec<Key>,
     /// Those of them in which how a session ended is not believed.
     pub(super) always_waits: Vec<Key>,
+    /// How its candidates rank among the others.
+    pub(super) priority: i16,
     /// The least time that a packet takes.
     pub(super) distance: Duration,
     pub(super) path: Path,
@@ -54,6 +56,8 @@ pub(super) struct Running {
     pub(super) inbox: VecDeque<Input>,
     pub(super) wake_at: Time,
     pub(super) wake_number: u64,
+    /// It was told to shut down.
+    pub(super) stopping: bool,
     pub(super) finished: bool,
 }
 
@@ -149,6 +153,7 @@ impl Running {
             inbox: VecDeque::new(),
             wake_at: NEVER,
             wake_number: 0,
+            stopping: false,
             finished: false,
         }
     }

@@ -18,6 +18,7 @@ mod host;
 mod invariants;
 mod names;
 mod network;
+mod operators;
 mod places;
 mod queue;
 mod round;

@@ -1,10 +1,10 @@
 //! What the report calls the kinds of the state machine's messages.
 
 use super::work::Manner;
-use crate::protocol::{Action, Answer, Event, Notice, Office, Query, Try};
+use crate::protocol::{Action, Answer, Bar, Event, Notice, Office, Query, Try};
 
 /// Every kind that a run can meet, by what it is a kind of.
-pub(super) const ALL: [(&str, &str); 73] = [
+pub(super) const ALL: [(&str, &str); 82] = [
     ("event", "Timer"),
     ("event", "Connected"),
     ("event", "Disconnected"),
@@ -28,6 +28,7 @@ pub(super) const ALL: [(&str, &str); 73] = [
     ("action", "Finish"),
     ("action", "Tell"),
     ("notice", "Stranger"),
+    ("notice", "Barred"),
     ("notice", "Waiting"),
     ("notice", "Spared"),
     ("notice", "Fenced"),
@@ -69,6 +70,14 @@ pub(super) const ALL: [(&str, &str); 73] = [
     ("office", "Began"),
     ("office", "Waiting"),
     ("office", "Fenced"),
+    ("office", "Barred"),
+    ("bar", "Suspended"),
+    ("bar", "Excluded"),
+    ("bar", "Transfer"),
+    ("bar", "Outranked"),
+    ("bar", "Unknown"),
+    ("view", "barred"),
+    ("view", "called"),
     ("work", "Obeys"),
     ("work", "Deaf"),
     ("work", "Stubborn"),
@@ -115,6 +124,7 @@ pub(super) fn action(action: &Action) -> &'static str {
 pub(super) fn notice(notice: &Notice) -> &'static str {
     match notice {
         Notice::Stranger { .. } => "Stranger",
+        Notice::Barred { .. } => "Barred",
         Notice::Waiting { .. } => "Waiting",
         Notice::Spared { .. } => "Spared",
         Notice::Fenced { .. } => "Fenced",
@@ -175,6 +185,17 @@ pub(super) fn office(office: &Office) -> &'static str {
         Office::Began { .. } => "Began",
         Office::Waiting => "Waiting",
         Office::Fenced => "Fenced",
+        Office::Barred(_) => "Barred",
+    }
+}
+
+pub(super) fn bar(bar: Bar) -> &'static str {
+    match bar {
+        Bar::Suspended => "Suspended",
+        Bar::Excluded => "Excluded",
+        Bar::Transfer => "Transfer",
+        Bar::Outranked => "Outranked",
+        Bar::Unknown => "Unknown",
     }
 }
 

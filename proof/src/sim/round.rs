@@ -31,10 +31,11 @@ pub(super) enum Ending {
     Stopped,
     MachineOff,
     BothKilled,
+    Transferred,
 }
 
 impl Ending {
-    pub(super) const ALL: [Ending; 13] = [
+    pub(super) const ALL: [Ending; 14] = [
         Ending::Returned,
         Ending::Resigned,
         Ending::SteppedDown,
@@ -48,6 +49,7 @@ impl Ending {
         Ending::Stopped,
         Ending::MachineOff,
         Ending::BothKilled,
+        Ending::Transferred,
     ];
 }
 
@@ -66,6 +68,7 @@ impl fmt::Display for Ending {
             Ending::NetworkCut => "network cut",
             Ending::Stopped => "process stopped",
             Ending::MachineOff => "machine without power",
+            Ending::Transferred => "transferred",
             Ending::BothKilled => "leader and successor killed",
         })
     }
@@ -120,6 +123,7 @@ impl World {
                 self.phase(Phase::Settling { by }, look);
             }
             Phase::Settling { by } if self.now < by && !self.all_led() => {
+                self.revive();
                 self.phase(Phase::Settling { by }, look);
             }
             Phase::Settling { by } => {
@@ -130,6 +134,7 @@ impl World {
                 self.phase(Phase::Quiet, self.quiet());
             }
             Phase::Quiet if self.now < self.round.all_by && !self.all_take_part() => {
+                self.revive();
                 self.phase(Phase::Quiet, self.quiet());
             }
             Phase::Quiet => {
@@ -351,6 +356,15 @@ impl World {
             Ending::SteppedDown => {
                 self.server.postgres.step_down(key.0);
                 self.words();
+            }
+            Ending::Transferred => {
+                let others = (0..self.hosts.len()).filter(|&host| host != leader);
+                let others: Vec<usize> = others
+                    .filter(|&host| self.hosts[host].takes_part.contains(&key))
+                    .collect();
+                if let Some(&host) = self.chance.pick(&others) {
+                    self.transfer(key, host);
+                }
             }
             Ending::ShutDown => self.strike(Fault::ProcessShutDown, leader, long),
             Ending::Killed | Ending::KilledUnseen => {

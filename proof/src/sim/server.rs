@@ -8,7 +8,7 @@ use super::fact::Fact;
 use super::flaw::Flaw;
 use super::network::{Cid, End, Packet};
 use super::world::{Event, World};
-use crate::postgres::{Asker, Campaign, Cause, Instance, Pid, Postgres, Refusal, Tables};
+use crate::postgres::{Asker, Campaign, Cause, Instance, Pid, Postgres, Rank, Refusal, Tables};
 use crate::protocol::{Answer, Instant, Key, Office, Query, Try};
 
 pub(super) struct Server {
@@ -38,6 +38,7 @@ pub(super) struct Desk {
     pub(super) cid: Cid,
     pub(super) host: usize,
     instance: Instance,
+    rank: Rank,
     direct: bool,
     requests: VecDeque<Request>,
     pub(super) under_way: Option<(Request, Option<Campaign>)>,
@@ -134,11 +135,16 @@ impl World {
         connection.pid = Some(pid);
         connection.server_open = true;
         let instance = instance_of(connection.host, connection.life);
+        let rank = Rank {
+            address: connection.host as u32,
+            priority: self.hosts[connection.host].priority,
+        };
         let direct = connection.direct;
         let desk = Desk {
             cid,
             host: connection.host,
             instance,
+            rank,
             direct,
             requests: VecDeque::new(),
             under_way: None,
@@ -178,7 +184,9 @@ impl World {
             return self.plan_idle(pid);
         };
         let limit = self.hosts[desk.host].timings.query_limit();
+        let rank = desk.rank;
         let asker = Asker {
+            rank,
             pid,
             instance: desk.instance,
             direct: desk.direct,
@@ -218,8 +226,9 @@ impl World {
         let Some((request, campaign)) = desk.under_way.take() else {
             return;
         };
-        let (cid, host) = (desk.cid, desk.host);
+        let (cid, host, rank) = (desk.cid, desk.host, desk.rank);
         let asker = Asker {
+            rank,
             pid,
             instance: desk.instance,
             direct: desk.direct,

@@ -66,7 +66,10 @@ impl World {
             | Fault::NotificationsLost
             | Fault::NotificationsLate
             | Fault::StrangerLeads
-            | Fault::StrangerSucceeds => (self.strike_server(fault), false, true),
+            | Fault::StrangerSucceeds
+            | Fault::Suspend
+            | Fault::Exclude
+            | Fault::RequestsLocked => (self.strike_server(fault), false, true),
             Fault::ServerStalls => {
                 self.server.stalled_until = self.now + nanos(lasts);
                 (true, false, true)
@@ -77,6 +80,7 @@ impl World {
             | Fault::NotificationsForged
             | Fault::TransactionStays
             | Fault::StepDown
+            | Fault::Transfer
             | Fault::Resign => (self.strike_once(fault), false, false),
         };
         if !hit {
@@ -137,6 +141,9 @@ impl World {
                 for key in self.hosts[host].takes_part.clone() {
                     self.tell(Fact::WantedOut { who, key });
                 }
+                if let Some(running) = self.hosts[host].running.as_mut() {
+                    running.stopping = true;
+                }
                 self.input(host, who.life, Input::Command(Command::Shutdown));
             }
         }
@@ -179,6 +186,7 @@ impl World {
             }
             Fault::NotificationsLost => self.server.notifications = Notifications::Lost,
             Fault::NotificationsLate => self.server.notifications = Notifications::Late,
+            Fault::Suspend | Fault::Exclude | Fault::RequestsLocked => return self.forbid(fault),
             Fault::StrangerLeads => return self.strange(Kind::Leadership),
             Fault::StrangerSucceeds => return self.strange(Kind::Succession),
             _ if !up => return false,
@@ -265,6 +273,10 @@ impl World {
                 let takes = self.chance.any_scale(lease, lease * 20);
                 return self.fence(key, term, takes);
             }
+            Fault::Transfer => {
+                let host = self.chance.below(self.hosts.len() as u64) as usize;
+                return self.transfer(key, host);
+            }
             Fault::StepDown => {
                 let asked = self.server.postgres.step_down(key.0);
                 self.words();
@@ -332,7 +344,7 @@ impl World {
         let Some(running) = self.hosts[host].running.as_ref() else {
             return;
         };
-        if running.finished || self.leaves(host) {
+        if running.stopping {
             return;
         }
         let stands_in = self.stands_in(host);
@@ -341,14 +353,6 @@ impl World {
                 self.enter(host, key);
             }
         }
-    }
-
-    /// Whether it is being shut down.
-    fn leaves(&self, host: usize) -> bool {
-        let shutting = |(_, fault, of): &(u64, Fault, Option<usize>)| {
-            *fault == Fault::ProcessShutDown && *of == Some(host)
-        };
-        self.ongoing.iter().any(shutting)
     }
 
     fn over_at_server(&mut self, fault: Fault) {
@@ -363,6 +367,7 @@ impl World {
                 }
                 self.words();
             }
+            Fault::Suspend | Fault::Exclude | Fault::RequestsLocked => self.permit(fault),
             Fault::ServerStalls => self.server.stalled_until = 0,
             Fault::ServerCrash | Fault::ServerRestart | Fault::ServerOff => {
                 self.server.postgres.start();
@@ -394,8 +399,16 @@ impl World {
         while let Some((struck, ..)) = self.ongoing.first() {
             self.over(*struck);
         }
+        self.permit_all();
         for host in 0..self.hosts.len() {
             self.unblock(host);
+        }
+        self.revive();
+    }
+
+    /// Every machine runs a process, and each takes part wherever it should.
+    pub(super) fn revive(&mut self) {
+        for host in 0..self.hosts.len() {
             self.start(host);
             self.join_all(host);
         }

@@ -12,6 +12,7 @@ use super::history::History;
 use super::host::{Command, Host, Input, Running};
 use super::invariants::{Broken, Invariants};
 use super::network::{Cid, Connections, End, Packet};
+use super::operators::Forbidden;
 use super::queue::Queue;
 use super::round::Round;
 use super::server::Server;
@@ -32,6 +33,7 @@ pub(super) struct World {
     pub(super) faults: Vec<Fault>,
     /// What goes wrong now, and will be over.
     pub(super) ongoing: Vec<(u64, Fault, Option<usize>)>,
+    pub(super) forbidden: Forbidden,
     pub(super) struck: u64,
     pub(super) round: Round,
     /// Nothing goes wrong by itself: work runs until it is told to stop.

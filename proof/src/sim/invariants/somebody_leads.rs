@@ -33,7 +33,7 @@ pub(in crate::sim) fn bound(
     let retry = circumstances.retry_interval * 5 / 4;
     match ending {
         Ending::Returned | Ending::Resigned | Ending::Failed | Ending::ShutDown => probe + steps,
-        Ending::SteppedDown => leader.heartbeat_interval + probe + steps,
+        Ending::SteppedDown | Ending::Transferred => leader.heartbeat_interval + probe + steps,
         Ending::Killed => probe * 2 + steps,
         Ending::KilledUnseen => probe * 2 + lease + steps,
         Ending::SessionKilled => probe * 2 + lease + steps,
@@ -61,7 +61,8 @@ pub(in crate::sim) fn bound_after_storm(circumstances: &Circumstances) -> Durati
         ..
     } = circumstances;
     let connecting = Duration::from_secs(5);
-    *lease * 4 + *retry_interval * 4 + *grace + connecting * 2 + *latency * 20
+    // A transfer to somebody who does not come is given up after ten leases.
+    *lease * 14 + *retry_interval * 4 + *grace + connecting * 2 + *latency * 20
 }
 
 #[derive(Default)]
