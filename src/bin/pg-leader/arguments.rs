@@ -4,7 +4,7 @@ use clap::Parser;
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 
 use crate::connection::Connection;
-use crate::{exit, run};
+use crate::{exit, guard, launch, run};
 
 /// Leader election between processes that already share a PostgreSQL database.
 ///
@@ -13,7 +13,7 @@ use crate::{exit, run};
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_long_help = exit::HELP)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Logging")]
     pub(crate) verbosity: Verbosity<InfoLevel>,
 
     #[command(flatten)]
@@ -26,6 +26,12 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Subcommand {
     Run(run::Arguments),
+
+    // What `run` starts.
+    #[command(hide = true)]
+    Guard(guard::Arguments),
+    #[command(hide = true)]
+    Launch(launch::Arguments),
 }
 
 #[cfg(test)]

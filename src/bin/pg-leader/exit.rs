@@ -15,6 +15,12 @@ const USAGE: u8 = 2;
 const NO_CONNECTION: u8 = 3;
 const UNUSABLE: u8 = 4;
 
+/// As `env`, `nohup` and `timeout` have it, so that what goes wrong before a command runs is not taken for the
+/// command's own status.
+pub(crate) const OURSELVES: u8 = 125;
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
+pub(crate) const NOT_FOUND: u8 = 127;
+
 /// Why what was asked for was not done.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -28,6 +34,13 @@ impl Failure {
         Failure {
             message: message.into(),
             code: USAGE,
+        }
+    }
+
+    pub(crate) fn failed(message: impl Into<String>) -> Failure {
+        Failure {
+            message: message.into(),
+            code: FAILED,
         }
     }
 

@@ -4,10 +4,17 @@
 //! `execute`; [`arguments`] lists them. They use the library's public interface and nothing else.
 
 mod arguments;
+mod clock;
 mod connection;
+mod descriptors;
 mod exit;
+mod guard;
+mod launch;
+mod message;
+mod processes;
 mod run;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -20,6 +27,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(arguments.verbosity.tracing_level_filter())
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     execute(arguments).unwrap_or_else(|failure| {
@@ -36,6 +44,8 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     } = arguments;
     match subcommand {
         Subcommand::Run(run) => block_on(run.execute(&connection)),
+        Subcommand::Guard(guard) => guard.execute(),
+        Subcommand::Launch(launch) => launch.execute(),
     }
 }
 

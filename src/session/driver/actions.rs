@@ -149,6 +149,7 @@ impl Driver {
             ready: AtomicBool::new(false),
             over: AtomicBool::new(false),
             listens: AtomicBool::new(false),
+            socket: Arc::downgrade(&line.socket),
             cancelled: CancellationToken::new(),
             ended: CancellationToken::new(),
         });
