@@ -186,11 +186,11 @@ async fn the_target_leads_next_whoever_is_successor() {
     let cluster = Cluster::start().unwrap();
     let operator = Operator::of(&cluster).await;
     let leader = Seat::join(&cluster, "turn", "a").await;
-    let successor = Seat::join_with_priority(&cluster, "turn", "b", 10).await;
-    let target = Seat::join(&cluster, "turn", "c").await;
     let began = ("began".to_owned(), None);
     let follows = ("held".to_owned(), None);
     assert_eq!(leader.try_in_turn(false).await, began);
+    let successor = Seat::join_with_priority(&cluster, "turn", "b", 10).await;
+    let target = Seat::join(&cluster, "turn", "c").await;
     assert_eq!(successor.try_in_turn(false).await, follows);
     operator.call("transfer('turn', 'c')").await;
     assert!(leader.vacate(1).await);
