@@ -69,8 +69,8 @@ pub(crate) struct Waiting {
     pub(crate) last_term: u64,
     /// The end of the refractory period. What is fenced has until then, too.
     pub(crate) until: Instant,
-    /// It is known that the work has stopped.
-    pub(crate) stopped: bool,
+    /// From when on it is known that the work has stopped; `until` where nothing tells.
+    pub(crate) stopped_at: Instant,
     /// What the counters must still read when the backend is gone.
     pub(crate) evidence: Option<Counters>,
     /// When to look for the backend again.
@@ -195,11 +195,6 @@ impl Owed {
 impl Waiting {
     /// When to take office, if no notification comes before.
     pub(crate) fn take_office_at(&self) -> Instant {
-        let stopped_at = if self.stopped {
-            Instant::default()
-        } else {
-            self.until
-        };
-        stopped_at.max(self.try_at)
+        self.stopped_at.max(self.try_at)
     }
 }

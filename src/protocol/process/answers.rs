@@ -85,7 +85,7 @@ impl Process {
                 if let Some(waiting) = self.waiting(key)
                     && waiting.evidence.take() == Some(counters)
                 {
-                    waiting.stopped = true;
+                    waiting.stopped_at = now;
                     let last_term = waiting.last_term;
                     let why = "its process closed the connection";
                     self.actions.push_back(Action::Tell(Notice::Spared {

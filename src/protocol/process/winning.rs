@@ -29,7 +29,7 @@ impl Process {
                     Waiting {
                         last_term,
                         until: now + lease,
-                        stopped: true,
+                        stopped_at: now,
                         evidence: None,
                         look_at: Instant::NEVER,
                         try_at,
@@ -157,8 +157,11 @@ impl Process {
             return;
         };
         let watch = following.watch.as_ref().filter(|watch| watch.concerns(won));
-        let silent =
-            watch.is_some_and(|watch| watch.silent_for() >= self.timings.eviction(won.wait));
+        let until = now + won.wait;
+        let stopped_at = watch
+            .filter(|watch| watch.silent_for() >= self.timings.irrevocable(won.wait))
+            .map_or(until, |watch| (watch.silent_since() + won.wait).max(now));
+        let silent = stopped_at == now;
         let evidence = watch
             .filter(|_| won.direct && candidacy.autopsy && !silent)
             .map(Watch::sample);
@@ -170,8 +173,8 @@ impl Process {
             key,
             Waiting {
                 last_term: won.last_term,
-                until: now + won.wait,
-                stopped: silent,
+                until,
+                stopped_at,
                 evidence,
                 look_at: Instant::NEVER,
                 try_at: Instant::default(),
@@ -203,7 +206,7 @@ impl Process {
         let notice = Notice::Waiting {
             key,
             last_term,
-            at_most: won.wait,
+            at_most: stopped_at.since(now),
         };
         self.actions.push_back(Action::Tell(notice));
     }
@@ -228,7 +231,7 @@ impl Process {
             Office::Fenced => {
                 // The last term is vacated or its time is over: only fenced transactions stand in the way.
                 // They end by themselves; once the refractory period is over they are ended.
-                waiting.stopped = true;
+                waiting.stopped_at = now;
                 waiting.try_at = now + interval;
                 let overdue = now >= waiting.until;
                 if waiting.fenced_since.is_none() {
