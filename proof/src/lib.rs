@@ -18,3 +18,5 @@ mod protocol;
 mod postgres;
 
 pub mod model;
+
+pub mod mutants;

@@ -1,7 +1,7 @@
 //! The course of things: what happens by itself, one thing after the other.
 
 use super::world::{Down, KEY, Up, World};
-use super::{FOUR, Model, TWO};
+use super::{FOUR, LIVENESS, Model, TWO};
 use crate::postgres::{Asker, Cause, Pid};
 use crate::protocol::{Answer, Event, Instant, Office, Query, Try};
 
@@ -71,7 +71,14 @@ impl Model {
             Some(Pending::Hear(index, pid)) => self.hear(world, index, pid),
             Some(Pending::Serve(pid)) => self.serve(world, pid),
             Some(Pending::Open(index)) => self.open(world, index),
-            Some(Pending::Wake(index)) => self.tell(world, index, Event::Timer),
+            Some(Pending::Wake(index)) => {
+                self.tell(world, index, Event::Timer);
+                let again = self.pending(world) == Some(Pending::Wake(index));
+                if again {
+                    world.note(|| format!("P{index} wants to be woken again at once"));
+                    world.broken = Some(LIVENESS);
+                }
+            }
             Some(Pending::Leave(pid)) => world.server.leave_list(pid),
             Some(Pending::Idle) => {
                 world.note(|| "the server ends a silent session".to_owned());

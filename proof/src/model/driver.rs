@@ -63,15 +63,13 @@ impl Model {
                 world.note(|| format!("P{index} cannot drop its work"));
             }
             Action::Drop { .. } => self.stop_work(world, index, Stop::Dropped),
-            // Without `Overrun::Abort` nothing is done about it; work that was dropped in time is no matter.
-            Action::Overrun { .. } if world.hosts[index].work.is_none() => {}
-            Action::Overrun { .. } => {
+            Action::Overrun { .. } if self.bounds.stubborn => {
                 world.note(|| format!("P{index} aborts"));
                 self.kill(world, index);
                 return false;
             }
             Action::Finish => self.hang_up(world, index),
-            Action::Left { .. } | Action::Tell(_) => {}
+            Action::Overrun { .. } | Action::Left { .. } | Action::Tell(_) => {}
         }
         true
     }
@@ -229,8 +227,16 @@ fn heard(answer: &Answer) -> String {
         Answer::Campaigned { tries } => {
             let tries = tries.iter().map(|(_, tried)| match tried {
                 Try::Held(held) => {
-                    let Counters { killed, fatal, reset } = held.counters;
-                    let successor = if held.successor { "the successor" } else { "no successor" };
+                    let Counters {
+                        killed,
+                        fatal,
+                        reset,
+                    } = held.counters;
+                    let successor = if held.successor {
+                        "the successor"
+                    } else {
+                        "no successor"
+                    };
                     format!(
                         "held by {:?}, term {}, {successor}, counters {killed} {fatal} {reset}",
                         held.holder_pid, held.term
@@ -239,7 +245,11 @@ fn heard(answer: &Answer) -> String {
                 Try::Won(won) => format!(
                     "won, after term {} on {}, to wait for {:?}",
                     won.last_term,
-                    if won.direct { "a direct session" } else { "an indirect session" },
+                    if won.direct {
+                        "a direct session"
+                    } else {
+                        "an indirect session"
+                    },
                     won.wait
                 ),
                 other => format!("{other:?}"),

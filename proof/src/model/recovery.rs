@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Model;
 use super::world::{Line, World};
+use super::{LIVENESS, Model};
 use crate::protocol::Instant;
 
 /// What is known of states without faults to come: how long it takes until some candidate leads.
@@ -55,8 +55,9 @@ impl Model {
                 return false;
             }
             self.make(&mut world, super::Move::Go);
-            if world.broken.is_some() {
-                return true;
+            if let Some(broken) = world.broken {
+                // Another property's concern.
+                return broken != LIVENESS;
             }
         };
         let took = led_from.since(healed);
