@@ -22,8 +22,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "no_refractory_period",
         edits: &[edit(
             "process/winning.rs",
-            "until: now + won.wait,",
-            "until: now,",
+            "let until = now + won.wait;",
+            "let until = now;",
         )],
     },
     Mutant {
@@ -83,10 +83,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
             ),
             edit(
                 "process/answers.rs",
-                "candidacy.place = Place::Following(following);",
-                "if !matches!(candidacy.place, Place::Following(_)) {
-                        candidacy.place = Place::Following(following);
-                    }",
+                "self.follow(key);
+                if let Some(candidacy) = self.candidacies.get_mut(&key) {",
+                "if !matches!(self.candidacies.get(&key).map(|c| &c.place), Some(Place::Following(_))) {
+                    self.follow(key);
+                }
+                if let Some(candidacy) = self.candidacies.get_mut(&key) {",
             ),
         ],
     },
@@ -183,8 +185,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
             ),
             edit(
                 "process/winning.rs",
-                "watch.silent_for() >= self.timings.eviction(won.wait));",
-                "watch.silent_for() >= won.wait / 2);",
+                ".filter(|watch| watch.silent_for() >= self.timings.irrevocable(won.wait))
+            .map_or(until, |watch| (watch.silent_since() + won.wait).max(now));",
+                ".filter(|watch| watch.silent_for() >= won.wait / 2)
+            .map_or(until, |_| now);",
             ),
         ],
     },

@@ -30,12 +30,28 @@ CREATE TABLE pgleader.candidate (
     election_id integer NOT NULL,
     instance uuid NOT NULL,
     address text NOT NULL,
+    priority integer NOT NULL,
     lease interval NOT NULL,
     pid integer NOT NULL,
     backend_start timestamp with time zone NOT NULL,
     joined_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT candidate_pkey PRIMARY KEY (election_id, instance)
 );
+CREATE INDEX candidate_priority ON pgleader.candidate USING btree (election_id) WHERE (priority <> 0);
+
+CREATE VIEW pgleader.alive AS
+ SELECT c.election_id,
+    c.instance,
+    c.address,
+    c.priority,
+    c.lease,
+    c.pid,
+    c.backend_start,
+    c.joined_at
+   FROM pgleader.candidate c
+  WHERE (EXISTS ( SELECT
+           FROM pg_stat_get_activity(c.pid) a(datid, pid, usesysid, application_name, state, query, wait_event_type, wait_event, xact_start, query_start, backend_start, state_change, client_addr, client_hostname, client_port, backend_xid, backend_xmin, backend_type, ssl, sslversion, sslcipher, sslbits, ssl_client_dn, ssl_client_serial, ssl_issuer_dn, gss_auth, gss_princ, gss_enc, leader_pid, query_id)
+          WHERE ((a.backend_start IS NULL) OR (a.backend_start = c.backend_start))));
 
 CREATE TABLE pgleader.term (
     election_id integer NOT NULL,
@@ -55,6 +71,7 @@ CREATE TABLE pgleader.term (
     ended_at timestamp with time zone,
     ending text,
     ended_by name,
+    ended_request text,
     fenced_ended integer NOT NULL DEFAULT 0,
     CONSTRAINT term_pkey PRIMARY KEY (election_id, number),
     CONSTRAINT term_ending_check CHECK ((ending = ANY (ARRAY['resigned'::text, 'stepped down'::text, 'failed'::text, 'deposed'::text, 'lost'::text]))),
@@ -66,12 +83,18 @@ CREATE TABLE pgleader.request (
     election_id integer NOT NULL,
     term bigint NOT NULL,
     kind text NOT NULL,
+    address text,
+    timeline bigint NOT NULL,
     requested_by name NOT NULL,
     requested_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    ended_by name,
+    ended_at timestamp with time zone,
     CONSTRAINT request_pkey PRIMARY KEY (id),
-    CONSTRAINT request_kind_check CHECK ((kind = ANY (ARRAY['step down'::text, 'depose'::text])))
+    CONSTRAINT request_check CHECK (((address IS NOT NULL) = (kind = ANY (ARRAY['transfer'::text, 'exclude'::text])))),
+    CONSTRAINT request_kind_check CHECK ((kind = ANY (ARRAY['step down'::text, 'transfer'::text, 'suspend'::text, 'exclude'::text, 'depose'::text])))
 );
 CREATE INDEX request_election_id ON pgleader.request USING btree (election_id, term);
+CREATE INDEX request_in_force ON pgleader.request USING btree (election_id) WHERE (ended_at IS NULL);
 
 CREATE OR REPLACE FUNCTION pgleader.timeline()
  RETURNS bigint
@@ -142,7 +165,7 @@ CREATE VIEW pgleader.lock AS
            FROM pg_database d
           WHERE (d.datname = current_database()))) AND (l.classid = ANY (ARRAY[('pgleader.election'::regclass)::oid, ('pgleader.candidate'::regclass)::oid, ('pgleader.term'::regclass)::oid])));
 
-CREATE OR REPLACE FUNCTION pgleader.join_election(election text, instance uuid, address text, lease_ms integer, backend_start timestamp with time zone, application text)
+CREATE OR REPLACE FUNCTION pgleader.join_election(election text, instance uuid, address text, lease_ms integer, backend_start timestamp with time zone, application text, priority integer DEFAULT 0)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -158,16 +181,17 @@ BEGIN
         INSERT INTO pgleader.election AS e (name) VALUES (election) ON CONFLICT (name) DO NOTHING;
         SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     END IF;
-    INSERT INTO pgleader.candidate AS c (election_id, instance, address, lease, pid, backend_start)
-    VALUES (election_id, join_election.instance, join_election.address, lease_ms * interval '1 ms',
-            pg_backend_pid(), join_election.backend_start)
+    INSERT INTO pgleader.candidate AS c
+        (election_id, instance, address, priority, lease, pid, backend_start)
+    VALUES (election_id, join_election.instance, join_election.address, join_election.priority,
+            lease_ms * interval '1 ms', pg_backend_pid(), join_election.backend_start)
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
-    SET address = excluded.address, lease = excluded.lease, pid = excluded.pid,
+    SET address = excluded.address, priority = excluded.priority, lease = excluded.lease, pid = excluded.pid,
         backend_start = excluded.backend_start, joined_at = excluded.joined_at;
     RETURN election_id;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestamp with time zone,text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestamp with time zone,text,integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.leave_election(election integer, instance uuid)
  RETURNS void
@@ -313,6 +337,7 @@ BEGIN
          timeline, fenced_ended)
     VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
             candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended);
+    PERFORM pgleader.end_requests(election, next_term);
     IF next_term % 20 = 0 THEN
         PERFORM pgleader.forget_candidates(election);
         WITH oldest AS (
@@ -323,7 +348,7 @@ BEGIN
             WHERE t.election_id = election AND t.number < o.number
         )
         DELETE FROM pgleader.request AS r USING oldest AS o
-        WHERE r.election_id = election AND r.term < o.number;
+        WHERE r.election_id = election AND r.term < o.number AND r.ended_at IS NOT NULL;
     END IF;
     RETURN next_term;
 END
@@ -356,7 +381,7 @@ $function$;
 REVOKE ALL ON FUNCTION pgleader.refractory_period(integer,bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.try_elections(elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer)
- RETURNS TABLE(election integer, outcome text, term bigint, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint)
+ RETURNS TABLE(election integer, outcome text, term bigint, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -364,18 +389,34 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     held integer[] := ARRAY[]::integer[];
+    held_bars text[] := ARRAY[]::text[];
     heir_of integer[] := successor_of;
+    turns jsonb;
+    may_try boolean;
     last record;
 BEGIN
     SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
+    turns := pgleader.turns(elections, instance);
     FOREACH election IN ARRAY elections LOOP
-        IF NOT election = ANY (heir_of)
-            AND pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
-            heir_of := heir_of || election;
-            PERFORM set_config('idle_session_timeout', silence_ms::text, false);
+        bar := turns ->> election::text;
+        IF (bar IS NULL OR bar IN ('called', 'outranked')) AND NOT election = ANY (heir_of) THEN
+            IF NOT pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
+                -- Whoever has the place makes way himself, where he must.
+                bar := nullif(bar, 'outranked');
+            ELSIF bar = 'outranked' AND NOT election = ANY (overdue) THEN
+                PERFORM pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election);
+            ELSE
+                heir_of := heir_of || election;
+                PERFORM set_config('idle_session_timeout', silence_ms::text, false);
+            END IF;
         END IF;
-        IF (election = ANY (heir_of) OR election = ANY (overdue))
-            AND pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
+        IF election = ANY (overdue) THEN
+            bar := nullif(bar, 'outranked');
+        END IF;
+        -- Never null: a lock is tried on the right of what is.
+        may_try := bar IS NOT DISTINCT FROM 'called'
+            OR (bar IS NULL AND (election = ANY (heir_of) OR election = ANY (overdue)));
+        IF may_try AND pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
             PERFORM set_config('idle_session_timeout', silence_ms::text, false);
             IF election = ANY (heir_of) THEN
                 PERFORM pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election);
@@ -411,9 +452,11 @@ BEGIN
             stranger := false;
             successor := false;
             silent_since := NULL;
+            bar := NULL;
             RETURN NEXT;
         ELSE
             held := held || election;
+            held_bars := held_bars || nullif(bar, 'called');
         END IF;
     END LOOP;
     IF held <> '{}' THEN
@@ -425,18 +468,18 @@ BEGIN
                e.id = ANY (heir_of),
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
                 FROM pg_stat_get_activity(l.pid) AS a WHERE l.pid = e.pid),
-               try_elections.killed, try_elections.fatal, try_elections.reset
-        FROM pgleader.election AS e
+               try_elections.killed, try_elections.fatal, try_elections.reset, h.bar
+        FROM unnest(held, held_bars) AS h (id, bar)
+        JOIN pgleader.election AS e ON e.id = h.id
         LEFT JOIN pgleader.lock AS l
-            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.granted
-        WHERE e.id = ANY (held);
+            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.granted;
     END IF;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.try_elections(integer[],integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.campaign(elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer)
- RETURNS TABLE(election integer, outcome text, term bigint, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint)
+ RETURNS TABLE(election integer, outcome text, term bigint, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text)
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
@@ -448,13 +491,13 @@ BEGIN
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
                 FROM pg_stat_get_activity(t.holder_pid) AS a
                 WHERE t.outcome = 'held' AND t.holder_pid = t.leader_pid)),
-           t.killed, t.fatal, t.reset
+           t.killed, t.fatal, t.reset, t.bar
     FROM pgleader.try_elections(elections, successor_of, overdue, instance, direct, silence_ms) AS t;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.campaign(integer[],integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.take_office(election integer, instance uuid, direct boolean, waited boolean, OUT outcome text, OUT term bigint)
+CREATE OR REPLACE FUNCTION pgleader.take_office(election integer, instance uuid, direct boolean, waited boolean, OUT outcome text, OUT term bigint, OUT bar text)
  RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -467,7 +510,13 @@ BEGIN
         RAISE EXCEPTION 'this session does not hold the leadership of election %', election
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.campaign first.';
     END IF;
-    IF NOT waited AND pgleader.refractory_period(election, last) > 0 THEN
+    bar := pgleader.turns(ARRAY[election], instance) ->> election::text;
+    IF bar IN ('called', 'outranked') THEN
+        bar := NULL;
+    END IF;
+    IF bar IS NOT NULL THEN
+        outcome := 'barred';
+    ELSIF NOT waited AND pgleader.refractory_period(election, last) > 0 THEN
         outcome := 'waiting';
     ELSE
         PERFORM pgleader.close_term(election, last);
@@ -513,8 +562,16 @@ BEGIN
                   HINT = 'Connect and join again. Restore a schema only while no candidate runs.';
     END IF;
     RETURN QUERY
-    SELECT r.election_id, r.term, r.kind, r.requested_by FROM pgleader.request AS r
-    WHERE r.election_id = ANY (elections) AND r.kind = 'step down'
+    SELECT r.election_id, e.term, r.kind, r.requested_by
+    FROM pgleader.request AS r
+    JOIN pgleader.election AS e ON e.id = r.election_id
+    WHERE r.election_id = ANY (elections) AND r.ended_at IS NULL
+      AND CASE r.kind
+              WHEN 'step down' THEN r.term = e.term
+              WHEN 'transfer' THEN r.term = e.term AND pgleader.transfer_to(e.id) IS NOT NULL
+              WHEN 'suspend' THEN true
+              WHEN 'exclude' THEN r.address = e.address
+          END
     ORDER BY r.id;
 EXCEPTION WHEN lock_not_available THEN
     RETURN;
@@ -522,7 +579,7 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.heartbeat(integer[]) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.vacate(election integer, instance uuid, term bigint, ending text, ended_by name DEFAULT NULL::name)
+CREATE OR REPLACE FUNCTION pgleader.vacate(election integer, instance uuid, term bigint, ending text, ended_by name DEFAULT NULL::name, ended_request text DEFAULT NULL::text)
  RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -546,7 +603,8 @@ BEGIN
         ready_at = coalesce(t.ready_at, pgleader.ready_at(election, vacate.term)),
         ended_at = coalesce(t.ended_at, clock_timestamp()),
         ending = vacate.ending,
-        ended_by = vacate.ended_by
+        ended_by = vacate.ended_by,
+        ended_request = vacate.ended_request
     WHERE t.election_id = election AND t.number = vacate.term;
     IF pgleader.holds_leadership(election) THEN
         UPDATE pgleader.election AS e
@@ -554,12 +612,10 @@ BEGIN
             closed_term = vacate.term
         WHERE e.id = election AND e.term = vacate.term;
     END IF;
-    DELETE FROM pgleader.request AS r
-    WHERE r.election_id = election AND r.term <= vacate.term AND r.kind = 'step down';
     RETURN true;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.vacate(integer,uuid,bigint,text,name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.vacate(integer,uuid,bigint,text,name,text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.release(elections integer[], successor_of integer[], silence_ms integer)
  RETURNS boolean
@@ -597,22 +653,44 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.announce(integer[],integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.read_elections(names text[])
- RETURNS TABLE(election integer, name text, term bigint, state text, address text, lease_ms integer)
- LANGUAGE sql
+CREATE OR REPLACE FUNCTION pgleader.read_elections(names text[], instance uuid DEFAULT NULL::uuid)
+ RETURNS TABLE(election integer, name text, term bigint, state text, address text, lease_ms integer, bar text, called boolean)
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+#variable_conflict use_column
+DECLARE
+    turns jsonb := pgleader.turns(
+        ARRAY(SELECT e.id FROM pgleader.election AS e WHERE e.name = ANY (names)), instance);
+BEGIN
+    RETURN QUERY
+    WITH lock AS MATERIALIZED (
+        SELECT l.kind, l.election_id, l.pid FROM pgleader.lock AS l WHERE l.granted
+    )
     SELECT e.id, e.name, e.term,
            CASE WHEN l.pid IS NULL THEN 'vacant' ELSE e.state END,
            CASE WHEN l.pid IS NULL THEN NULL ELSE e.address END,
-           ceil(extract(epoch FROM e.lease) * 1000)::integer
+           ceil(extract(epoch FROM e.lease) * 1000)::integer,
+           CASE WHEN turn.its NOT IN ('called', 'outranked') THEN turn.its END,
+           CASE
+               WHEN turn.its IS NOT NULL THEN turn.its = 'called'
+               ELSE EXISTS (
+                   SELECT FROM pgleader.candidate AS c
+                   JOIN pgleader.candidate AS o ON o.election_id = c.election_id AND o.priority < c.priority
+                   WHERE c.election_id = e.id AND c.instance = read_elections.instance)
+                   AND NOT EXISTS (
+                       SELECT FROM lock AS s
+                       WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id)
+           END
     FROM pgleader.election AS e
-    LEFT JOIN pgleader.lock AS l
-        ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid AND l.granted
-    WHERE e.name = ANY (names)
+    CROSS JOIN LATERAL (SELECT turns ->> e.id::text AS its) AS turn
+    LEFT JOIN lock AS l
+        ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid
+    WHERE e.name = ANY (names);
+END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.read_elections(text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.read_elections(text[],uuid) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.backend_gone(election integer, term bigint)
  RETURNS boolean
@@ -668,172 +746,6 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.evict(integer,bigint) FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION pgleader.election_id(election text)
- RETURNS integer
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-DECLARE
-    id integer := (SELECT e.id FROM pgleader.election AS e WHERE e.name = election);
-BEGIN
-    IF id IS NULL THEN
-        RAISE EXCEPTION 'there is no election named "%"', election
-            USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
-    END IF;
-    RETURN id;
-END
-$function$;
-REVOKE ALL ON FUNCTION pgleader.election_id(text) FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION pgleader.step_down(election text)
- RETURNS bigint
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-DECLARE
-    leading_term bigint;
-BEGIN
-    PERFORM pgleader.election_id(election);
-    -- session_user and not current_user: this runs as the schema's owner.
-    INSERT INTO pgleader.request AS r (election_id, term, kind, requested_by)
-    SELECT e.id, e.term, 'step down', session_user FROM pgleader.election AS e
-    WHERE e.name = election AND e.state <> 'vacant'
-    RETURNING r.term INTO leading_term;
-    IF FOUND THEN
-        PERFORM pg_notify('pg_leader',
-            json_build_object('election', election, 'term', leading_term)::text);
-    END IF;
-    RETURN leading_term;
-END
-$function$;
-REVOKE ALL ON FUNCTION pgleader.step_down(text) FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION pgleader.request_depose(election text)
- RETURNS bigint
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-DECLARE
-    election_id integer := pgleader.election_id(election);
-    leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election_id);
-BEGIN
-    IF pgleader.leader_backend(election_id, leading_term) IS NULL THEN
-        RETURN NULL;
-    END IF;
-    INSERT INTO pgleader.request (election_id, term, kind, requested_by)
-    VALUES (election_id, leading_term, 'depose', session_user);
-    RETURN leading_term;
-END
-$function$;
-REVOKE ALL ON FUNCTION pgleader.request_depose(text) FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION pgleader.depose(election text)
- RETURNS bigint
- LANGUAGE plpgsql
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-DECLARE
-    leading_term bigint := pgleader.request_depose(election);
-BEGIN
-    IF leading_term IS NOT NULL AND NOT pgleader.evict(pgleader.election_id(election), leading_term) THEN
-        RAISE EXCEPTION 'neither you nor the owner of the schema pgleader may end the session of the leader'
-            USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'Grant pg_signal_backend to the owner of the schema, or call pgleader.step_down.';
-    END IF;
-    RETURN leading_term;
-END
-$function$;
-REVOKE ALL ON FUNCTION pgleader.depose(text) FROM PUBLIC;
-
-CREATE VIEW pgleader.status AS
- WITH lock AS MATERIALIZED (
-         SELECT l.kind,
-            l.election_id,
-            l.pid,
-            l.mode
-           FROM pgleader.lock l
-          WHERE l.granted
-        ), alive AS MATERIALIZED (
-         SELECT c.election_id,
-            c.pid,
-            c.address
-           FROM pgleader.candidate c
-          WHERE (EXISTS ( SELECT
-                   FROM pg_stat_get_activity(c.pid) a(datid, pid, usesysid, application_name, state, query, wait_event_type, wait_event, xact_start, query_start, backend_start, state_change, client_addr, client_hostname, client_port, backend_xid, backend_xmin, backend_type, ssl, sslversion, sslcipher, sslbits, ssl_client_dn, ssl_client_serial, ssl_issuer_dn, gss_auth, gss_princ, gss_enc, leader_pid, query_id)
-                  WHERE ((a.backend_start IS NULL) OR (a.backend_start = c.backend_start))))
-        )
- SELECT e.name,
-        CASE
-            WHEN leads.yes THEN e.state
-            ELSE 'vacant'::text
-        END AS state,
-    e.term,
-        CASE
-            WHEN leads.yes THEN e.address
-            ELSE NULL::text
-        END AS address,
-        CASE
-            WHEN leads.yes THEN e.pid
-            ELSE NULL::integer
-        END AS leader_pid,
-    e.changed_at AS since,
-        CASE
-            WHEN leads.yes THEN e.lease
-            ELSE NULL::interval
-        END AS lease,
-    ( SELECT a.address
-           FROM (lock s
-             JOIN alive a ON (((a.election_id = s.election_id) AND (a.pid = s.pid))))
-          WHERE (((s.kind)::oid = ('pgleader.candidate'::regclass)::oid) AND (s.election_id = e.id))) AS successor,
-    ( SELECT count(*) AS count
-           FROM alive a
-          WHERE (a.election_id = e.id)) AS candidates,
-        CASE
-            WHEN (leads.yes OR stranger.yes) THEN NULL::text
-            WHEN ((h.pid IS NOT NULL) AND (EXISTS ( SELECT
-               FROM lock f
-              WHERE (((f.kind)::oid = ('pgleader.term'::regclass)::oid) AND (f.election_id = e.id) AND (f.mode = 'ShareLock'::text)))) AND ((e.changed_at + ((pgleader.refractory_period(e.id, e.term))::double precision * '00:00:00.001'::interval)) <= clock_timestamp())) THEN 'fenced transactions'::text
-            WHEN (h.pid IS NOT NULL) THEN 'refractory period'::text
-            WHEN (NOT (EXISTS ( SELECT
-               FROM alive a
-              WHERE (a.election_id = e.id)))) THEN 'candidates'::text
-            ELSE NULL::text
-        END AS waiting_for,
-        CASE
-            WHEN stranger.yes THEN h.pid
-            ELSE NULL::integer
-        END AS stranger_pid
-   FROM (((pgleader.election e
-     LEFT JOIN lock h ON ((((h.kind)::oid = ('pgleader.election'::regclass)::oid) AND (h.election_id = e.id))))
-     CROSS JOIN LATERAL ( SELECT COALESCE((h.pid = e.pid), false) AS yes) leads)
-     CROSS JOIN LATERAL ( SELECT ((h.pid IS NOT NULL) AND (NOT leads.yes) AND (NOT (EXISTS ( SELECT
-                   FROM alive a
-                  WHERE ((a.election_id = e.id) AND (a.pid = h.pid)))))) AS yes) stranger);
-
-CREATE VIEW pgleader.history AS
- SELECT e.name,
-    t.number AS term,
-    t.address,
-    t.started_at,
-        CASE
-            WHEN ((t.ended_at IS NULL) AND (t.number = e.term)) THEN e.ready_at
-            ELSE t.ready_at
-        END AS ready_at,
-    t.ended_at,
-    t.ending,
-    t.fenced_ended,
-    COALESCE(t.ended_by, ( SELECT r.requested_by
-           FROM pgleader.request r
-          WHERE ((r.election_id = t.election_id) AND (r.term = t.number) AND (r.kind = 'depose'::text) AND (t.ended_at IS NOT NULL))
-          ORDER BY r.id
-         LIMIT 1)) AS by
-   FROM (pgleader.term t
-     JOIN pgleader.election e ON ((e.id = t.election_id)))
-  ORDER BY e.name, t.number;
 
 CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint)
  RETURNS void
@@ -973,6 +885,509 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.end_fenced(integer) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION pgleader.transfer_to(election integer)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    request pgleader.request;
+    since timestamptz;
+    bound interval;
+BEGIN
+    SELECT r.* INTO request
+    FROM pgleader.request AS r
+    JOIN pgleader.election AS e ON e.id = r.election_id AND e.term = r.term
+    WHERE r.election_id = election AND r.kind = 'transfer' AND r.ended_at IS NULL
+    ORDER BY r.id DESC LIMIT 1;
+    IF NOT FOUND OR request.timeline <> pgleader.timeline() THEN
+        RETURN NULL;
+    END IF;
+    SELECT max(a.lease) INTO bound FROM pgleader.alive AS a
+    WHERE a.election_id = election AND a.address = request.address
+      AND NOT EXISTS (
+          SELECT FROM pgleader.request AS r
+          WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind = 'exclude'
+            AND r.address = request.address);
+    IF bound IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT greatest(request.requested_at, max(t.ended_at)), 10 * coalesce(max(t.lease), bound) INTO since, bound
+    FROM pgleader.term AS t WHERE t.election_id = election AND t.number = request.term;
+    RETURN CASE WHEN clock_timestamp() BETWEEN since AND since + bound THEN request.address END;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.transfer_to(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.turns(elections integer[], instance uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5ms'
+AS $function$
+DECLARE
+    found jsonb := jsonb_build_object();
+    asked record;
+    target text;
+BEGIN
+    FOR asked IN
+        SELECT r.election_id, c.address, bool_or(r.kind = 'suspend') AS suspended,
+               bool_or(r.kind = 'exclude' AND r.address = c.address) AS excluded,
+               bool_or(r.kind = 'transfer') AS transfer
+        FROM pgleader.request AS r
+        LEFT JOIN pgleader.candidate AS c
+            ON c.election_id = r.election_id AND c.instance = turns.instance
+        WHERE r.election_id = ANY (elections) AND r.ended_at IS NULL
+        GROUP BY r.election_id, c.address
+    LOOP
+        target := CASE WHEN asked.transfer THEN pgleader.transfer_to(asked.election_id) END;
+        found := found || jsonb_strip_nulls(jsonb_build_object(asked.election_id, CASE
+            WHEN asked.suspended THEN 'suspended'
+            WHEN asked.excluded THEN 'excluded'
+            WHEN target = asked.address THEN 'called'
+            WHEN target IS NOT NULL THEN 'transfer'
+        END));
+    END LOOP;
+    IF EXISTS (
+        SELECT FROM pgleader.candidate AS c WHERE c.election_id = ANY (elections) AND c.priority <> 0) THEN
+        found := (
+            SELECT coalesce(jsonb_object_agg(c.election_id, 'outranked'), jsonb_build_object())
+            FROM pgleader.candidate AS c
+            WHERE c.election_id = ANY (elections) AND c.instance = turns.instance AND EXISTS (
+                SELECT FROM pgleader.alive AS a
+                WHERE a.election_id = c.election_id AND a.priority > c.priority
+                  AND NOT EXISTS (
+                      SELECT FROM pgleader.election AS e
+                      JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
+                      WHERE e.id = c.election_id AND t.instance = a.instance)
+                  AND NOT EXISTS (
+                      SELECT FROM pgleader.request AS r
+                      WHERE r.election_id = c.election_id AND r.ended_at IS NULL AND r.kind = 'exclude'
+                        AND r.address = a.address))
+        ) || found;
+    END IF;
+    RETURN found;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN (SELECT jsonb_object_agg(u.id, 'unknown') FROM unnest(elections) AS u (id));
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.turns(integer[],uuid) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.end_requests(election integer, term bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5ms'
+AS $function$
+BEGIN
+    UPDATE pgleader.request AS r SET ended_at = clock_timestamp()
+    WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind IN ('step down', 'transfer')
+      AND r.term < end_requests.term;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.end_requests(integer,bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.election_id(election text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    id integer := (SELECT e.id FROM pgleader.election AS e WHERE e.name = election);
+BEGIN
+    IF id IS NULL THEN
+        RAISE EXCEPTION 'there is no election named "%"', election
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
+    END IF;
+    RETURN id;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.election_id(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.leading_term(election integer)
+ RETURNS bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT e.term FROM pgleader.election AS e WHERE e.id = election AND e.state <> 'vacant'
+$function$;
+REVOKE ALL ON FUNCTION pgleader.leading_term(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.ask(election integer, kind text, address text DEFAULT NULL::text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    -- session_user and not current_user: this runs as the schema's owner.
+    INSERT INTO pgleader.request AS r (election_id, term, kind, address, timeline, requested_by, ended_at)
+    SELECT e.id, e.term, ask.kind, ask.address, pgleader.timeline(), session_user,
+           CASE WHEN ask.kind = 'depose' THEN clock_timestamp() END
+    FROM pgleader.election AS e WHERE e.id = election;
+    PERFORM pgleader.notify(election);
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.ask(integer,text,text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.notify(election integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM pg_notify('pg_leader', json_build_object('election', e.name, 'term', e.term)::text)
+    FROM pgleader.election AS e WHERE e.id = election;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.notify(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.in_force(election integer, kind text, address text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT EXISTS (
+        SELECT FROM pgleader.request AS r
+        WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind = in_force.kind
+          AND r.address IS NOT DISTINCT FROM in_force.address)
+$function$;
+REVOKE ALL ON FUNCTION pgleader.in_force(integer,text,text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.lift(election integer, kind text, address text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    lifted boolean;
+BEGIN
+    WITH free AS (
+        SELECT r.id FROM pgleader.request AS r
+        WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind = lift.kind
+          AND r.address IS NOT DISTINCT FROM lift.address
+        FOR UPDATE SKIP LOCKED)
+    UPDATE pgleader.request AS r SET ended_at = clock_timestamp(), ended_by = session_user
+    FROM free AS f WHERE r.id = f.id;
+    lifted := FOUND;
+    IF pgleader.in_force(election, kind, address) THEN
+        RAISE EXCEPTION 'another transaction lifts this just now'
+            USING ERRCODE = 'lock_not_available', HINT = 'Commit it, or roll it back and call again.';
+    END IF;
+    IF lifted THEN
+        PERFORM pgleader.notify(election);
+    END IF;
+    RETURN lifted;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.lift(integer,text,text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.step_down(election text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    its_id integer := pgleader.election_id(election);
+    leading_term bigint := pgleader.leading_term(its_id);
+BEGIN
+    IF leading_term IS NOT NULL THEN
+        PERFORM pgleader.ask(its_id, 'step down');
+    END IF;
+    RETURN leading_term;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.step_down(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.transfer(election text, address text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    its_id integer := pgleader.election_id(election);
+    leading_term bigint := pgleader.leading_term(its_id);
+BEGIN
+    IF pgleader.in_force(its_id, 'suspend') THEN
+        RAISE EXCEPTION 'election "%" is suspended: nobody can lead it', election
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.resume first.';
+    END IF;
+    IF pgleader.in_force(its_id, 'exclude', address) THEN
+        RAISE EXCEPTION '"%" is excluded from election "%"', address, election
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.include first.';
+    END IF;
+    IF NOT EXISTS (
+        SELECT FROM pgleader.alive AS a
+        WHERE a.election_id = its_id AND a.address = transfer.address) THEN
+        RAISE EXCEPTION '"%" is no live candidate of election "%"', address, election
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT name, address FROM pgleader.candidates lists them.';
+    END IF;
+    IF EXISTS (
+        SELECT FROM pgleader.election AS e
+        WHERE e.id = its_id AND e.term = leading_term AND e.address = transfer.address) THEN
+        RAISE NOTICE '"%" leads election "%" already', address, election;
+        RETURN NULL;
+    END IF;
+    PERFORM pgleader.ask(its_id, 'transfer', address);
+    RETURN leading_term;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.transfer(text,text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.suspend(election text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    its_id integer := pgleader.election_id(election);
+BEGIN
+    IF NOT pgleader.in_force(its_id, 'suspend') THEN
+        PERFORM pgleader.ask(its_id, 'suspend');
+    END IF;
+    RETURN pgleader.leading_term(its_id);
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.suspend(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.resume(election text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN pgleader.lift(pgleader.election_id(election), 'suspend');
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.resume(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.exclude(election text, address text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    its_id integer := pgleader.election_id(election);
+BEGIN
+    IF coalesce(address, '') = '' THEN
+        RAISE EXCEPTION 'there is no address to exclude'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'SELECT name, address FROM pgleader.candidates lists them.';
+    END IF;
+    IF NOT pgleader.in_force(its_id, 'exclude', address) THEN
+        PERFORM pgleader.ask(its_id, 'exclude', address);
+    END IF;
+    RETURN (
+        SELECT e.term FROM pgleader.election AS e
+        WHERE e.id = its_id AND e.state <> 'vacant' AND e.address = exclude.address);
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.exclude(text,text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.include(election text, address text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN pgleader.lift(pgleader.election_id(election), 'exclude', address);
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.include(text,text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.request_depose(election text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    its_id integer := pgleader.election_id(election);
+    leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = its_id);
+BEGIN
+    IF pgleader.leader_backend(its_id, leading_term) IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM pgleader.ask(its_id, 'depose');
+    RETURN leading_term;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.request_depose(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.depose(election text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    leading_term bigint := pgleader.request_depose(election);
+BEGIN
+    IF leading_term IS NOT NULL AND NOT pgleader.evict(pgleader.election_id(election), leading_term) THEN
+        RAISE EXCEPTION 'neither you nor the owner of the schema pgleader may end the session of the leader'
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Grant pg_signal_backend to the owner of the schema, or call pgleader.step_down.';
+    END IF;
+    RETURN leading_term;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.depose(text) FROM PUBLIC;
+
+CREATE VIEW pgleader.status AS
+ WITH lock AS MATERIALIZED (
+         SELECT l.kind,
+            l.election_id,
+            l.pid,
+            l.mode
+           FROM pgleader.lock l
+          WHERE l.granted
+        ), alive AS MATERIALIZED (
+         SELECT a.election_id,
+            a.pid,
+            a.address
+           FROM pgleader.alive a
+        )
+ SELECT e.name,
+        CASE
+            WHEN leads.yes THEN e.state
+            ELSE 'vacant'::text
+        END AS state,
+    e.term,
+        CASE
+            WHEN leads.yes THEN e.address
+            ELSE NULL::text
+        END AS address,
+        CASE
+            WHEN leads.yes THEN e.pid
+            ELSE NULL::integer
+        END AS leader_pid,
+    e.changed_at AS since,
+        CASE
+            WHEN leads.yes THEN e.lease
+            ELSE NULL::interval
+        END AS lease,
+    ( SELECT a.address
+           FROM (lock s
+             JOIN alive a ON (((a.election_id = s.election_id) AND (a.pid = s.pid))))
+          WHERE (((s.kind)::oid = ('pgleader.candidate'::regclass)::oid) AND (s.election_id = e.id))) AS successor,
+    ( SELECT count(*) AS count
+           FROM alive a
+          WHERE (a.election_id = e.id)) AS candidates,
+        CASE
+            WHEN (leads.yes OR stranger.yes) THEN NULL::text
+            WHEN (asked.suspended_by IS NOT NULL) THEN 'resume'::text
+            WHEN ((h.pid IS NOT NULL) AND (EXISTS ( SELECT
+               FROM lock f
+              WHERE (((f.kind)::oid = ('pgleader.term'::regclass)::oid) AND (f.election_id = e.id) AND (f.mode = 'ShareLock'::text)))) AND ((e.changed_at + ((pgleader.refractory_period(e.id, e.term))::double precision * '00:00:00.001'::interval)) <= clock_timestamp())) THEN 'fenced transactions'::text
+            WHEN (h.pid IS NOT NULL) THEN 'refractory period'::text
+            WHEN (asked.transfer_to IS NOT NULL) THEN 'transfer'::text
+            WHEN (NOT (EXISTS ( SELECT
+               FROM alive a
+              WHERE ((a.election_id = e.id) AND (a.address <> ALL (asked.excluded)))))) THEN 'candidates'::text
+            ELSE NULL::text
+        END AS waiting_for,
+        CASE
+            WHEN stranger.yes THEN h.pid
+            ELSE NULL::integer
+        END AS stranger_pid,
+    asked.suspended_by,
+    asked.transfer_to,
+    asked.excluded
+   FROM ((((pgleader.election e
+     LEFT JOIN lock h ON ((((h.kind)::oid = ('pgleader.election'::regclass)::oid) AND (h.election_id = e.id))))
+     CROSS JOIN LATERAL ( SELECT COALESCE((h.pid = e.pid), false) AS yes) leads)
+     CROSS JOIN LATERAL ( SELECT ((h.pid IS NOT NULL) AND (NOT leads.yes) AND (NOT (EXISTS ( SELECT
+                   FROM alive a
+                  WHERE ((a.election_id = e.id) AND (a.pid = h.pid)))))) AS yes) stranger)
+     CROSS JOIN LATERAL ( SELECT (array_agg(r.requested_by ORDER BY r.id) FILTER (WHERE (r.kind = 'suspend'::text)))[1] AS suspended_by,
+                CASE
+                    WHEN (bool_or((r.kind = 'transfer'::text)) AND (NOT pg_is_in_recovery())) THEN pgleader.transfer_to(e.id)
+                    ELSE NULL::text
+                END AS transfer_to,
+            COALESCE(array_agg(DISTINCT r.address) FILTER (WHERE (r.kind = 'exclude'::text)), '{}'::text[]) AS excluded
+           FROM pgleader.request r
+          WHERE ((r.election_id = e.id) AND (r.ended_at IS NULL))) asked);
+
+CREATE VIEW pgleader.history AS
+ SELECT e.name,
+    t.number AS term,
+    t.address,
+    t.started_at,
+        CASE
+            WHEN ((t.ended_at IS NULL) AND (t.number = e.term)) THEN e.ready_at
+            ELSE t.ready_at
+        END AS ready_at,
+    t.ended_at,
+    t.ending,
+    t.fenced_ended,
+    COALESCE(t.ended_by, d.requested_by) AS by,
+    COALESCE(t.ended_request, d.kind) AS request
+   FROM ((pgleader.term t
+     JOIN pgleader.election e ON ((e.id = t.election_id)))
+     LEFT JOIN LATERAL ( SELECT r.requested_by,
+            r.kind
+           FROM pgleader.request r
+          WHERE ((r.election_id = t.election_id) AND (r.term = t.number) AND (r.kind = 'depose'::text) AND (t.ended_at IS NOT NULL) AND (t.ended_by IS NULL))
+          ORDER BY r.id
+         LIMIT 1) d ON (true))
+  ORDER BY e.name, t.number;
+
+CREATE VIEW pgleader.candidates AS
+ WITH lock AS MATERIALIZED (
+         SELECT l.kind,
+            l.election_id,
+            l.pid
+           FROM pgleader.lock l
+          WHERE l.granted
+        )
+ SELECT e.name,
+    a.address,
+    a.priority,
+        CASE
+            WHEN (((h.kind)::oid = ('pgleader.election'::regclass)::oid) AND (e.pid = a.pid)) THEN 'leader'::text
+            WHEN ((h.kind)::oid = ('pgleader.election'::regclass)::oid) THEN 'waiting'::text
+            WHEN ((h.kind)::oid = ('pgleader.candidate'::regclass)::oid) THEN 'successor'::text
+            ELSE 'follower'::text
+        END AS place,
+    (EXISTS ( SELECT
+           FROM pgleader.request r
+          WHERE ((r.election_id = e.id) AND (r.ended_at IS NULL) AND (r.kind = 'exclude'::text) AND (r.address = a.address)))) AS excluded,
+    a.lease,
+    a.pid,
+    a.joined_at
+   FROM ((pgleader.alive a
+     JOIN pgleader.election e ON ((e.id = a.election_id)))
+     LEFT JOIN lock h ON (((h.election_id = a.election_id) AND (h.pid = a.pid) AND ((h.kind)::oid <> ('pgleader.term'::regclass)::oid))))
+  ORDER BY e.name, a.priority DESC, a.address;
+
+CREATE VIEW pgleader.requests AS
+ SELECT e.name,
+    r.kind AS request,
+    r.address,
+    r.term,
+    r.requested_by AS by,
+    r.requested_at AS at,
+    r.ended_by,
+    r.ended_at
+   FROM (pgleader.request r
+     JOIN pgleader.election e ON ((e.id = r.election_id)))
+  ORDER BY e.name, r.id;
+
 CREATE OR REPLACE FUNCTION pgleader.version()
  RETURNS integer
  LANGUAGE sql
@@ -987,11 +1402,13 @@ CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name)
 AS $function$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA pgleader TO %I', role);
-    EXECUTE format('GRANT SELECT ON pgleader.lock, pgleader.fenced, pgleader.status, pgleader.history TO %I', role);
+    EXECUTE format(
+        'GRANT SELECT ON pgleader.lock, pgleader.fenced, pgleader.status, pgleader.history, '
+        'pgleader.candidates, pgleader.requests TO %I', role);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION pgleader.version(), pgleader.timeline(), '
-        'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[]), '
-        'pgleader.refractory_period(integer, bigint) TO %I', role);
+        'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[], uuid), '
+        'pgleader.refractory_period(integer, bigint), pgleader.transfer_to(integer) TO %I', role);
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.grant_observer(name) FROM PUBLIC;
@@ -1005,14 +1422,14 @@ BEGIN
     PERFORM pgleader.grant_observer(role);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION '
-        'pgleader.join_election(text, uuid, text, integer, timestamptz, text), '
+        'pgleader.join_election(text, uuid, text, integer, timestamptz, text, integer), '
         'pgleader.leave_election(integer, uuid), '
         'pgleader.try_elections(integer[], integer[], integer[], uuid, boolean, integer), '
         'pgleader.campaign(integer[], integer[], integer[], uuid, boolean, integer), '
         'pgleader.take_office(integer, uuid, boolean, boolean), '
         'pgleader.ready(integer, uuid, bigint), '
         'pgleader.heartbeat(integer[]), '
-        'pgleader.vacate(integer, uuid, bigint, text, name), '
+        'pgleader.vacate(integer, uuid, bigint, text, name, text), '
         'pgleader.release(integer[], integer[], integer), '
         'pgleader.announce(integer[], integer), '
         'pgleader.backend_gone(integer, bigint), '
@@ -1037,6 +1454,8 @@ BEGIN
     PERFORM pgleader.grant_observer(role);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION pgleader.election_id(text), pgleader.step_down(text), '
+        'pgleader.transfer(text, text), pgleader.suspend(text), pgleader.resume(text), '
+        'pgleader.exclude(text, text), pgleader.include(text, text), '
         'pgleader.request_depose(text), pgleader.depose(text), pgleader.leader_backend(integer, bigint), '
         'pgleader.end_leader_backend(integer, bigint), pgleader.evict(integer, bigint) TO %I', role);
 END
@@ -1048,7 +1467,7 @@ GRANT EXECUTE ON FUNCTION pgleader.timeline() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO candidate;
 GRANT SELECT ON pgleader.lock TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestamp with time zone,text) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestamp with time zone,text,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.leave_election(integer,uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.holds_leadership(integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO candidate;
@@ -1057,21 +1476,24 @@ GRANT EXECUTE ON FUNCTION pgleader.campaign(integer[],integer[],integer[],uuid,b
 GRANT EXECUTE ON FUNCTION pgleader.take_office(integer,uuid,boolean,boolean) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.ready(integer,uuid,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.heartbeat(integer[]) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.vacate(integer,uuid,bigint,text,name) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.vacate(integer,uuid,bigint,text,name,text) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.release(integer[],integer[],integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.announce(integer[],integer) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[]) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[],uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.backend_gone(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.leader_backend(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.evict(integer,bigint) TO candidate;
-GRANT SELECT ON pgleader.status TO candidate;
-GRANT SELECT ON pgleader.history TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.fence(text,bigint) TO candidate;
 GRANT SELECT ON pgleader.fenced TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.end_fenced_backend(integer,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.count_fenced_ended(integer,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.end_fenced(integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.transfer_to(integer) TO candidate;
+GRANT SELECT ON pgleader.status TO candidate;
+GRANT SELECT ON pgleader.history TO candidate;
+GRANT SELECT ON pgleader.candidates TO candidate;
+GRANT SELECT ON pgleader.requests TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.version() TO candidate;
 GRANT USAGE ON SCHEMA pgleader TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.timeline() TO observer;
@@ -1079,10 +1501,13 @@ GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO observer;
 GRANT SELECT ON pgleader.lock TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO observer;
-GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[]) TO observer;
+GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[],uuid) TO observer;
+GRANT SELECT ON pgleader.fenced TO observer;
+GRANT EXECUTE ON FUNCTION pgleader.transfer_to(integer) TO observer;
 GRANT SELECT ON pgleader.status TO observer;
 GRANT SELECT ON pgleader.history TO observer;
-GRANT SELECT ON pgleader.fenced TO observer;
+GRANT SELECT ON pgleader.candidates TO observer;
+GRANT SELECT ON pgleader.requests TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.version() TO observer;
 GRANT USAGE ON SCHEMA pgleader TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.timeline() TO operator;
@@ -1090,15 +1515,23 @@ GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO operator;
 GRANT SELECT ON pgleader.lock TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO operator;
-GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[]) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[],uuid) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.leader_backend(integer,bigint) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.evict(integer,bigint) TO operator;
+GRANT SELECT ON pgleader.fenced TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.transfer_to(integer) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.election_id(text) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.step_down(text) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.transfer(text,text) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.suspend(text) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.resume(text) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.exclude(text,text) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.include(text,text) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.request_depose(text) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.depose(text) TO operator;
 GRANT SELECT ON pgleader.status TO operator;
 GRANT SELECT ON pgleader.history TO operator;
-GRANT SELECT ON pgleader.fenced TO operator;
+GRANT SELECT ON pgleader.candidates TO operator;
+GRANT SELECT ON pgleader.requests TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.version() TO operator;

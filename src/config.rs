@@ -39,6 +39,46 @@ pub enum Takeover {
     AlwaysWait,
 }
 
+/// How a process campaigns in one election. For [`Elector::campaign_with`](crate::Elector::campaign_with).
+///
+/// ```
+/// use pg_leader::{Campaign, Takeover};
+///
+/// let preferred = Campaign::default().priority(10);
+/// let careful = Campaign::from(Takeover::AlwaysWait);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Campaign {
+    pub(crate) priority: i32,
+    pub(crate) takeover: Option<Takeover>,
+}
+
+impl Campaign {
+    /// Who comes first when a term ends: of the live candidates the one with the highest priority. Default
+    /// 0. It never ends a term: a working leader stays, whoever joins. `pgleader.transfer` is for that.
+    ///
+    /// It is a preference, not a promise. The leader of the term that ends comes last whatever its
+    /// priority, and who ranks highest and does not take its turn is waited for a fifth of a lease.
+    #[must_use]
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// When to take over after a leader that vanished. Default: what [`Config::takeover`] says.
+    #[must_use]
+    pub fn takeover(mut self, takeover: Takeover) -> Self {
+        self.takeover = Some(takeover);
+        self
+    }
+}
+
+impl From<Takeover> for Campaign {
+    fn from(takeover: Takeover) -> Self {
+        Campaign::default().takeover(takeover)
+    }
+}
+
 /// A user and a password, fresh for one connection. From [`Config::credentials`].
 #[derive(Clone, Default)]
 #[non_exhaustive]

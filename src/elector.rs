@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Takeover};
+use crate::config::{Campaign, Config, Takeover};
 use crate::error::{Error, Kind};
 use crate::leader::Leader;
 use crate::observer::Observer;
@@ -129,17 +129,32 @@ impl Elector {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        self.campaign_with(self.inner.takeover, election, address, lead)
+        self.campaign_with(Campaign::default(), election, address, lead)
     }
 
-    /// As [`campaign`](Elector::campaign), with a [`Takeover`] for this election alone.
+    /// As [`campaign`](Elector::campaign), with what holds for this election alone: a [`Campaign`], or a
+    /// [`Takeover`].
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), pg_leader::Error> {
+    /// use pg_leader::{Campaign, Elector};
+    ///
+    /// let elector = Elector::connect("postgres://app@db/app").await?;
+    /// let preferred = Campaign::default().priority(10);
+    /// elector.campaign_with(preferred, "billing", "10.0.0.5:8080", |term| async move {
+    ///     term.ready();
+    ///     term.deposed().await;
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
     /// As [`campaign`](Elector::campaign).
     pub fn campaign_with<L, F, E>(
         &self,
-        takeover: Takeover,
+        campaign: impl Into<Campaign>,
         election: &str,
         address: &str,
         lead: L,
@@ -167,9 +182,12 @@ impl Elector {
             entry.left = Some(left.clone());
             Ok(())
         })?;
+        let Campaign { priority, takeover } = campaign.into();
+        let takeover = takeover.unwrap_or(self.inner.takeover);
         let candidate = Candidate {
             shared: Arc::clone(&shared),
             address: address.into(),
+            priority,
             autopsy: takeover == Takeover::Autopsy,
             lead: Lead::new(lead),
             runtime,

@@ -15,10 +15,12 @@ mod term;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use config::{Config, Credentials, Overrun, Takeover};
+pub use config::{Campaign, Config, Credentials, Overrun, Takeover};
 pub use elector::Elector;
 pub use error::Error;
 pub use leader::{Leader, run};
 pub use observer::Observer;
-pub use standing::{AddressError, ElectionState, ParseStateError, ProcessState, Standing};
+pub use standing::{
+    AddressError, ElectionState, ParseStateError, ProcessState, Standing, WaitingFor,
+};
 pub use term::Term;

@@ -10,7 +10,9 @@ use crate::error::{Error, Kind};
 const MIGRATIONS: &[&str] = &[
     include_str!("../sql/migrations/0001_elections.sql"),
     include_str!("../sql/migrations/0002_fencing.sql"),
-    include_str!("../sql/migrations/0003_rights.sql"),
+    include_str!("../sql/migrations/0003_levers.sql"),
+    include_str!("../sql/migrations/0004_views.sql"),
+    include_str!("../sql/migrations/0005_rights.sql"),
 ];
 
 /// The version of the schema that this build brings.

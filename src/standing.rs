@@ -86,6 +86,41 @@ impl fmt::Display for ElectionState {
     }
 }
 
+/// What stands in the way of a process that would lead, beside another's leading. In `pgleader.status` the
+/// same words stand in `waiting_for`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitingFor {
+    /// It was elected; the last term's work may still run.
+    RefractoryPeriod,
+    /// It was elected; fenced transactions of the last term are under way.
+    FencedTransactions,
+    /// The election is suspended: nobody leads until `pgleader.resume`.
+    Resume,
+    /// Its address is excluded: it does not lead until `pgleader.include`.
+    Inclusion,
+    /// An operator hands the next term to another candidate.
+    Transfer,
+    /// A live candidate with a higher priority is to be the successor.
+    HigherPriority,
+    /// The leadership is held by a session that is no candidate: nobody can lead until it ends.
+    Stranger,
+}
+
+impl fmt::Display for WaitingFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            WaitingFor::RefractoryPeriod => "refractory period",
+            WaitingFor::FencedTransactions => "fenced transactions",
+            WaitingFor::Resume => "resume",
+            WaitingFor::Inclusion => "inclusion",
+            WaitingFor::Transfer => "transfer",
+            WaitingFor::HigherPriority => "higher priority",
+            WaitingFor::Stranger => "stranger",
+        })
+    }
+}
+
 /// Why there is no address of a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -110,6 +145,9 @@ pub struct Standing {
     pub address: Option<String>,
     /// What this process is in it.
     pub process: ProcessState,
+    /// What stands in the way of its leading, beside another's leading. Of an observer: what stands in
+    /// everybody's way, as far as operators have put it there.
+    pub waiting_for: Option<WaitingFor>,
 }
 
 /// The same, with what readers must check for themselves.
@@ -120,6 +158,7 @@ pub(crate) struct Snapshot {
     pub(crate) term: u64,
     pub(crate) state: ElectionState,
     pub(crate) address: Option<String>,
+    pub(crate) waiting_for: Option<WaitingFor>,
     /// After this nothing is known.
     pub(crate) known_until: Instant,
 }
@@ -132,6 +171,7 @@ impl Snapshot {
             state: self.state,
             address: self.address.clone(),
             process: own.map_or(ProcessState::Following, |term| term.process_state()),
+            waiting_for: self.waiting_for,
         }
     }
 }
@@ -249,6 +289,7 @@ mod tests {
             term: 1,
             state: ElectionState::Leading,
             address: Some("a".to_owned()),
+            waiting_for: None,
             known_until,
             own: None,
         };

@@ -1,8 +1,10 @@
 //! A term of leadership, as its work sees it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -66,6 +68,8 @@ pub(crate) struct TermState {
     pub(crate) over: AtomicBool,
     /// The work has asked to be told, so it may be given time.
     pub(crate) listens: AtomicBool,
+    /// The socket of the session, as long as the work or the session lives.
+    pub(crate) socket: Weak<OwnedFd>,
     pub(crate) cancelled: CancellationToken,
     /// The term is over, its work has stopped, and the database knows where it could be told.
     pub(crate) ended: CancellationToken,
@@ -196,6 +200,39 @@ impl Term {
             // Without a driver there is no term to be ready for.
             let _ = self.commands.send(command);
         }
+    }
+
+    /// A duplicate of the descriptor of the session's socket, for work that runs in processes of its own.
+    ///
+    /// When a process dies the kernel closes its sockets, and on a direct connection that tells the next
+    /// leader that the work has stopped. Work in other processes may outlive this one. Let each of them
+    /// inherit this descriptor (it is close-on-exec): then the connection stays open exactly as long as any of
+    /// them lives, and nobody leads at once in their place. It gives them no longer than that: after a lease
+    /// of silence the next term begins all the same, so see to it that they end when this process does.
+    ///
+    /// Never read it, write to it, shut it down or change its options: it is the session's.
+    ///
+    /// ```
+    /// async fn lead(term: pg_leader::Term) -> Result<(), std::io::Error> {
+    ///     let socket = term.session_socket()?;
+    ///     // Whatever is spawned while `socket` is here inherits it.
+    ///     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty())?;
+    ///     let mut child = tokio::process::Command::new("worker").kill_on_drop(true).spawn()?;
+    ///     drop(socket);
+    ///     term.ready();
+    ///     child.wait().await.map(drop)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the work has stopped and the socket is closed, or this process can have no more descriptors.
+    pub fn session_socket(&self) -> io::Result<OwnedFd> {
+        self.state
+            .socket
+            .upgrade()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "this term is over"))?
+            .try_clone()
     }
 
     /// Give this term up in order and stay a candidate. The work is told through

@@ -163,7 +163,10 @@ async fn on_the_servers_host() {
     let access = cluster.data_dir().join("pg_hba.conf");
     let rules = std::fs::read_to_string(&access).unwrap();
     std::fs::write(&access, rules + "host all all 10.213.0.0/16 trust\n").unwrap();
+    let loaded = || cluster.query("SELECT pg_conf_load_time()::text").unwrap();
+    let before = loaded();
     cluster.execute("SELECT pg_reload_conf()").unwrap();
+    until("the rules are in force", || loaded() != before).await;
 
     let mut race = Race::on(cluster, "dropped");
     let far = race.cluster.url().replace("127.0.0.1", SERVER);

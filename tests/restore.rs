@@ -247,7 +247,13 @@ async fn a_schema_made_anew_ends_the_leadership_under_the_old_one() {
     until("the old one leads", || old.leads()).await;
     let pid = cluster.leader_pid("anew").unwrap().unwrap();
     let mut anew = String::from("DROP SCHEMA pgleader CASCADE;");
-    for file in ["0001_elections", "0002_fencing", "0003_rights"] {
+    for file in [
+        "0001_elections",
+        "0002_fencing",
+        "0003_levers",
+        "0004_views",
+        "0005_rights",
+    ] {
         let migration = std::fs::read_to_string(format!("sql/migrations/{file}.sql")).unwrap();
         anew.push_str(&migration);
     }

@@ -172,7 +172,8 @@ async fn a_second_run_of_the_migrations_changes_nothing() {
     owner
         .batch_execute(
             "SELECT pgleader.join_election('kept', gen_random_uuid(), 'a', 1000, now(), 'a'); \
-             INSERT INTO pgleader.request (election_id, term, kind, requested_by) VALUES (1, 1, 'depose', 'me')",
+             INSERT INTO pgleader.request (election_id, term, kind, timeline, requested_by) \
+             VALUES (1, 1, 'depose', 1, 'me')",
         )
         .await
         .unwrap();

@@ -203,3 +203,39 @@ async fn a_slow_network_does_not_cost_the_leadership() {
     until("it works on", || record.steps().len() > steps + 1500).await;
     assert_eq!(record.last_term(), 1, "the leadership was lost");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_may_keep_the_socket_of_its_session() {
+    let cluster = Cluster::start().unwrap();
+    let elector = elector(&cluster).await;
+    let given = Arc::new(std::sync::Mutex::new(None));
+    elector
+        .campaign("socket", "a", {
+            let given = Arc::clone(&given);
+            move |term: Term| {
+                *given.lock().unwrap() = Some(term.clone());
+                async move {
+                    term.ready();
+                    term.deposed().await;
+                    Ok::<(), std::io::Error>(())
+                }
+            }
+        })
+        .unwrap();
+    until("it leads", || given.lock().unwrap().is_some()).await;
+    let term = given.lock().unwrap().take().unwrap();
+    let socket = term.session_socket().unwrap();
+    let port = std::net::TcpStream::from(socket)
+        .local_addr()
+        .unwrap()
+        .port();
+    let query = "SELECT client_port::text FROM pg_stat_activity \
+                 WHERE pid = (SELECT leader_pid FROM pgleader.status WHERE name = 'socket')";
+    let leaders = cluster.query(query).unwrap();
+    assert_eq!(leaders, Some(port.to_string()));
+    elector.shutdown().await;
+    assert!(
+        term.session_socket().is_err(),
+        "a term that is over keeps it open"
+    );
+}

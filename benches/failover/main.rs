@@ -6,9 +6,12 @@
 //! cargo bench --bench failover -- --quick      a few endings of each kind
 //! cargo bench --bench failover -- --only SIGSTOP --lease 500
 //! ```
+//!
+//! Every single time is written down too, for `cargo pictures` to draw: to `target/failover.jsonl`.
 
 mod lane;
 mod proxy;
+mod samples;
 mod scenario;
 #[path = "../support/mod.rs"]
 mod support;
@@ -16,6 +19,7 @@ mod support;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use samples::Samples;
 use scenario::{SCENARIOS, Scenario};
 use support::arguments::Arguments;
 use support::figures::{Distribution, judged, milliseconds, table};
@@ -31,6 +35,7 @@ async fn bench(arguments: &Arguments) -> Result<bool> {
     let description = stage.describe().await?;
     eprintln!("{description}");
     let mut rows = vec![];
+    let mut samples = Samples::new(&description, arguments.lease)?;
     let mut overlaps = 0;
     let mut endings = 0;
     for scenario in SCENARIOS {
@@ -41,6 +46,7 @@ async fn bench(arguments: &Arguments) -> Result<bool> {
             .run(&stage, arguments)
             .await
             .map_err(|error| format!("{}: {error}\n{}", scenario.name, stage.cluster.log()))?;
+        samples.write(scenario.name, &measured.gaps)?;
         let gaps = Distribution::of(measured.gaps);
         eprintln!(
             "{}: {} endings, {:.2?} median",

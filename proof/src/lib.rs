@@ -1,5 +1,9 @@
 //! What pg-leader claims, proved on the code that ships: docs/proof.md says how and how far.
 
+pub mod chaos;
+pub mod judge;
+pub mod pictures;
+
 /// The shipped state machine, as it is.
 #[allow(
     dead_code,
@@ -20,3 +24,6 @@ mod postgres;
 pub mod model;
 
 pub mod mutants;
+
+/// What a command of this package gives, or why not, in words.
+pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;

@@ -1,6 +1,6 @@
--- Purpose:  elections, candidates, terms and requests; everything that a process or an operator calls.
--- Run with: psql DATABASE -f 0001_elections.sql -f 0002_fencing.sql -f 0003_rights.sql, as the role that shall
---           own the schema. Safe to run again and from several places at once.
+-- Purpose:  elections, candidates, terms and requests; everything that a candidate calls.
+-- Run with: psql DATABASE -f 0001_elections.sql and all after it in the order of their names, as the role that
+--           shall own the schema. Safe to run again and from several places at once.
 --
 -- Advisory locks have the OID of one of three tables as their class and an election's id as their object:
 --   pgleader.election   exclusive, session      the leadership
@@ -48,12 +48,22 @@ CREATE TABLE IF NOT EXISTS pgleader.candidate (
     election_id   integer NOT NULL,
     instance      uuid NOT NULL,
     address       text NOT NULL,
+    priority      integer NOT NULL,
     lease         interval NOT NULL,
     pid           integer NOT NULL,
     backend_start timestamptz NOT NULL,
     joined_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (election_id, instance)
 );
+-- Empty where nobody has a priority: then nobody looks further.
+CREATE INDEX IF NOT EXISTS candidate_priority ON pgleader.candidate (election_id) WHERE priority <> 0;
+
+-- Those whose session lives.
+CREATE OR REPLACE VIEW pgleader.alive AS
+SELECT c.*
+FROM pgleader.candidate AS c
+WHERE EXISTS (SELECT FROM pg_stat_get_activity(c.pid) AS a
+              WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
 
 -- A row a term, written at its beginning and ending only: a fence may hold it FOR SHARE. So `ready_at` is
 -- kept with the election until the term ends.
@@ -77,22 +87,32 @@ CREATE TABLE IF NOT EXISTS pgleader.term (
     ended_at          timestamptz,
     ending            text CHECK (ending IN ('resigned', 'stepped down', 'failed', 'deposed', 'lost')),
     ended_by          name,
+    -- The kind of the operator's request that ended it.
+    ended_request     text,
     -- How many fenced transactions of earlier terms it had to end before it could begin.
     fenced_ended      integer NOT NULL DEFAULT 0,
     PRIMARY KEY (election_id, number)
 );
 
--- What operators ask for, until done. Only operators insert here, so that an operator's open transaction
--- holds no row that a leader needs. A `depose` stays with its term: it tells who did it.
+-- What operators ask for; in force until `ended_at`. Only operators insert here, and none of them writes
+-- elsewhere, so that an operator's open transaction holds no row that a leader needs.
+--   suspend, exclude      in force until resume and include, by `ended_by`
+--   step down, transfer   about `term`, and ended when a later one begins
+--   depose                done at once; it tells who did it
 CREATE TABLE IF NOT EXISTS pgleader.request (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     election_id  integer NOT NULL,
     term         bigint NOT NULL,
-    kind         text NOT NULL CHECK (kind IN ('step down', 'depose')),
+    kind         text NOT NULL CHECK (kind IN ('step down', 'transfer', 'suspend', 'exclude', 'depose')),
+    address      text CHECK ((address IS NOT NULL) = (kind IN ('transfer', 'exclude'))),
+    timeline     bigint NOT NULL,
     requested_by name NOT NULL,
-    requested_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_by     name,
+    ended_at     timestamptz
 );
 CREATE INDEX IF NOT EXISTS request_election_id ON pgleader.request (election_id, term);
+CREATE INDEX IF NOT EXISTS request_in_force ON pgleader.request (election_id) WHERE ended_at IS NULL;
 
 -- Facts about the server ---------------------------------------------------------------------------------
 
@@ -165,11 +185,12 @@ WHERE l.locktype = 'advisory'
 -- Purpose: record a candidacy, and make the election when it is new.
 -- Parameters: instance, the secret of the process; lease_ms, its lease in milliseconds; backend_start, when
 --             this session's backend began (the owner of the schema may not see that of another role);
---             application, the application_name to show for this session.
+--             application, the application_name to show for this session; priority, who comes first when a
+--             term ends: the highest.
 -- Meaning: the election's id.
 CREATE OR REPLACE FUNCTION pgleader.join_election(
     election text, instance uuid, address text, lease_ms integer, backend_start timestamptz,
-    application text
+    application text, priority integer DEFAULT 0
 ) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -183,11 +204,12 @@ BEGIN
         INSERT INTO pgleader.election AS e (name) VALUES (election) ON CONFLICT (name) DO NOTHING;
         SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     END IF;
-    INSERT INTO pgleader.candidate AS c (election_id, instance, address, lease, pid, backend_start)
-    VALUES (election_id, join_election.instance, join_election.address, lease_ms * interval '1 ms',
-            pg_backend_pid(), join_election.backend_start)
+    INSERT INTO pgleader.candidate AS c
+        (election_id, instance, address, priority, lease, pid, backend_start)
+    VALUES (election_id, join_election.instance, join_election.address, join_election.priority,
+            lease_ms * interval '1 ms', pg_backend_pid(), join_election.backend_start)
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
-    SET address = excluded.address, lease = excluded.lease, pid = excluded.pid,
+    SET address = excluded.address, priority = excluded.priority, lease = excluded.lease, pid = excluded.pid,
         backend_start = excluded.backend_start, joined_at = excluded.joined_at;
     RETURN election_id;
 END
@@ -327,6 +349,7 @@ BEGIN
          timeline, fenced_ended)
     VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
             candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended);
+    PERFORM pgleader.end_requests(election, next_term);
     IF next_term % 20 = 0 THEN
         PERFORM pgleader.forget_candidates(election);
         WITH oldest AS (
@@ -337,7 +360,7 @@ BEGIN
             WHERE t.election_id = election AND t.number < o.number
         )
         DELETE FROM pgleader.request AS r USING oldest AS o
-        WHERE r.election_id = election AND r.term < o.number;
+        WHERE r.election_id = election AND r.term < o.number AND r.ended_at IS NOT NULL;
     END IF;
     RETURN next_term;
 END
@@ -373,13 +396,13 @@ $$;
 --          comes first because it alone has watched the leader, and knows whether it must wait.
 -- Parameters: elections, their ids; successor_of, those of them whose successor this session is already
 --             (session locks stack, so it must not ask again); overdue, those of them that nobody leads
---             although somebody has been successor for a while: tried for all the same; instance, the secret of the process; direct,
---             whether this session is; silence_ms, after how much silence the server shall end a session
---             that leads or is successor.
+--             although somebody has been successor for a while, or whose place nobody takes who ranks higher:
+--             tried for all the same; instance, the secret of the process; direct, whether this session is;
+--             silence_ms, after how much silence the server shall end a session that leads or is successor.
 -- Meaning of a row, one an election:
 --   outcome       `began` (the new term is `term`), `won` (the lock is ours, the old term is closed, its work
 --                 may still run), `fenced` (the lock is ours, a fenced transaction stands in the way) or `held`
---                 (by somebody else, or left to the successor)
+--                 (by somebody else, or left to somebody else)
 --   term, state, address, leader_pid, lease_ms   the election's row as it is now; where `won` or `fenced`,
 --                 leader_pid and lease_ms are those of the last term
 --   wait_ms       where `won`: the refractory period
@@ -390,31 +413,50 @@ $$;
 --   silent_since  where `held` by the leader on record: when its backend last changed its state (µs); null
 --                 where this role may not know
 --   killed, fatal, reset   the counters as they were before the try
+--   bar           where `held`: why this candidate may not lead: `suspended`, `excluded`, `transfer` (the next
+--                 term is to be another's), `outranked` (another comes first) or `unknown` (what operators ask
+--                 for cannot be read). No lock was tried then, or none is kept that was not held before
 CREATE OR REPLACE FUNCTION pgleader.try_elections(
     elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean,
     silence_ms integer
 ) RETURNS TABLE (
     election integer, outcome text, term bigint, state text, address text, leader_pid integer,
     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
-    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint
+    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     held integer[] := ARRAY[]::integer[];
+    held_bars text[] := ARRAY[]::text[];
     heir_of integer[] := successor_of;
+    turns jsonb;
+    may_try boolean;
     last record;
 BEGIN
     SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
+    turns := pgleader.turns(elections, instance);
     FOREACH election IN ARRAY elections LOOP
-        IF NOT election = ANY (heir_of)
-            AND pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
-            heir_of := heir_of || election;
-            PERFORM set_config('idle_session_timeout', silence_ms::text, false);
+        bar := turns ->> election::text;
+        IF (bar IS NULL OR bar IN ('called', 'outranked')) AND NOT election = ANY (heir_of) THEN
+            IF NOT pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
+                -- Whoever has the place makes way himself, where he must.
+                bar := nullif(bar, 'outranked');
+            ELSIF bar = 'outranked' AND NOT election = ANY (overdue) THEN
+                PERFORM pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election);
+            ELSE
+                heir_of := heir_of || election;
+                PERFORM set_config('idle_session_timeout', silence_ms::text, false);
+            END IF;
         END IF;
-        IF (election = ANY (heir_of) OR election = ANY (overdue))
-            AND pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
+        IF election = ANY (overdue) THEN
+            bar := nullif(bar, 'outranked');
+        END IF;
+        -- Never null: a lock is tried on the right of what is.
+        may_try := bar IS NOT DISTINCT FROM 'called'
+            OR (bar IS NULL AND (election = ANY (heir_of) OR election = ANY (overdue)));
+        IF may_try AND pg_try_advisory_lock('pgleader.election'::regclass::oid::integer, election) THEN
             PERFORM set_config('idle_session_timeout', silence_ms::text, false);
             IF election = ANY (heir_of) THEN
                 PERFORM pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election);
@@ -450,9 +492,11 @@ BEGIN
             stranger := false;
             successor := false;
             silent_since := NULL;
+            bar := NULL;
             RETURN NEXT;
         ELSE
             held := held || election;
+            held_bars := held_bars || nullif(bar, 'called');
         END IF;
     END LOOP;
     IF held <> '{}' THEN
@@ -464,11 +508,11 @@ BEGIN
                e.id = ANY (heir_of),
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
                 FROM pg_stat_get_activity(l.pid) AS a WHERE l.pid = e.pid),
-               try_elections.killed, try_elections.fatal, try_elections.reset
-        FROM pgleader.election AS e
+               try_elections.killed, try_elections.fatal, try_elections.reset, h.bar
+        FROM unnest(held, held_bars) AS h (id, bar)
+        JOIN pgleader.election AS e ON e.id = h.id
         LEFT JOIN pgleader.lock AS l
-            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.granted
-        WHERE e.id = ANY (held);
+            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.granted;
     END IF;
 END
 $$;
@@ -481,7 +525,7 @@ CREATE OR REPLACE FUNCTION pgleader.campaign(
 ) RETURNS TABLE (
     election integer, outcome text, term bigint, state text, address text, leader_pid integer,
     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
-    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint
+    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text
 )
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -493,16 +537,18 @@ BEGIN
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
                 FROM pg_stat_get_activity(t.holder_pid) AS a
                 WHERE t.outcome = 'held' AND t.holder_pid = t.leader_pid)),
-           t.killed, t.fatal, t.reset
+           t.killed, t.fatal, t.reset, t.bar
     FROM pgleader.try_elections(elections, successor_of, overdue, instance, direct, silence_ms) AS t;
 END
 $$;
 
 -- Purpose: take office, by the holder of the leadership lock that campaigned and had to wait.
 -- Parameters: waited, whether it is known that the last term's work has stopped.
--- Meaning of the row: `began` and the new term; `waiting` (the last term was not vacated) or `fenced`.
+-- Meaning of the row: `began` and the new term; `waiting` (the last term was not vacated); `fenced`; or `barred`
+--          and why this candidate may not lead any more: it must release the lock.
 CREATE OR REPLACE FUNCTION pgleader.take_office(
-    election integer, instance uuid, direct boolean, waited boolean, OUT outcome text, OUT term bigint
+    election integer, instance uuid, direct boolean, waited boolean,
+    OUT outcome text, OUT term bigint, OUT bar text
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -513,7 +559,13 @@ BEGIN
         RAISE EXCEPTION 'this session does not hold the leadership of election %', election
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.campaign first.';
     END IF;
-    IF NOT waited AND pgleader.refractory_period(election, last) > 0 THEN
+    bar := pgleader.turns(ARRAY[election], instance) ->> election::text;
+    IF bar IN ('called', 'outranked') THEN
+        bar := NULL;
+    END IF;
+    IF bar IS NOT NULL THEN
+        outcome := 'barred';
+    ELSIF NOT waited AND pgleader.refractory_period(election, last) > 0 THEN
         outcome := 'waiting';
     ELSE
         PERFORM pgleader.close_term(election, last);
@@ -543,6 +595,7 @@ $$;
 
 -- Purpose: a session proves itself, to the server and to its process; and what is asked of the leader of
 --          these elections. Writes nothing, takes no row lock.
+-- Meaning of a row: a term that must end, and the operator's request that ends it; the oldest comes first.
 -- Hazards: whoever has locked the table of requests must not cost the leadership: what is asked waits then.
 --          Whoever dropped the schema and made it anew has made new locks: those held are void, and the
 --          session must end.
@@ -557,8 +610,16 @@ BEGIN
                   HINT = 'Connect and join again. Restore a schema only while no candidate runs.';
     END IF;
     RETURN QUERY
-    SELECT r.election_id, r.term, r.kind, r.requested_by FROM pgleader.request AS r
-    WHERE r.election_id = ANY (elections) AND r.kind = 'step down'
+    SELECT r.election_id, e.term, r.kind, r.requested_by
+    FROM pgleader.request AS r
+    JOIN pgleader.election AS e ON e.id = r.election_id
+    WHERE r.election_id = ANY (elections) AND r.ended_at IS NULL
+      AND CASE r.kind
+              WHEN 'step down' THEN r.term = e.term
+              WHEN 'transfer' THEN r.term = e.term AND pgleader.transfer_to(e.id) IS NOT NULL
+              WHEN 'suspend' THEN true
+              WHEN 'exclude' THEN r.address = e.address
+          END
     ORDER BY r.id;
 EXCEPTION WHEN lock_not_available THEN
     RETURN;
@@ -567,12 +628,13 @@ $$;
 
 -- Purpose: record that a term is over and its work has stopped. From the leader's session it also frees the
 --          election's row; from any other session of the same process it writes the term's row alone.
--- Parameters: ending, why it ended; ended_by, the operator who asked for it.
+-- Parameters: ending, why it ended; ended_by, the operator who asked for it; ended_request, what he asked for.
 -- Meaning: false while a fenced transaction holds the row: call again. True also when there is nothing to do.
 -- Hazard: it waits for no disk. Lost in a crash, it makes the next leader wait, no more; and what begins the next
 --         term is flushed after it.
 CREATE OR REPLACE FUNCTION pgleader.vacate(
-    election integer, instance uuid, term bigint, ending text, ended_by name DEFAULT NULL
+    election integer, instance uuid, term bigint, ending text, ended_by name DEFAULT NULL,
+    ended_request text DEFAULT NULL
 ) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -594,7 +656,8 @@ BEGIN
         ready_at = coalesce(t.ready_at, pgleader.ready_at(election, vacate.term)),
         ended_at = coalesce(t.ended_at, clock_timestamp()),
         ending = vacate.ending,
-        ended_by = vacate.ended_by
+        ended_by = vacate.ended_by,
+        ended_request = vacate.ended_request
     WHERE t.election_id = election AND t.number = vacate.term;
     IF pgleader.holds_leadership(election) THEN
         UPDATE pgleader.election AS e
@@ -602,8 +665,6 @@ BEGIN
             closed_term = vacate.term
         WHERE e.id = election AND e.term = vacate.term;
     END IF;
-    DELETE FROM pgleader.request AS r
-    WHERE r.election_id = election AND r.term <= vacate.term AND r.kind = 'step down';
     RETURN true;
 END
 $$;
@@ -646,19 +707,47 @@ END
 $$;
 
 -- Purpose: how elections stand now. A leader on record whose session is gone does not lead.
--- Meaning of a row: an election's id, name, term, state and address.
-CREATE OR REPLACE FUNCTION pgleader.read_elections(names text[])
-RETURNS TABLE (election integer, name text, term bigint, state text, address text, lease_ms integer)
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Parameters: instance, the secret of a candidate's process; null where only somebody looks on.
+-- Meaning of a row: an election's id, name, term, state and address;
+--   bar      why this candidate may not lead (for who looks on: why nobody may, as far as operators say)
+--   called   it is this candidate's turn: it is to lead next, or to be the successor by its priority
+CREATE OR REPLACE FUNCTION pgleader.read_elections(names text[], instance uuid DEFAULT NULL)
+RETURNS TABLE (
+    election integer, name text, term bigint, state text, address text, lease_ms integer, bar text,
+    called boolean
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+DECLARE
+    turns jsonb := pgleader.turns(
+        ARRAY(SELECT e.id FROM pgleader.election AS e WHERE e.name = ANY (names)), instance);
+BEGIN
+    RETURN QUERY
+    WITH lock AS MATERIALIZED (
+        SELECT l.kind, l.election_id, l.pid FROM pgleader.lock AS l WHERE l.granted
+    )
     SELECT e.id, e.name, e.term,
            CASE WHEN l.pid IS NULL THEN 'vacant' ELSE e.state END,
            CASE WHEN l.pid IS NULL THEN NULL ELSE e.address END,
-           ceil(extract(epoch FROM e.lease) * 1000)::integer
+           ceil(extract(epoch FROM e.lease) * 1000)::integer,
+           CASE WHEN turn.its NOT IN ('called', 'outranked') THEN turn.its END,
+           CASE
+               WHEN turn.its IS NOT NULL THEN turn.its = 'called'
+               ELSE EXISTS (
+                   SELECT FROM pgleader.candidate AS c
+                   JOIN pgleader.candidate AS o ON o.election_id = c.election_id AND o.priority < c.priority
+                   WHERE c.election_id = e.id AND c.instance = read_elections.instance)
+                   AND NOT EXISTS (
+                       SELECT FROM lock AS s
+                       WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id)
+           END
     FROM pgleader.election AS e
-    LEFT JOIN pgleader.lock AS l
-        ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid AND l.granted
-    WHERE e.name = ANY (names)
+    CROSS JOIN LATERAL (SELECT turns ->> e.id::text AS its) AS turn
+    LEFT JOIN lock AS l
+        ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid
+    WHERE e.name = ANY (names);
+END
 $$;
 
 -- Purpose: the first half of the autopsy: has the backend of that term left the server's list?
@@ -708,134 +797,5 @@ EXCEPTION WHEN insufficient_privilege THEN
     RETURN pgleader.end_leader_backend(election, term);
 END
 $$;
-
--- For operators ------------------------------------------------------------------------------------------
-
--- Purpose: the id of an election, or an error that says which there are.
-CREATE OR REPLACE FUNCTION pgleader.election_id(election text) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    id integer := (SELECT e.id FROM pgleader.election AS e WHERE e.name = election);
-BEGIN
-    IF id IS NULL THEN
-        RAISE EXCEPTION 'there is no election named "%"', election
-            USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
-    END IF;
-    RETURN id;
-END
-$$;
-
--- Purpose: ask the leader to give up its term in order. It does so within a heartbeat of the commit.
--- Meaning: the term that ends; null when nobody leads.
-CREATE OR REPLACE FUNCTION pgleader.step_down(election text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    leading_term bigint;
-BEGIN
-    PERFORM pgleader.election_id(election);
-    -- session_user and not current_user: this runs as the schema's owner.
-    INSERT INTO pgleader.request AS r (election_id, term, kind, requested_by)
-    SELECT e.id, e.term, 'step down', session_user FROM pgleader.election AS e
-    WHERE e.name = election AND e.state <> 'vacant'
-    RETURNING r.term INTO leading_term;
-    IF FOUND THEN
-        PERFORM pg_notify('pg_leader',
-            json_build_object('election', election, 'term', leading_term)::text);
-    END IF;
-    RETURN leading_term;
-END
-$$;
-
--- Purpose: record that the caller ends the session of a leader.
--- Meaning: the term that ends; null when nobody leads.
-CREATE OR REPLACE FUNCTION pgleader.request_depose(election text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    election_id integer := pgleader.election_id(election);
-    leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election_id);
-BEGIN
-    IF pgleader.leader_backend(election_id, leading_term) IS NULL THEN
-        RETURN NULL;
-    END IF;
-    INSERT INTO pgleader.request (election_id, term, kind, requested_by)
-    VALUES (election_id, leading_term, 'depose', session_user);
-    RETURN leading_term;
-END
-$$;
-
--- Purpose: end the session of the leader, by force. The next term begins once its work has stopped. The
---          caller's own rights are tried first, then those of the schema's owner.
--- Meaning: the term that ends; null when nobody leads.
-CREATE OR REPLACE FUNCTION pgleader.depose(election text) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    leading_term bigint := pgleader.request_depose(election);
-BEGIN
-    IF leading_term IS NOT NULL AND NOT pgleader.evict(pgleader.election_id(election), leading_term) THEN
-        RAISE EXCEPTION 'neither you nor the owner of the schema pgleader may end the session of the leader'
-            USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'Grant pg_signal_backend to the owner of the schema, or call pgleader.step_down.';
-    END IF;
-    RETURN leading_term;
-END
-$$;
-
--- Purpose: how every election stands.
---   waiting_for    null (for nothing), `refractory period`, `fenced transactions` or `candidates`
---   stranger_pid   a session that holds the leadership and is no candidate: nobody can lead until it ends
-CREATE OR REPLACE VIEW pgleader.status AS
-WITH lock AS MATERIALIZED (
-    SELECT l.kind, l.election_id, l.pid, l.mode FROM pgleader.lock AS l WHERE l.granted
-), alive AS MATERIALIZED (
-    SELECT c.election_id, c.pid, c.address
-    FROM pgleader.candidate AS c
-    WHERE EXISTS (SELECT FROM pg_stat_get_activity(c.pid) AS a
-                  WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start)
-)
-SELECT e.name,
-       CASE WHEN leads.yes THEN e.state ELSE 'vacant' END AS state,
-       e.term,
-       CASE WHEN leads.yes THEN e.address END AS address,
-       CASE WHEN leads.yes THEN e.pid END AS leader_pid,
-       e.changed_at AS since,
-       CASE WHEN leads.yes THEN e.lease END AS lease,
-       (SELECT a.address FROM lock AS s JOIN alive AS a ON a.election_id = s.election_id AND a.pid = s.pid
-        WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id) AS successor,
-       (SELECT count(*) FROM alive AS a WHERE a.election_id = e.id) AS candidates,
-       CASE
-           WHEN leads.yes OR stranger.yes THEN NULL
-           WHEN h.pid IS NOT NULL AND EXISTS (
-               SELECT FROM lock AS f WHERE f.kind = 'pgleader.term'::regclass AND f.election_id = e.id
-                 AND f.mode = 'ShareLock')
-               AND e.changed_at + pgleader.refractory_period(e.id, e.term) * interval '1 ms'
-                   <= clock_timestamp() THEN 'fenced transactions'
-           WHEN h.pid IS NOT NULL THEN 'refractory period'
-           WHEN NOT EXISTS (SELECT FROM alive AS a WHERE a.election_id = e.id) THEN 'candidates'
-       END AS waiting_for,
-       CASE WHEN stranger.yes THEN h.pid END AS stranger_pid
-FROM pgleader.election AS e
-LEFT JOIN lock AS h ON h.kind = 'pgleader.election'::regclass AND h.election_id = e.id
-CROSS JOIN LATERAL (SELECT coalesce(h.pid = e.pid, false) AS yes) AS leads
-CROSS JOIN LATERAL (
-    SELECT h.pid IS NOT NULL AND NOT leads.yes AND NOT EXISTS (
-        SELECT FROM alive AS a WHERE a.election_id = e.id AND a.pid = h.pid) AS yes) AS stranger;
-
--- Purpose: the last 1,000 terms of every election, newest last.
-CREATE OR REPLACE VIEW pgleader.history AS
-SELECT e.name, t.number AS term, t.address, t.started_at,
-       CASE WHEN t.ended_at IS NULL AND t.number = e.term THEN e.ready_at ELSE t.ready_at END AS ready_at,
-       t.ended_at, t.ending, t.fenced_ended,
-       coalesce(t.ended_by, (
-           SELECT r.requested_by FROM pgleader.request AS r
-           WHERE r.election_id = t.election_id AND r.term = t.number AND r.kind = 'depose'
-             AND t.ended_at IS NOT NULL
-           ORDER BY r.id LIMIT 1)) AS by
-FROM pgleader.term AS t
-JOIN pgleader.election AS e ON e.id = t.election_id
-ORDER BY e.name, t.number;
 
 COMMIT;

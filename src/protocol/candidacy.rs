@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::watch::Watch;
-use super::{Counters, Ending, Instant};
+use super::{Bar, Counters, Ending, Instant};
 
 /// A candidacy outlives sessions: only `place` belongs to the session of the moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,8 @@ pub(crate) struct Candidacy {
     /// The newest term heard of.
     pub(crate) seen_term: u64,
     pub(crate) stranger: Option<i32>,
+    /// Why it may not lead, as last heard.
+    pub(crate) bar: Option<Bar>,
 }
 
 /// Where a candidacy stands on the session of the moment. See the diagram in the module's doc.
@@ -57,6 +59,8 @@ pub(crate) struct Following {
     pub(crate) found_free: bool,
     /// When the leader's backend was last asked to end.
     pub(crate) evicted_at: Option<Instant>,
+    /// Until then nobody who ranks higher is made way for: they had their time to come.
+    pub(crate) insists_until: Instant,
 }
 
 /// The lock is ours; the work of the last term may still run.
@@ -65,8 +69,8 @@ pub(crate) struct Waiting {
     pub(crate) last_term: u64,
     /// The end of the refractory period. What is fenced has until then, too.
     pub(crate) until: Instant,
-    /// It is known that the work has stopped.
-    pub(crate) stopped: bool,
+    /// From when on it is known that the work has stopped; `until` where nothing tells.
+    pub(crate) stopped_at: Instant,
     /// What the counters must still read when the backend is gone.
     pub(crate) evidence: Option<Counters>,
     /// When to look for the backend again.
@@ -112,6 +116,7 @@ impl Candidacy {
             leave_by: None,
             seen_term: 0,
             stranger: None,
+            bar: None,
         }
     }
 
@@ -190,11 +195,6 @@ impl Owed {
 impl Waiting {
     /// When to take office, if no notification comes before.
     pub(crate) fn take_office_at(&self) -> Instant {
-        let stopped_at = if self.stopped {
-            Instant::default()
-        } else {
-            self.until
-        };
-        stopped_at.max(self.try_at)
+        self.stopped_at.max(self.try_at)
     }
 }

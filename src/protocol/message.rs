@@ -84,6 +84,8 @@ pub(crate) enum Action {
 pub(crate) enum Notice {
     /// The leadership is held by a session that is no candidate; `None` once it is not.
     Stranger { key: Key, pid: Option<i32> },
+    /// This candidate may not lead now; `None` once it may.
+    Barred { key: Key, bar: Option<Bar> },
     /// The lock is ours; how long the old work may still run.
     Waiting {
         key: Key,
@@ -128,7 +130,8 @@ pub(crate) enum Query {
     Campaign {
         keys: Vec<Key>,
         successor_of: Vec<Key>,
-        /// Those that nobody leads although somebody is successor: tried for all the same.
+        /// Those that nobody leads although somebody is successor, or whose place as the successor nobody
+        /// takes who ranks higher: tried for all the same.
         overdue: Vec<Key>,
     },
     TakeOffice {
@@ -290,10 +293,27 @@ pub(crate) struct Held {
     pub(crate) lease: Option<Duration>,
     pub(crate) stranger: bool,
     pub(crate) successor: bool,
+    /// Why this candidate may not lead. Then no lock was tried.
+    pub(crate) bar: Option<Bar>,
     /// When the leader's backend last changed its state, on the server's clock; only ever compared for
     /// being the same.
     pub(crate) silent_since: Option<i64>,
     pub(crate) counters: Counters,
+}
+
+/// Why a candidate may not lead now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Bar {
+    /// Nobody may.
+    Suspended,
+    /// Its address is excluded.
+    Excluded,
+    /// The next term is to be another candidate's.
+    Transfer,
+    /// A live candidate has a higher priority.
+    Outranked,
+    /// What operators ask for cannot be read now.
+    Unknown,
 }
 
 /// What came of taking office.
@@ -305,6 +325,8 @@ pub(crate) enum Office {
     /// The last term is not vacated.
     Waiting,
     Fenced,
+    /// It may not lead any more.
+    Barred(Bar),
 }
 
 /// How an election stands, as read.
@@ -312,4 +334,8 @@ pub(crate) enum Office {
 pub(crate) struct View {
     pub(crate) term: u64,
     pub(crate) vacant: bool,
+    /// Why this candidate may not lead.
+    pub(crate) bar: Option<Bar>,
+    /// It is this candidate's turn: to lead next, or to be the successor.
+    pub(crate) called: bool,
 }

@@ -7,6 +7,7 @@
 //! | dropped | 0.85 L | the work's future is dropped |
 //! | aborted | 0.95 L | the process ends, where `Overrun::Abort` asks for it |
 //! | silence limit | 1.2 L | the server ends a silent session that leads or is successor |
+//! | irrevocable | 0.8 L of watched silence | its leader has deposed itself; its work is over at L of that silence |
 //! | eviction | L | the successor ends a backend that it has watched silent for so long |
 //! | refractory period | L of the *previous* term | no old work can be left |
 //! | probe interval | L/20 | the successor alone probes so often |
@@ -47,6 +48,10 @@ pub(crate) enum Incoherent {
         "the server must not end a session before its leader has deposed itself and its work was dropped"
     )]
     SilenceLimit,
+    #[error(
+        "silence must be watched until its leader has deposed itself even on a clock that runs 5 % slow"
+    )]
+    Irrevocable,
     #[error("the retry interval must be at least the lease's probe interval and at most a day")]
     RetryInterval,
     #[error("the grace must be at most a day")]
@@ -105,6 +110,11 @@ impl Timings {
                 Incoherent::SilenceLimit,
             ),
             (
+                self.deposed * (100 + CLOCK_TOLERANCE_PERCENT) / 100
+                    <= self.irrevocable(self.lease),
+                Incoherent::Irrevocable,
+            ),
+            (
                 self.retry_interval >= self.probe_interval(self.lease)
                     && self.retry_interval <= Self::DAY,
                 Incoherent::RetryInterval,
@@ -122,7 +132,13 @@ impl Timings {
         lease / 20
     }
 
-    /// How long silence must be watched before it proves that a leader with `lease` has deposed itself.
+    /// How long silence must be watched before it proves that a leader with `lease` has deposed itself: its
+    /// work is over once a lease of that silence has passed, whatever it sends meanwhile.
+    pub(crate) fn irrevocable(&self, lease: Duration) -> Duration {
+        lease * 80 / 100
+    }
+
+    /// How long silence must be watched before the successor ends the backend.
     pub(crate) fn eviction(&self, lease: Duration) -> Duration {
         lease
     }
@@ -167,6 +183,7 @@ mod tests {
         assert_eq!(timings.dropped, Duration::from_millis(850));
         assert_eq!(timings.aborted, Duration::from_millis(950));
         assert_eq!(timings.silence_limit, Duration::from_millis(1200));
+        assert_eq!(timings.irrevocable(LEASE), Duration::from_millis(800));
         assert_eq!(timings.eviction(LEASE), LEASE);
         assert_eq!(timings.probe_interval(LEASE), Duration::from_millis(50));
     }
@@ -215,6 +232,14 @@ mod tests {
         assert_eq!(
             refused(|t| t.aborted = t.lease * 96 / 100),
             Incoherent::Clocks
+        );
+    }
+
+    #[test]
+    fn silence_that_leaves_a_leader_time_to_be_heard_is_refused() {
+        assert_eq!(
+            refused(|t| t.deposed = t.lease * 77 / 100),
+            Incoherent::Irrevocable
         );
     }
 

@@ -79,6 +79,13 @@ impl Watch {
         self.term == won.last_term && Some(self.pid) == won.last_pid
     }
 
+    /// Since when the backend is silent, at the latest; `NEVER` where that cannot be seen.
+    pub(crate) fn silent_since(&self) -> Instant {
+        self.silence
+            .as_ref()
+            .map_or(Instant::NEVER, |silence| silence.since)
+    }
+
     /// For how long the backend has been seen silent while it held the lock.
     pub(crate) fn silent_for(&self) -> Duration {
         self.silence

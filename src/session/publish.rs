@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use super::statements::Seen;
 use crate::clock;
-use crate::protocol::{Notice, Timings};
-use crate::standing::{ElectionState, Shared, Snapshot};
+use crate::protocol::{Bar, Notice, Timings};
+use crate::standing::{ElectionState, Shared, Snapshot, WaitingFor};
 use crate::term::TermState;
 
 /// An election stands as it was read; `None`: nobody has ever joined it.
-pub(crate) fn seen(shared: &Shared, seen: Option<Seen>, timings: &Timings) {
+pub(crate) fn seen(
+    shared: &Shared,
+    seen: Option<Seen>,
+    waiting_for: Option<WaitingFor>,
+    timings: &Timings,
+) {
     let last = shared.snapshot();
     if last.own.is_some() {
         return;
@@ -18,17 +23,38 @@ pub(crate) fn seen(shared: &Shared, seen: Option<Seen>, timings: &Timings) {
         term: 0,
         state: ElectionState::Vacant,
         address: None,
+        bar: None,
+        called: false,
     });
     let now = clock::now();
     let fresh = last.known_until.since(now) > timings.patience() / 2;
-    let same = last.term == seen.term && last.state == seen.state && last.address == seen.address;
+    let same = last.term == seen.term
+        && last.state == seen.state
+        && last.address == seen.address
+        && last.waiting_for == waiting_for;
     if !(same && fresh) {
         shared.publish(Snapshot {
             own: None,
             term: seen.term,
             state: seen.state,
             address: seen.address,
+            waiting_for,
             known_until: now + timings.patience(),
+        });
+    }
+}
+
+/// What this candidate waits for has changed.
+pub(crate) fn waits(shared: &Shared, waiting_for: Option<WaitingFor>) {
+    let last = shared.snapshot();
+    if last.own.is_none() && last.waiting_for != waiting_for {
+        shared.publish(Snapshot {
+            own: None,
+            term: last.term,
+            state: last.state,
+            address: last.address.clone(),
+            waiting_for,
+            known_until: last.known_until,
         });
     }
 }
@@ -40,6 +66,7 @@ pub(crate) fn leads(shared: &Shared, term: Arc<TermState>, address: &str, state:
         own: Some(term),
         state,
         address: Some(address.to_owned()),
+        waiting_for: None,
         known_until: clock::now(),
     });
 }
@@ -52,6 +79,7 @@ pub(crate) fn vacant(shared: &Shared, timings: &Timings) {
         term,
         state: ElectionState::Vacant,
         address: None,
+        waiting_for: None,
         known_until: clock::now() + timings.patience(),
     });
 }
@@ -78,6 +106,34 @@ pub(crate) fn tell(name: &str, address: &str, notice: &Notice) {
         Notice::Stranger { pid: None, .. } => {
             tracing::info!(election, address, "the stranger has let the leadership go");
         }
+        Notice::Barred { bar, .. } => match bar {
+            None => tracing::info!(election, address, "may lead again"),
+            Some(Bar::Suspended) => tracing::info!(
+                election,
+                address,
+                "the election is suspended: nobody leads until pgleader.resume"
+            ),
+            Some(Bar::Excluded) => tracing::info!(
+                election,
+                address,
+                "this address is excluded: it does not lead until pgleader.include"
+            ),
+            Some(Bar::Transfer) => {
+                tracing::info!(
+                    election,
+                    address,
+                    "the next term is to be another candidate's"
+                );
+            }
+            Some(Bar::Outranked) => {
+                tracing::debug!(election, address, "making way for a higher priority");
+            }
+            Some(Bar::Unknown) => tracing::warn!(
+                election,
+                address,
+                "what operators ask for cannot be read, so nobody may begin a term: pgleader.request is locked"
+            ),
+        },
         Notice::Waiting {
             last_term, at_most, ..
         } => tracing::info!(

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::statements::{self, Link, Seen};
+use super::statements::{self, Link, Request, Seen};
 use crate::error::{Error, Kind};
 use crate::protocol::{Answer, Ending, Instant, Key, Query, Timings};
 
@@ -15,8 +15,8 @@ pub(crate) struct Reply {
     pub(crate) sent: Instant,
     pub(crate) answer: Result<Answer, Error>,
     pub(crate) seen: Vec<(Key, Option<Seen>)>,
-    /// Who asked for which term to end.
-    pub(crate) asked: Vec<(Key, u64, String)>,
+    /// What ends which term.
+    pub(crate) requests: Vec<(Key, u64, Request)>,
     /// The election's id, from joining it.
     pub(crate) joined: Option<(Key, i32)>,
 }
@@ -39,8 +39,9 @@ pub(crate) struct Asker {
 pub(crate) struct Known {
     pub(crate) name: Arc<str>,
     pub(crate) address: Option<Arc<str>>,
+    pub(crate) priority: i32,
     pub(crate) id: Option<i32>,
-    pub(crate) asked_by: Option<Arc<str>>,
+    pub(crate) request: Option<Arc<Request>>,
 }
 
 impl Asker {
@@ -49,7 +50,7 @@ impl Asker {
             sent,
             answer: Ok(Answer::Done),
             seen: vec![],
-            asked: vec![],
+            requests: vec![],
             joined: None,
         };
         reply.answer = self.answer(query, &mut reply).await;
@@ -101,8 +102,16 @@ impl Asker {
                 let address = known.address.as_deref().unwrap_or_default();
                 let lease = self.timings.lease;
                 let application = &self.application;
-                let id = statements::join(link, &known.name, instance, address, lease, application)
-                    .await?;
+                let id = statements::join(
+                    link,
+                    &known.name,
+                    instance,
+                    address,
+                    known.priority,
+                    lease,
+                    application,
+                )
+                .await?;
                 reply.joined = Some((key, id));
                 Ok(Answer::Joined { key })
             }
@@ -146,20 +155,20 @@ impl Asker {
             Query::Heartbeat { keys } => {
                 let key_of = self.key_of();
                 let mut step_downs = vec![];
-                for (id, term, by) in statements::heartbeat(link, &self.ids(&keys)?).await? {
+                for (id, term, request) in statements::heartbeat(link, &self.ids(&keys)?).await? {
                     let key = key_of(id)?;
-                    reply.asked.push((key, term, by));
+                    reply.requests.push((key, term, request));
                     step_downs.push((key, term));
                 }
                 Ok(Answer::Heartbeat { step_downs })
             }
             Query::Vacate { key, term, ending } => {
-                let by = match ending {
-                    Ending::SteppedDown => self.known(key)?.asked_by.as_deref(),
+                let request = match ending {
+                    Ending::SteppedDown => self.known(key)?.request.as_deref(),
                     _ => None,
                 };
-                let done =
-                    statements::vacate(link, self.id(key)?, instance, term, ending, by).await?;
+                let done = statements::vacate(link, self.id(key)?, instance, term, ending, request)
+                    .await?;
                 Ok(Answer::Vacated { key, term, done })
             }
             Query::Release {
@@ -191,8 +200,10 @@ impl Asker {
             }
             Query::Read => {
                 let names: Vec<&str> = self.elections.values().map(|known| &*known.name).collect();
-                let mut rows: HashMap<String, Seen> =
-                    statements::read(link, &names).await?.into_iter().collect();
+                let mut rows: HashMap<String, Seen> = statements::read(link, &names, instance)
+                    .await?
+                    .into_iter()
+                    .collect();
                 for (key, known) in &self.elections {
                     reply.seen.push((*key, rows.remove(&*known.name)));
                 }
@@ -251,6 +262,8 @@ impl Reply {
                     View {
                         term: seen.term,
                         vacant: seen.state == ElectionState::Vacant,
+                        bar: seen.bar,
+                        called: seen.called,
                     },
                 ))
             })

@@ -12,21 +12,24 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::error::{Error, Kind};
-use crate::protocol::{Counters, Ending, Held, Office, Try, Won};
+use crate::protocol::{Bar, Counters, Ending, Held, Office, Try, Won};
 use crate::standing::ElectionState;
 
 /// A parameter and its type.
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 const CAMPAIGN: &str = "SELECT election, outcome, term, state, address, leader_pid, lease_ms, wait_ms, \
-                     was_direct, holder_pid, stranger, successor, silent_since, killed, fatal, reset \
+                     was_direct, holder_pid, stranger, successor, silent_since, killed, fatal, reset, bar \
                      FROM pgleader.campaign($1, $2, $3, $4::uuid, $5, $6)";
-const TAKE_OFFICE: &str = "SELECT outcome, term FROM pgleader.take_office($1, $2::uuid, $3, $4)";
-const HEARTBEAT: &str = "SELECT election, term, requested_by::text FROM pgleader.heartbeat($1)";
-const VACATE: &str = "SELECT pgleader.vacate($1, $2::uuid, $3, $4, $5::name)";
+const TAKE_OFFICE: &str =
+    "SELECT outcome, term, bar FROM pgleader.take_office($1, $2::uuid, $3, $4)";
+const HEARTBEAT: &str =
+    "SELECT election, term, kind, requested_by::text FROM pgleader.heartbeat($1)";
+const VACATE: &str = "SELECT pgleader.vacate($1, $2::uuid, $3, $4, $5::name, $6)";
 const RELEASE: &str = "SELECT pgleader.release($1, $2, $3)";
 const ANNOUNCE: &str = "SELECT pgleader.announce($1, $2)";
-const READ: &str = "SELECT name, term, state, address FROM pgleader.read_elections($1)";
+const READ: &str = "SELECT name, term, state, address, bar, called \
+                 FROM pgleader.read_elections($1, $2::uuid)";
 
 /// Those that a session sends again and again: parsed once.
 const PREPARED: [(&str, &[Type]); 7] = [
@@ -48,11 +51,18 @@ const PREPARED: [(&str, &[Type]); 7] = [
     (HEARTBEAT, &[Type::INT4_ARRAY]),
     (
         VACATE,
-        &[Type::INT4, Type::TEXT, Type::INT8, Type::TEXT, Type::TEXT],
+        &[
+            Type::INT4,
+            Type::TEXT,
+            Type::INT8,
+            Type::TEXT,
+            Type::TEXT,
+            Type::TEXT,
+        ],
     ),
     (RELEASE, &[Type::INT4_ARRAY, Type::INT4_ARRAY, Type::INT4]),
     (ANNOUNCE, &[Type::INT4_ARRAY, Type::INT4]),
-    (READ, &[Type::TEXT_ARRAY]),
+    (READ, &[Type::TEXT_ARRAY, Type::TEXT]),
 ];
 
 /// A client, and what is prepared on its session.
@@ -150,19 +160,21 @@ pub(crate) async fn join(
     name: &str,
     instance: &str,
     address: &str,
+    priority: i32,
     lease: Duration,
     application: &str,
 ) -> Result<i32, Error> {
-    let parameters: [Parameter<'_>; 5] = [
+    let parameters: [Parameter<'_>; 6] = [
         (&name, Type::TEXT),
         (&instance, Type::TEXT),
         (&address, Type::TEXT),
         (&milliseconds(lease), Type::INT4),
         (&application, Type::TEXT),
+        (&priority, Type::INT4),
     ];
     value(
         link,
-        "SELECT pgleader.join_election($1, $2::uuid, $3, $4, a.backend_start, $5) \
+        "SELECT pgleader.join_election($1, $2::uuid, $3, $4, a.backend_start, $5, $6) \
          FROM pg_stat_get_activity(pg_backend_pid()) AS a",
         &parameters,
     )
@@ -186,6 +198,29 @@ pub(crate) struct Seen {
     pub(crate) term: u64,
     pub(crate) state: ElectionState,
     pub(crate) address: Option<String>,
+    /// Why this process may not lead.
+    pub(crate) bar: Option<Bar>,
+    /// It is this process's turn.
+    pub(crate) called: bool,
+}
+
+/// What an operator asked for.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) kind: String,
+    pub(crate) by: String,
+}
+
+fn bar(row: &Row, index: usize) -> Result<Option<Bar>, Error> {
+    match column::<Option<String>>(row, index)?.as_deref() {
+        None => Ok(None),
+        Some("suspended") => Ok(Some(Bar::Suspended)),
+        Some("excluded") => Ok(Some(Bar::Excluded)),
+        Some("transfer") => Ok(Some(Bar::Transfer)),
+        Some("outranked") => Ok(Some(Bar::Outranked)),
+        Some("unknown") => Ok(Some(Bar::Unknown)),
+        Some(other) => Err(unexpected(format!("the bar \"{other}\""))),
+    }
 }
 
 fn state(text: &str) -> Result<ElectionState, Error> {
@@ -254,6 +289,7 @@ fn tried(row: &Row) -> Result<Tried, Error> {
             successor: column(row, 11)?,
             silent_since: column(row, 12)?,
             counters: counted(row, 13)?,
+            bar: bar(row, 16)?,
         }),
         other => return Err(unexpected(format!("the outcome \"{other}\""))),
     };
@@ -267,6 +303,8 @@ fn tried(row: &Row) -> Result<Tried, Error> {
             state(text(row, 3)?)?
         },
         address: if gone { None } else { column(row, 4)? },
+        bar: bar(row, 16)?,
+        called: false,
     };
     Ok(Tried {
         election: column(row, 0)?,
@@ -305,6 +343,10 @@ pub(crate) async fn take_office(
             term: number(term)?,
         }),
         ("waiting", None) => Ok(Office::Waiting),
+        ("barred", None) => match bar(row, 2)? {
+            Some(bar) => Ok(Office::Barred(bar)),
+            None => Err(unexpected("barred, and not why".to_owned())),
+        },
         ("fenced", None) => Ok(Office::Fenced),
         (other, _) => Err(unexpected(format!("the outcome \"{other}\""))),
     }
@@ -328,18 +370,24 @@ pub(crate) async fn ready(
     }
 }
 
-/// The terms that operators want to end, and who wants it.
+/// The terms that operators want to end, and what they asked for.
 pub(crate) async fn heartbeat(
     link: &Link,
     elections: &[i32],
-) -> Result<Vec<(i32, u64, String)>, Error> {
+) -> Result<Vec<(i32, u64, Request)>, Error> {
     if elections.is_empty() {
         // Nothing can be asked of a session that leads nothing, and an observer may not look.
         return rows(link, "SELECT", &[]).await.map(|_| vec![]);
     }
     let rows = rows(link, HEARTBEAT, &[(&elections, Type::INT4_ARRAY)]).await?;
     rows.iter()
-        .map(|row| Ok((column(row, 0)?, number(column(row, 1)?)?, column(row, 2)?)))
+        .map(|row| {
+            let request = Request {
+                kind: column(row, 2)?,
+                by: column(row, 3)?,
+            };
+            Ok((column(row, 0)?, number(column(row, 1)?)?, request))
+        })
         .collect()
 }
 
@@ -349,7 +397,7 @@ pub(crate) async fn vacate(
     instance: &str,
     term: u64,
     ending: Ending,
-    ended_by: Option<&str>,
+    request: Option<&Request>,
 ) -> Result<bool, Error> {
     let ending = match ending {
         Ending::Resigned => "resigned",
@@ -357,12 +405,13 @@ pub(crate) async fn vacate(
         Ending::Failed => "failed",
         Ending::Deposed => "deposed",
     };
-    let parameters: [Parameter<'_>; 5] = [
+    let parameters: [Parameter<'_>; 6] = [
         (&election, Type::INT4),
         (&instance, Type::TEXT),
         (&signed(term), Type::INT8),
         (&ending, Type::TEXT),
-        (&ended_by, Type::TEXT),
+        (&request.map(|request| &request.by), Type::TEXT),
+        (&request.map(|request| &request.kind), Type::TEXT),
     ];
     value(link, VACATE, &parameters).await
 }
@@ -393,15 +442,22 @@ pub(crate) async fn announce(link: &Link, elections: &[i32], wait: Duration) -> 
     rows(link, ANNOUNCE, &parameters).await.map(|_| ())
 }
 
-/// How the named elections stand; one that nobody has joined yet is not there.
-pub(crate) async fn read(link: &Link, names: &[&str]) -> Result<Vec<(String, Seen)>, Error> {
-    let rows = rows(link, READ, &[(&names, Type::TEXT_ARRAY)]).await?;
+/// How the named elections stand, for this process; one that nobody has joined yet is not there.
+pub(crate) async fn read(
+    link: &Link,
+    names: &[&str],
+    instance: &str,
+) -> Result<Vec<(String, Seen)>, Error> {
+    let parameters: [Parameter<'_>; 2] = [(&names, Type::TEXT_ARRAY), (&instance, Type::TEXT)];
+    let rows = rows(link, READ, &parameters).await?;
     rows.iter()
         .map(|row| {
             let seen = Seen {
                 term: number(column(row, 1)?)?,
                 state: state(text(row, 2)?)?,
                 address: column(row, 3)?,
+                bar: bar(row, 4)?,
+                called: column(row, 5)?,
             };
             Ok((column(row, 0)?, seen))
         })

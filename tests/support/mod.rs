@@ -6,6 +6,7 @@
 )]
 
 pub mod candidate;
+pub mod operator;
 pub mod proxy;
 pub mod race;
 pub mod record;

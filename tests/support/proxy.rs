@@ -1,14 +1,18 @@
-//! A TCP proxy that can swallow bytes: a network that has gone silent, in one direction or both.
+//! A TCP proxy that can swallow bytes: a network that has gone silent, in one direction or both. It can also be
+//! slow, reset its connections and lead to another server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
 struct Switches {
+    server_port: AtomicU16,
+    resets: Notify,
     to_server: AtomicBool,
     to_client: AtomicBool,
     refuse: AtomicBool,
@@ -28,7 +32,8 @@ impl Proxy {
             .expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let switches = Arc::new(Switches::default());
-        let task = tokio::spawn(accept(listener, server_port, Arc::clone(&switches)));
+        switches.server_port.store(server_port, Ordering::SeqCst);
+        let task = tokio::spawn(accept(listener, Arc::clone(&switches)));
         Proxy {
             port,
             switches,
@@ -54,6 +59,18 @@ impl Proxy {
         let delay = u64::try_from(delay.as_millis()).expect("a short delay");
         self.switches.delay_ms.store(delay, Ordering::SeqCst);
     }
+
+    /// Reset every connection that there is, towards both ends.
+    pub fn reset(&self) {
+        self.switches.resets.notify_waiters();
+    }
+
+    /// New connections go to another server.
+    pub fn lead_to(&self, server_port: u16) {
+        self.switches
+            .server_port
+            .store(server_port, Ordering::SeqCst);
+    }
 }
 
 impl Drop for Proxy {
@@ -62,8 +79,9 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, server_port: u16, switches: Arc<Switches>) {
+async fn accept(listener: TcpListener, switches: Arc<Switches>) {
     while let Ok((client, _)) = listener.accept().await {
+        let server_port = switches.server_port.load(Ordering::SeqCst);
         let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else {
             continue;
         };
@@ -96,7 +114,20 @@ async fn pump(
     swallows: fn(&Switches) -> &AtomicBool,
 ) {
     let mut buffer = vec![0; 65536];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+    let resets = switches.resets.notified();
+    let mut resets = std::pin::pin!(resets);
+    resets.as_mut().enable();
+    loop {
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read,
+            () = resets.as_mut() => {
+                // Without a time to linger the last close is a reset; dropped, this half would say goodbye.
+                let _ = socket2::SockRef::from(to.as_ref()).set_linger(Some(Duration::ZERO));
+                to.forget();
+                return;
+            }
+        };
+        let Ok(read @ 1..) = read else { break };
         let delay = switches.delay_ms.load(Ordering::SeqCst);
         if delay > 0 {
             tokio::time::sleep(Duration::from_millis(delay)).await;

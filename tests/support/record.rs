@@ -95,17 +95,23 @@ impl Record {
     /// Half a millisecond long. In a file its beginning is written first: a process that is killed in the
     /// middle leaves a step without an end.
     fn step_from(&self, began: u64, address: &str, term: u64) {
-        if let Some(mut file) = self.file.as_ref() {
-            writeln!(file, "began {address} {term} {began}").expect("the record can be written");
-        }
+        self.line("began", address, term, began);
         std::thread::sleep(STEP);
         let ended = now();
-        if let Some(mut file) = self.file.as_ref() {
-            writeln!(file, "ended {address} {term} {ended}").expect("the record can be written");
-        } else {
+        self.line("ended", address, term, ended);
+        if self.file.is_none() {
             let mut step = Step::begun(address, term, began);
             step.end(ended);
             self.steps.lock().expect("no step panics").push(step);
+        }
+    }
+
+    /// In one write: several processes may append.
+    fn line(&self, what: &str, address: &str, term: u64, time: u64) {
+        if let Some(mut file) = self.file.as_ref() {
+            let line = format!("{what} {address} {term} {time}\n");
+            file.write_all(line.as_bytes())
+                .expect("the record can be written");
         }
     }
 

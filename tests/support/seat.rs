@@ -13,14 +13,23 @@ pub struct Seat {
 
 impl Seat {
     pub async fn join(cluster: &Cluster, election: &str, address: &str) -> Seat {
+        Seat::join_with_priority(cluster, election, address, 0).await
+    }
+
+    pub async fn join_with_priority(
+        cluster: &Cluster,
+        election: &str,
+        address: &str,
+        priority: i32,
+    ) -> Seat {
         let client = client(&cluster.url()).await;
         let joined = client
             .query_one(
                 "WITH new AS MATERIALIZED (SELECT gen_random_uuid() AS instance)
                  SELECT instance::text,
-                        pgleader.join_election($1, instance, $2, 1000, a.backend_start, 'seat')
+                        pgleader.join_election($1, instance, $2, 1000, a.backend_start, 'seat', $3)
                  FROM new, pg_stat_get_activity(pg_backend_pid()) AS a",
-                &[&election, &address],
+                &[&election, &address, &priority],
             )
             .await
             .expect("it joins");

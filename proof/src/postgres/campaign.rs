@@ -160,6 +160,7 @@ impl Postgres {
             lease: row.lease,
             stranger,
             successor,
+            bar: None,
             silent_since: backend.map(|backend| micros(backend.state_change)),
             counters,
         }

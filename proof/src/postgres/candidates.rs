@@ -30,6 +30,8 @@ impl Postgres {
             let view = View {
                 term: row.term,
                 vacant: !leads,
+                bar: None,
+                called: false,
             };
             Some((*key, view))
         };

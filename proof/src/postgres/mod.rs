@@ -7,7 +7,9 @@
 //! `sql/migrations`, and what `src/session` makes of its rows.
 //!
 //! Simpler than the real one: an election's id is its [`Key`]; a pid is given out once, so nobody needs to
-//! compare when backends began; every role may see and end everything; the row of a term is never locked.
+//! compare when backends began; every role may see and end everything; the row of a term is never locked. The
+//! levers of operators are not there, but for stepping down: to the machine the others look like one, or like a
+//! candidate that tries nothing.
 
 mod autopsy;
 mod backends;

@@ -2,7 +2,7 @@
 
 use super::Process;
 use super::session::Session;
-use crate::protocol::candidacy::{Following, Place};
+use crate::protocol::candidacy::Place;
 use crate::protocol::{Action, Answer, Ending, Instant, Notice, Query};
 
 impl Process {
@@ -17,12 +17,8 @@ impl Process {
         match answer {
             Answer::Done => {}
             Answer::Joined { key } => {
+                self.follow(key);
                 if let Some(candidacy) = self.candidacies.get_mut(&key) {
-                    let following = Following {
-                        probe_interval: self.timings.probe_interval(self.timings.lease),
-                        ..Following::default()
-                    };
-                    candidacy.place = Place::Following(following);
                     candidacy.try_at = now;
                 }
             }
@@ -89,7 +85,7 @@ impl Process {
                 if let Some(waiting) = self.waiting(key)
                     && waiting.evidence.take() == Some(counters)
                 {
-                    waiting.stopped = true;
+                    waiting.stopped_at = now;
                     let last_term = waiting.last_term;
                     let why = "its process closed the connection";
                     self.actions.push_back(Action::Tell(Notice::Spared {

@@ -1,7 +1,7 @@
 //! The end of a term: the work stops, the term is vacated, the lock is let go.
 
 use super::Process;
-use crate::protocol::candidacy::{Following, Owed, Place};
+use crate::protocol::candidacy::{Owed, Place};
 use crate::protocol::{Action, Ending, Instant, Key, Notice, Query, Stop};
 
 impl Process {
@@ -86,29 +86,17 @@ impl Process {
 
     /// Vacate, *then* unlock, *then* notify; never before the work has stopped (invariant 4).
     pub(super) fn vacate_and_release(&mut self, now: Instant, key: Key, term: u64, ending: Ending) {
+        self.follow(key);
         let Some(candidacy) = self.candidacies.get_mut(&key) else {
             return;
         };
-        let following = Following {
-            probe_interval: self.timings.probe_interval(self.timings.lease),
-            ..Following::default()
-        };
-        candidacy.place = Place::Following(following);
         candidacy.owed = Some(Owed {
             asked: true,
             ..Owed::new(term, ending, now)
         });
         candidacy.try_at = candidacy.hold_off;
-        let holds_more = self.holds_any();
         self.send(now, Query::Vacate { key, term, ending });
-        self.send(
-            now,
-            Query::Release {
-                leadership: vec![key],
-                succession: vec![],
-                holds_more,
-            },
-        );
+        self.release(now, vec![key], vec![]);
         self.send(now, Query::Announce { keys: vec![key] });
     }
 

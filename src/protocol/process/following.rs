@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Process;
 use super::session::{Session, Up};
-use crate::protocol::candidacy::{Candidacy, Place};
-use crate::protocol::{Action, Ending, Instant, Key, Query, View};
+use crate::protocol::candidacy::{Candidacy, Following, Place};
+use crate::protocol::{Action, Bar, Ending, Instant, Key, Notice, Query, View};
 
 impl Process {
     pub(super) fn join(&mut self, now: Instant, key: Key) {
@@ -54,17 +54,41 @@ impl Process {
         }
         candidacy.place = Place::Leaving { told: false };
         if !(leadership.is_empty() && succession.is_empty()) {
-            let holds_more = self.holds_any();
-            self.send(
-                now,
-                Query::Release {
-                    leadership,
-                    succession,
-                    holds_more,
-                },
-            );
+            self.release(now, leadership, succession);
         }
         self.send(now, Query::Leave { key });
+    }
+
+    /// Let go of locks. Their places must have been left already.
+    pub(super) fn release(&mut self, now: Instant, leadership: Vec<Key>, succession: Vec<Key>) {
+        let holds_more = self.holds_any();
+        let release = Query::Release {
+            leadership,
+            succession,
+            holds_more,
+        };
+        self.send(now, release);
+    }
+
+    /// From now on a follower, as far as nothing else is known.
+    pub(super) fn follow(&mut self, key: Key) {
+        if let Some(candidacy) = self.candidacies.get_mut(&key) {
+            candidacy.place = Place::Following(Following {
+                probe_interval: self.timings.probe_interval(self.timings.lease),
+                ..Following::default()
+            });
+        }
+    }
+
+    /// Told once, and its end too.
+    pub(super) fn barred(&mut self, key: Key, bar: Option<Bar>) {
+        if let Some(candidacy) = self.candidacies.get_mut(&key)
+            && candidacy.bar != bar
+        {
+            candidacy.bar = bar;
+            self.actions
+                .push_back(Action::Tell(Notice::Barred { key, bar }));
+        }
     }
 
     pub(super) fn hinted(&mut self, now: Instant, key: Key) {
@@ -118,10 +142,23 @@ impl Process {
         if !candidacy.may_campaign() || candidacy.is_successor() {
             return;
         }
-        // The successor comes first; then anyone. A new term leaves the successor's place free.
-        if view.vacant {
+        // Whether it is outranked is for tries to find out.
+        let was = candidacy.bar.filter(|bar| *bar != Bar::Outranked);
+        if was != view.bar {
+            self.barred(key, view.bar);
+        }
+        if view.called {
+            self.try_soon(key, now);
+        } else if view.bar.is_some() {
+            // There is nothing to try for.
+        } else if was.is_some() {
+            // Nobody may have been the successor meanwhile.
+            self.try_soon(key, now + chance);
+        } else if view.vacant {
+            // The successor comes first; then anyone.
             self.try_soon(key, now + probe_interval + chance * 4);
         } else if news {
+            // A new term leaves the successor's place free.
             self.try_soon(key, now + chance * 10);
         }
     }
@@ -183,9 +220,13 @@ impl Process {
         for key in &due {
             if let Some(candidacy) = self.candidacies.get_mut(key) {
                 candidacy.try_at = Instant::NEVER;
-                if candidacy.is_successor() {
+                let Place::Following(following) = &candidacy.place else {
+                    continue;
+                };
+                if following.successor {
                     successor_of.push(*key);
-                } else if matches!(&candidacy.place, Place::Following(f) if f.found_free) {
+                }
+                if following.found_free || now < following.insists_until {
                     overdue.push(*key);
                 }
             }

@@ -6,7 +6,7 @@ use super::Process;
 use super::session::Session;
 use crate::protocol::candidacy::{Candidacy, Owed, Place, Waiting, Work};
 use crate::protocol::watch::Watch;
-use crate::protocol::{Action, Ending, Held, Instant, Key, Notice, Office, Query, Try, Won};
+use crate::protocol::{Action, Bar, Ending, Held, Instant, Key, Notice, Office, Query, Try, Won};
 
 impl Process {
     pub(super) fn tried(&mut self, now: Instant, sent: Instant, key: Key, tried: Try) {
@@ -29,7 +29,7 @@ impl Process {
                     Waiting {
                         last_term,
                         until: now + lease,
-                        stopped: true,
+                        stopped_at: now,
                         evidence: None,
                         look_at: Instant::NEVER,
                         try_at,
@@ -53,15 +53,26 @@ impl Process {
         };
         let lease = held.lease.unwrap_or(self.timings.lease);
         candidacy.seen_term = held.term;
-        following.found_free = held.holder_pid.is_none() && !held.successor;
-        if following.found_free {
-            // The successor comes first. It may be a stranger that only holds its place.
-            candidacy.try_at = candidacy
-                .try_at
-                .min(now + self.timings.probe_interval(lease) * 4);
-        } else if held.holder_pid.is_none() {
+        let free = held.holder_pid.is_none();
+        let later = now + self.timings.probe_interval(lease) * 4;
+        following.found_free = free && !held.successor;
+        match held.bar {
+            // Whoever lifts these says so.
+            Some(Bar::Suspended | Bar::Excluded) => {}
+            Some(Bar::Outranked) => {
+                // Whoever ranks higher comes first, and has so long to come.
+                candidacy.hold_off = candidacy.hold_off.max(later);
+                candidacy.try_at = candidacy.try_at.min(later);
+                following.insists_until = later + self.timings.retry_interval;
+            }
+            // The successor comes first. It may be a stranger that only holds its place. A transfer may be
+            // given up without a word.
+            _ if free && (held.bar.is_some() || !held.successor) => {
+                candidacy.try_at = candidacy.try_at.min(later);
+            }
             // It was let go while we tried.
-            candidacy.try_at = now;
+            _ if free => candidacy.try_at = now,
+            _ => {}
         }
         let stranger = held.holder_pid.filter(|_| held.stranger);
         if candidacy.stranger != stranger {
@@ -96,10 +107,27 @@ impl Process {
             self.actions
                 .push_back(Action::Tell(Notice::Evicting { key, term }));
         }
+        self.barred(key, held.bar);
+        if held.successor && held.bar.is_some_and(|bar| bar != Bar::Unknown) {
+            self.make_way(now, key);
+        }
+    }
+
+    /// Give the successor's place up, for those who may lead.
+    fn make_way(&mut self, now: Instant, key: Key) {
+        if let Some(Place::Following(following)) = self.place(key) {
+            following.successor = false;
+            self.release(now, vec![], vec![key]);
+            self.send(now, Query::Announce { keys: vec![key] });
+        }
+    }
+
+    fn place(&mut self, key: Key) -> Option<&mut Place> {
+        Some(&mut self.candidacies.get_mut(&key)?.place)
     }
 
     pub(super) fn waiting(&mut self, key: Key) -> Option<&mut Waiting> {
-        match &mut self.candidacies.get_mut(&key)?.place {
+        match self.place(key)? {
             Place::Waiting(waiting) => Some(waiting),
             _ => None,
         }
@@ -112,6 +140,7 @@ impl Process {
             candidacy.place = Place::Waiting(waiting);
             candidacy.stranger = None;
         }
+        self.barred(key, None);
         let heartbeat_at = now + self.timings.heartbeat_interval;
         if let Some(up) = self.up()
             && first
@@ -128,8 +157,11 @@ impl Process {
             return;
         };
         let watch = following.watch.as_ref().filter(|watch| watch.concerns(won));
-        let silent =
-            watch.is_some_and(|watch| watch.silent_for() >= self.timings.eviction(won.wait));
+        let until = now + won.wait;
+        let stopped_at = watch
+            .filter(|watch| watch.silent_for() >= self.timings.irrevocable(won.wait))
+            .map_or(until, |watch| (watch.silent_since() + won.wait).max(now));
+        let silent = stopped_at == now;
         let evidence = watch
             .filter(|_| won.direct && candidacy.autopsy && !silent)
             .map(Watch::sample);
@@ -141,8 +173,8 @@ impl Process {
             key,
             Waiting {
                 last_term: won.last_term,
-                until: now + won.wait,
-                stopped: silent,
+                until,
+                stopped_at,
                 evidence,
                 look_at: Instant::NEVER,
                 try_at: Instant::default(),
@@ -174,7 +206,7 @@ impl Process {
         let notice = Notice::Waiting {
             key,
             last_term,
-            at_most: won.wait,
+            at_most: stopped_at.since(now),
         };
         self.actions.push_back(Action::Tell(notice));
     }
@@ -189,10 +221,17 @@ impl Process {
         match office {
             Office::Began { term } => self.begin(now, key, term),
             Office::Waiting => {}
+            Office::Barred(bar) => {
+                // The lock is for those who may lead.
+                self.follow(key);
+                self.barred(key, Some(bar));
+                self.release(now, vec![key], vec![]);
+                self.send(now, Query::Announce { keys: vec![key] });
+            }
             Office::Fenced => {
                 // The last term is vacated or its time is over: only fenced transactions stand in the way.
                 // They end by themselves; once the refractory period is over they are ended.
-                waiting.stopped = true;
+                waiting.stopped_at = now;
                 waiting.try_at = now + interval;
                 let overdue = now >= waiting.until;
                 if waiting.fenced_since.is_none() {
@@ -222,6 +261,7 @@ impl Process {
         candidacy.place = Place::Leading { term };
         candidacy.seen_term = term;
         candidacy.stranger = None;
+        self.barred(key, None);
         if let Some(up) = self.up()
             && first
         {

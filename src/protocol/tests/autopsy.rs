@@ -195,6 +195,31 @@ fn a_lease_of_watched_silence_spares_it_however_the_session_ended() {
     }
 }
 
+/// Somebody else may have ended the backend a little sooner. A leader that was silent for long enough to have
+/// deposed itself is over a lease after its last word, not a lease after the end of its session.
+#[test]
+fn silence_that_deposed_the_leader_counts_towards_the_lease() {
+    for (watched, since_won) in [
+        (LEASE * 85 / 100, LEASE / 10),
+        (LEASE * 95 / 100, Duration::ZERO),
+        (LEASE * 75 / 100, LEASE),
+    ] {
+        let mut bench = watch(watched, false);
+        bench.pass(LEASE / 20);
+        bench.answer_campaign(Try::Won(Won {
+            direct: false,
+            ..won()
+        }));
+        let won_at = bench.now;
+        while !bench.has_asked(takes_office) {
+            bench.pass(Duration::from_millis(1));
+            bench.stay_well();
+            assert!(bench.now.since(won_at) <= LEASE, "it never takes office");
+        }
+        assert_eq!(bench.now.since(won_at), since_won, "{watched:?} watched");
+    }
+}
+
 #[test]
 fn silence_is_watched_on_one_backend_in_one_term() {
     for held in [

@@ -92,6 +92,7 @@ fn a_flood_of_hints_has_one_read_outstanding() {
     let view = View {
         term: 7,
         vacant: false,
+        ..view()
     };
     bench.answer(
         |query| matches!(query, Query::Read),
@@ -222,6 +223,7 @@ fn a_vacant_election_is_left_to_the_successor_first() {
     let view = View {
         term: 7,
         vacant: true,
+        ..view()
     };
     bench.answer(
         |query| matches!(query, Query::Read),

@@ -4,6 +4,7 @@ mod autopsy;
 mod ending;
 mod fencing;
 mod following;
+mod levers;
 mod properties;
 
 use std::time::Duration;
@@ -175,6 +176,16 @@ fn held() -> Held {
         successor: true,
         silent_since: Some(1),
         counters: COUNTERS,
+        bar: None,
+    }
+}
+
+fn view() -> View {
+    View {
+        term: 7,
+        vacant: false,
+        bar: None,
+        called: false,
     }
 }
 

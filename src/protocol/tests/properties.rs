@@ -19,6 +19,8 @@ enum Act {
     Resign(u32),
     Ready(u32),
     Stop(u32, Stop),
+    /// An operator makes it so that this process may not lead, or may again.
+    Bar(u32, Option<Bar>),
     Shutdown,
 }
 
@@ -35,9 +37,20 @@ fn act() -> impl Strategy<Value = Act> {
         1 => key.clone().prop_map(Act::Leave),
         1 => key.clone().prop_map(Act::Resign),
         1 => key.clone().prop_map(Act::Ready),
-        4 => (key, prop_oneof![Just(Stop::Returned), Just(Stop::Failed), Just(Stop::Dropped)])
+        4 => (key.clone(), prop_oneof![Just(Stop::Returned), Just(Stop::Failed), Just(Stop::Dropped)])
             .prop_map(|(key, stop)| Act::Stop(key, stop)),
+        2 => (key, prop::option::of(bar())).prop_map(|(key, bar)| Act::Bar(key, bar)),
         1 => Just(Act::Shutdown),
+    ]
+}
+
+fn bar() -> impl Strategy<Value = Bar> {
+    prop_oneof![
+        Just(Bar::Suspended),
+        Just(Bar::Excluded),
+        Just(Bar::Transfer),
+        Just(Bar::Outranked),
+        Just(Bar::Unknown),
     ]
 }
 
@@ -51,6 +64,10 @@ struct World {
     /// The locks that this session holds.
     leadership: BTreeSet<Key>,
     succession: BTreeSet<Key>,
+    /// Why this process may not lead.
+    bars: BTreeMap<Key, Bar>,
+    /// Whose work has been told that its term is over.
+    cancelled: BTreeSet<Key>,
     last_term: u64,
     /// The sending of the last query that was answered, on this session.
     contact: Instant,
@@ -68,6 +85,8 @@ impl World {
             running: BTreeMap::new(),
             leadership: BTreeSet::new(),
             succession: BTreeSet::new(),
+            bars: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
             last_term: 0,
             contact: now,
             shut_down: false,
@@ -117,6 +136,13 @@ impl World {
                     self.event(Event::WorkStopped { key, term, stop });
                 }
             }
+            Act::Bar(key, bar) => {
+                let key = Key(key);
+                match bar {
+                    Some(bar) => self.bars.insert(key, bar),
+                    None => self.bars.remove(&key),
+                };
+            }
             Act::Shutdown => {
                 self.shut_down = true;
                 self.event(Event::Shutdown);
@@ -130,7 +156,16 @@ impl World {
             return;
         }
         let (sent, query) = self.bench.asked.remove(0);
+        let overdue = match &query {
+            Query::Campaign { overdue, .. } => overdue.clone(),
+            _ => vec![],
+        };
         let try_one = |world: &mut World, key: Key| match chance % 4 {
+            _ if world.bar(key, &overdue).is_some() => Try::Held(Held {
+                successor: world.succession.contains(&key),
+                bar: world.bar(key, &overdue),
+                ..held()
+            }),
             0 => {
                 world.leadership.insert(key);
                 world.succession.remove(&key);
@@ -163,7 +198,9 @@ impl World {
                 Answer::Campaigned { tries }
             }
             Query::TakeOffice { key, waited } => {
-                let office = if waited || chance.is_multiple_of(2) {
+                let office = if let Some(bar) = self.bar(key, &[key]) {
+                    Office::Barred(bar)
+                } else if waited || chance.is_multiple_of(2) {
                     self.last_term += 1;
                     Office::Began {
                         term: self.last_term,
@@ -173,19 +210,31 @@ impl World {
                 };
                 Answer::Office { key, office }
             }
-            Query::Heartbeat { .. } => Answer::Heartbeat { step_downs: vec![] },
+            Query::Heartbeat { keys } => {
+                let orders = |key: &Key| {
+                    let orders = [Bar::Suspended, Bar::Excluded];
+                    self.bars.get(key).is_some_and(|bar| orders.contains(bar))
+                };
+                let told = keys.into_iter().filter(orders);
+                let term = |key: Key| Some((key, *self.running.get(&key)?));
+                Answer::Heartbeat {
+                    step_downs: told.filter_map(term).collect(),
+                }
+            }
             Query::Vacate { key, term, .. } => Answer::Vacated {
                 key,
                 term,
                 done: !chance.is_multiple_of(8),
             },
             Query::Read => {
-                let view = View {
+                let view = |key: &Key| View {
                     term: self.last_term,
                     vacant: chance.is_multiple_of(2),
+                    bar: self.bar(*key, &[*key]),
+                    called: chance.is_multiple_of(3) && !self.bars.contains_key(key),
                 };
                 Answer::Read {
-                    views: self.joined.iter().map(|key| (*key, view)).collect(),
+                    views: self.joined.iter().map(|key| (*key, view(key))).collect(),
                 }
             }
             Query::Leave { key } => Answer::Left { key },
@@ -199,8 +248,44 @@ impl World {
             },
             _ => Answer::Done,
         };
+        let obeyed = answer.clone();
         self.event(Event::Answered { sent, answer });
         self.contact = self.contact.max(sent);
+        self.assert_obeyed(&obeyed);
+    }
+
+    /// Who may not lead keeps no lock, and whose term must end ends it.
+    fn assert_obeyed(&self, answer: &Answer) {
+        match answer {
+            Answer::Office {
+                key,
+                office: Office::Barred(_),
+            } => assert!(!self.leadership.contains(key), "barred, and keeps the lock"),
+            Answer::Campaigned { tries } => {
+                for (key, tried) in tries {
+                    if let Try::Held(held) = tried
+                        && held.bar.is_some_and(|bar| bar != Bar::Unknown)
+                    {
+                        let keeps = self.succession.contains(key);
+                        assert!(!keeps, "barred, and keeps the successor's place");
+                    }
+                }
+            }
+            Answer::Heartbeat { step_downs } => {
+                for (key, term) in step_downs {
+                    let goes_on =
+                        self.running.get(key) == Some(term) && !self.cancelled.contains(key);
+                    assert!(!goes_on, "asked to end, and goes on");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Rank is no bar to what is overdue.
+    fn bar(&self, key: Key, overdue: &[Key]) -> Option<Bar> {
+        let bar = self.bars.get(&key).copied();
+        bar.filter(|bar| *bar != Bar::Outranked || !overdue.contains(&key))
     }
 
     fn event(&mut self, event: Event) {
@@ -269,7 +354,11 @@ impl World {
         for action in std::mem::take(&mut self.bench.done) {
             match action {
                 Action::Connect => self.connecting = true,
+                Action::Cancel { key } => {
+                    self.cancelled.insert(key);
+                }
                 Action::Start { key, term } => {
+                    self.cancelled.remove(&key);
                     let overlap = self.running.insert(key, term);
                     assert_eq!(overlap, None, "two works of one election in one process");
                     assert!(self.leadership.contains(&key), "work without the lock");

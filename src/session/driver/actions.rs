@@ -108,7 +108,8 @@ impl Driver {
         line.pulse.end();
         drop(line);
         for election in self.elections.values_mut() {
-            election.asked_by = None;
+            election.request = None;
+            election.waits.leave_office();
             publish::unknown(&election.shared);
             if let Some(office) = election.office.take_if(|office| office.stopped) {
                 office.state.ended.cancel();
@@ -148,6 +149,7 @@ impl Driver {
             ready: AtomicBool::new(false),
             over: AtomicBool::new(false),
             listens: AtomicBool::new(false),
+            socket: Arc::downgrade(&line.socket),
             cancelled: CancellationToken::new(),
             ended: CancellationToken::new(),
         });
@@ -173,7 +175,8 @@ impl Driver {
             &candidate.address,
             ElectionState::Recovering,
         );
-        election.asked_by = None;
+        election.request = None;
+        election.waits.leave_office();
         election.office = Some(Office {
             state,
             dropped,
@@ -202,6 +205,7 @@ impl Driver {
     pub(super) fn tell(&mut self, notice: &Notice) {
         let key = match notice {
             Notice::Stranger { key, .. }
+            | Notice::Barred { key, .. }
             | Notice::Waiting { key, .. }
             | Notice::Spared { key, .. }
             | Notice::Fenced { key }
@@ -219,6 +223,9 @@ impl Driver {
             .as_ref()
             .map_or("", |candidate| &*candidate.address);
         publish::tell(&election.name, address, notice);
+        if election.waits.note(notice) {
+            publish::waits(&election.shared, election.waits.waiting_for());
+        }
         if let Notice::Vacated { term, .. } = notice
             && let Some(office) = election
                 .office
@@ -238,8 +245,12 @@ impl Driver {
             let known = Known {
                 name: Arc::clone(&election.name),
                 address,
+                priority: election
+                    .candidate
+                    .as_ref()
+                    .map_or(0, |candidate| candidate.priority),
                 id: election.id,
-                asked_by: election.asked_by.clone(),
+                request: election.request.clone(),
             };
             (key, known)
         };

@@ -9,6 +9,7 @@ use tokio_postgres::Notification;
 
 use super::line::{Heard, Line};
 use super::open::Opened;
+use super::waits::{Waits, for_bar};
 use super::{Command, Driver, Election};
 use crate::clock;
 use crate::error::Error;
@@ -95,17 +96,22 @@ impl Driver {
         {
             election.id = Some(id);
         }
-        for (key, term, by) in reply.asked {
+        for (key, term, request) in reply.requests {
             if let Some(election) = self.elections.get_mut(&key)
                 && let Some(office) = &election.office
                 && office.state.number == term
             {
-                election.asked_by = Some(by.into());
+                // The first one ends the term.
+                election.request.get_or_insert(Arc::new(request));
             }
         }
         for (key, seen) in reply.seen {
             if let Some(election) = self.elections.get(&key) {
-                publish::seen(&election.shared, seen, &self.timings);
+                let waiting_for = match &election.candidate {
+                    Some(_) => election.waits.waiting_for(),
+                    None => seen.as_ref().and_then(|seen| seen.bar).and_then(for_bar),
+                };
+                publish::seen(&election.shared, seen, waiting_for, &self.timings);
             }
         }
         Some(Event::Answered {
@@ -216,7 +222,8 @@ impl Driver {
             candidate: None,
             observed: false,
             office: None,
-            asked_by: None,
+            request: None,
+            waits: Waits::default(),
         })
     }
 

@@ -6,6 +6,7 @@ mod actions;
 mod events;
 mod line;
 mod open;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -19,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::line::Line;
 use self::open::Opened;
+use self::waits::Waits;
 use super::queries::Reply;
+use super::statements::Request;
 use super::work::Lead;
 use crate::clock;
 use crate::config::Config;
@@ -44,6 +47,7 @@ pub(crate) enum Command {
 pub(crate) struct Candidate {
     pub(crate) shared: Arc<Shared>,
     pub(crate) address: Arc<str>,
+    pub(crate) priority: i32,
     pub(crate) autopsy: bool,
     pub(crate) lead: Lead,
     pub(crate) runtime: Handle,
@@ -59,8 +63,9 @@ struct Election {
     candidate: Option<Candidate>,
     observed: bool,
     office: Option<Office>,
-    /// The operator who asked for the term to end.
-    asked_by: Option<Arc<str>>,
+    /// What an operator asked for that ends the term.
+    request: Option<Arc<Request>>,
+    waits: Waits,
 }
 
 /// A term whose work was started here.

@@ -1,5 +1,5 @@
 -- Purpose: the version of the schema, and what each kind of role may do.
--- Run with: psql -f 0003_rights.sql DATABASE, after all before it, as the owner of the schema. Safe to run again.
+-- Run with: psql -f 0005_rights.sql DATABASE, after all before it, as the owner of the schema. Safe to run again.
 BEGIN;
 SET LOCAL statement_timeout = 0;
 SET LOCAL lock_timeout = 0;
@@ -19,11 +19,13 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA pgleader TO %I', role);
-    EXECUTE format('GRANT SELECT ON pgleader.lock, pgleader.fenced, pgleader.status, pgleader.history TO %I', role);
+    EXECUTE format(
+        'GRANT SELECT ON pgleader.lock, pgleader.fenced, pgleader.status, pgleader.history, '
+        'pgleader.candidates, pgleader.requests TO %I', role);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION pgleader.version(), pgleader.timeline(), '
-        'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[]), '
-        'pgleader.refractory_period(integer, bigint) TO %I', role);
+        'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[], uuid), '
+        'pgleader.refractory_period(integer, bigint), pgleader.transfer_to(integer) TO %I', role);
 END
 $$;
 
@@ -34,14 +36,14 @@ BEGIN
     PERFORM pgleader.grant_observer(role);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION '
-        'pgleader.join_election(text, uuid, text, integer, timestamptz, text), '
+        'pgleader.join_election(text, uuid, text, integer, timestamptz, text, integer), '
         'pgleader.leave_election(integer, uuid), '
         'pgleader.try_elections(integer[], integer[], integer[], uuid, boolean, integer), '
         'pgleader.campaign(integer[], integer[], integer[], uuid, boolean, integer), '
         'pgleader.take_office(integer, uuid, boolean, boolean), '
         'pgleader.ready(integer, uuid, bigint), '
         'pgleader.heartbeat(integer[]), '
-        'pgleader.vacate(integer, uuid, bigint, text, name), '
+        'pgleader.vacate(integer, uuid, bigint, text, name, text), '
         'pgleader.release(integer[], integer[], integer), '
         'pgleader.announce(integer[], integer), '
         'pgleader.backend_gone(integer, bigint), '
@@ -63,6 +65,8 @@ BEGIN
     PERFORM pgleader.grant_observer(role);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION pgleader.election_id(text), pgleader.step_down(text), '
+        'pgleader.transfer(text, text), pgleader.suspend(text), pgleader.resume(text), '
+        'pgleader.exclude(text, text), pgleader.include(text, text), '
         'pgleader.request_depose(text), pgleader.depose(text), pgleader.leader_backend(integer, bigint), '
         'pgleader.end_leader_backend(integer, bigint), pgleader.evict(integer, bigint) TO %I', role);
 END

@@ -1,0 +1,84 @@
+//! The log of faults.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::clock;
+use super::log::Log;
+use crate::judge::history::{Kind, Mark};
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Faults {
+    log: Log,
+    last: Arc<AtomicU64>,
+}
+
+impl Faults {
+    pub(super) fn append_to(path: &Path) -> std::io::Result<Faults> {
+        Ok(Faults {
+            log: Log::append_to(path)?,
+            last: Arc::default(),
+        })
+    }
+
+    /// Before it is done. The number of this fault.
+    pub(super) fn begin(&self, kind: Kind, process: Option<&str>, election: Option<&str>) -> u64 {
+        let id = self.last.fetch_add(1, Ordering::SeqCst) + 1;
+        let (process, election) = (process.map(str::to_owned), election.map(str::to_owned));
+        self.log.write(&Mark::Begin {
+            at: clock::now(),
+            id,
+            kind,
+            process,
+            election,
+        });
+        id
+    }
+
+    /// After it is over.
+    pub(super) fn end(&self, id: u64) {
+        self.log.write(&Mark::End {
+            at: clock::now(),
+            id,
+        });
+    }
+
+    /// It could not be done; with its number where it had begun.
+    pub(super) fn missed(&self, id: Option<u64>, why: &str) {
+        self.log.write(&Mark::Missed {
+            at: clock::now(),
+            id,
+            why: why.to_owned(),
+        });
+    }
+
+    /// A process has ended, and was waited for.
+    pub(super) fn gone(&self, process: &str, status: &str) {
+        let (process, status) = (process.to_owned(), status.to_owned());
+        self.log.write(&Mark::Gone {
+            at: clock::now(),
+            process,
+            status,
+        });
+    }
+
+    /// How far the server's clock and the shared one are apart.
+    pub(super) fn compare_clocks(&self) {
+        let before = clock::now();
+        let time = clock_gettime(ClockId::Realtime);
+        let after = clock::now();
+        let realtime = time.tv_sec * 1_000_000_000 + time.tv_nsec;
+        let at = before + (after - before) / 2;
+        // Whoever was interrupted between two readings cannot compare them.
+        if after - before < 100_000 {
+            self.log.write(&Mark::Clock {
+                at,
+                offset: realtime - at as i64,
+            });
+        }
+    }
+}

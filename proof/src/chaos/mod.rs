@@ -1,0 +1,89 @@
+//! Chaos: real candidate processes on real servers, and a random schedule of faults. What happens is written down by
+//! everybody in a log of his own; [`crate::judge`] reads them.
+
+mod arguments;
+mod befall;
+mod candidate;
+#[path = "../../../benches/support/clock.rs"]
+mod clock;
+mod conductor;
+mod crew;
+mod database;
+mod faults;
+mod log;
+mod plan;
+#[expect(unreachable_pub, reason = "the tests share it")]
+#[path = "../../../tests/support/proxy.rs"]
+mod proxy;
+mod stage;
+mod writer;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::Result;
+use crate::judge::{History, Report};
+use arguments::{Arguments, Role};
+
+pub use plan::{Planned, plan};
+
+/// Where the processes are, and how each reaches the database.
+pub(crate) const PLACES: [&str; crew::PLACES] = [
+    "1 direct", "2 direct", "3 proxy", "4 proxy", "5 proxy", "6 socket",
+];
+
+/// Every process takes part in both.
+const ELECTIONS: [&str; 2] = ["billing", "reports"];
+
+/// The command `cargo chaos`.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo chaos: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every invariant held.
+fn run(arguments: &Arguments) -> Result<bool> {
+    match &arguments.role {
+        Some(Role::Judge { directory }) => return decide(directory),
+        Some(Role::Candidate(task)) => return candidate::main(task).map(|()| true),
+        Some(Role::Busy { milliseconds }) => return candidate::busy(*milliseconds).map(|()| true),
+        None => {}
+    }
+    let seed = arguments
+        .seed
+        .unwrap_or_else(|| fastrand::u64(..1_000_000_000));
+    println!("seed {seed}: the same faults again with --seed {seed}");
+    if arguments.plan {
+        for planned in plan(seed, arguments.seconds, arguments.lease()) {
+            println!("{planned}");
+        }
+        return Ok(true);
+    }
+    let directory = arguments.out.join(seed.to_string());
+    conductor::run(arguments, seed, &directory)?;
+    let held = decide(&directory)?;
+    if !held {
+        println!(
+            "the logs are in {}; the same faults again: --seed {seed}",
+            directory.display()
+        );
+    }
+    Ok(held)
+}
+
+fn decide(directory: &Path) -> Result<bool> {
+    let history = History::read(directory)?;
+    let report = Report::of(&history);
+    report.write(directory)?;
+    print!("{report}");
+    Ok(report.held())
+}

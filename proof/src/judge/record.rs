@@ -1,0 +1,84 @@
+//! Whether the record can be believed: a judge of wrong logs is none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::gaps::Fault;
+use super::history::{Entry, History, Kind, Mark};
+use super::verdict::Verdict;
+
+pub(super) fn judge(history: &History, faults: &[Fault]) -> Verdict {
+    let mut violations = vec![];
+    // Until then a row may have been committed on a primary that is lost.
+    let promotions = faults.iter().filter(|fault| fault.kind == Kind::Promotion);
+    let promoted_at = promotions.map(|fault| fault.end).max().unwrap_or(0);
+    let mut gone: BTreeMap<&str, u64> = BTreeMap::new();
+    for mark in &history.faults {
+        if let Mark::Gone { at, process, .. } = mark {
+            gone.insert(process, *at);
+        }
+    }
+    let rows: BTreeSet<(&str, i64, u64)> = history
+        .database
+        .writes
+        .iter()
+        .map(|write| (write.election.as_str(), write.sequence, write.term))
+        .collect();
+    let (mut told, mut refused) = (0, 0);
+    for process in &history.processes {
+        let name = &process.name;
+        let gone = gone.get(name.as_str()).copied().unwrap_or(u64::MAX);
+        let mut late = None;
+        for entry in &process.entries {
+            if stamp(entry) > gone {
+                late = Some(entry);
+            }
+            match entry {
+                Entry::Wrote {
+                    at,
+                    election,
+                    term,
+                    sequence,
+                } => {
+                    told += 1;
+                    // What the standby had not received is lost with its primary.
+                    if *at > promoted_at && !rows.contains(&(election, *sequence, *term)) {
+                        violations.push(format!(
+                            "{election}: {name} was told that row {sequence} of term {term} is committed, and it is not there"
+                        ));
+                    }
+                }
+                Entry::Refused { .. } => refused += 1,
+                _ => {}
+            }
+        }
+        if let Some(late) = late {
+            violations.push(format!(
+                "{name} wrote {late:?} after it was gone, at {gone}"
+            ));
+        }
+    }
+    if history.processes.is_empty() {
+        violations.push("no process has written anything".to_owned());
+    }
+    let evidence = format!(
+        "{} processes; {told} fenced transactions committed, {refused} refused",
+        history.processes.len()
+    );
+    Verdict::new(0, "the record is whole", evidence, violations)
+}
+
+fn stamp(entry: &Entry) -> u64 {
+    match entry {
+        Entry::Step { from, .. } | Entry::Current { from, .. } | Entry::Leading { from, .. } => {
+            *from
+        }
+        Entry::Started { at }
+        | Entry::Joined { at, .. }
+        | Entry::Left { at, .. }
+        | Entry::Began { at, .. }
+        | Entry::Stopped { at, .. }
+        | Entry::Wrote { at, .. }
+        | Entry::Refused { at, .. }
+        | Entry::Ended { at } => *at,
+    }
+}

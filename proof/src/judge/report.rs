@@ -1,0 +1,237 @@
+//! What a run has shown: faults by kind, availability, gaps by what caused them, and the verdicts.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::history::{History, Kind, Mark, Run};
+use super::{Verdict, faults, gaps, judge, spans};
+use crate::Result;
+
+/// The classes of the histogram: shorter than so many milliseconds, each; the last class has the others.
+const CLASSES: [u64; 7] = [10, 30, 100, 300, 1000, 3000, 10_000];
+
+/// The whole of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The facts about the run.
+    pub run: Run,
+    /// How many faults there were of each kind.
+    pub faults: BTreeMap<&'static str, usize>,
+    /// How many could not be done.
+    pub missed: usize,
+    /// Of every election.
+    pub availability: BTreeMap<String, Availability>,
+    /// By what ended the term before; "nothing" where no fault is to be blamed.
+    pub gaps: BTreeMap<&'static str, Gaps>,
+    /// Of every invariant.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// How much of the time somebody led.
+#[derive(Clone, Debug, Serialize)]
+pub struct Availability {
+    /// Of all the time.
+    pub of_all: f64,
+    /// Of the time in which the server was there.
+    pub with_server: f64,
+    /// The longest time without, in seconds.
+    pub longest_gap: f64,
+    /// How many terms were at work.
+    pub terms: usize,
+}
+
+/// How long it took until somebody worked again.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gaps {
+    /// In milliseconds, in order.
+    pub milliseconds: Vec<f64>,
+    /// How many were below 10, 30, 100, 300 ms, 1, 3, 10 s; and above.
+    pub histogram: [usize; CLASSES.len() + 1],
+}
+
+impl Report {
+    /// Of a run.
+    pub fn of(history: &History) -> Report {
+        let (spans, faults) = (spans(history), faults(history));
+        let gaps = gaps(history, &spans, &faults);
+        let mut by_kind: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for fault in &faults {
+            *by_kind.entry(fault.kind.name()).or_default() += 1;
+        }
+        let mut by_cause: BTreeMap<&'static str, Gaps> = BTreeMap::new();
+        // The first gap ends with the run's first term, and the last is cut off by its end.
+        let whole = gaps
+            .iter()
+            .filter(|gap| gap.after > 0 && gap.to < history.run.ended);
+        for gap in whole {
+            let cause = gap.cause.map_or("nothing", Kind::name);
+            let of = by_cause.entry(cause).or_insert_with(|| Gaps {
+                milliseconds: vec![],
+                histogram: Default::default(),
+            });
+            let milliseconds = gap.length() as f64 / 1e6;
+            let class = CLASSES
+                .iter()
+                .position(|class| milliseconds < *class as f64);
+            of.histogram[class.unwrap_or(CLASSES.len())] += 1;
+            of.milliseconds.push(milliseconds);
+        }
+        for of in by_cause.values_mut() {
+            of.milliseconds.sort_by(f64::total_cmp);
+        }
+        let all = history.run.ended.saturating_sub(history.run.began) as f64;
+        let away: Vec<(u64, u64)> = faults
+            .iter()
+            .filter(|fault| fault.kind.hits_server())
+            .map(|fault| (fault.begin, fault.end))
+            .collect();
+        let mut availability = BTreeMap::new();
+        for election in &history.run.elections {
+            let of: Vec<_> = gaps
+                .iter()
+                .filter(|gap| gap.election == *election)
+                .collect();
+            let without: u64 = of.iter().map(|gap| gap.length()).sum();
+            let excused: u64 = of.iter().map(|gap| covered(gap.from, gap.to, &away)).sum();
+            let there = all - covered(history.run.began, history.run.ended, &away) as f64;
+            let longest = of.iter().map(|gap| gap.length()).max().unwrap_or(0);
+            availability.insert(
+                election.clone(),
+                Availability {
+                    of_all: 1.0 - without as f64 / all,
+                    with_server: 1.0 - (without - excused) as f64 / there,
+                    longest_gap: longest as f64 / 1e9,
+                    terms: spans
+                        .iter()
+                        .filter(|span| span.election == *election)
+                        .count(),
+                },
+            );
+        }
+        let missed = history
+            .faults
+            .iter()
+            .filter(|mark| matches!(mark, Mark::Missed { .. }));
+        Report {
+            run: history.run.clone(),
+            faults: by_kind,
+            missed: missed.count(),
+            availability,
+            gaps: by_cause,
+            verdicts: judge(history),
+        }
+    }
+
+    /// Whether every invariant held.
+    pub fn held(&self) -> bool {
+        self.verdicts.iter().all(Verdict::held)
+    }
+
+    /// Into the directory of the run: `report.txt` and `report.json`.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written.
+    pub fn write(&self, directory: &Path) -> Result<()> {
+        std::fs::write(directory.join("report.txt"), self.to_string())?;
+        std::fs::write(
+            directory.join("report.json"),
+            serde_json::to_string_pretty(self)?,
+        )?;
+        Ok(())
+    }
+}
+
+/// How much of a time lies in one of the others.
+fn covered(from: u64, to: u64, others: &[(u64, u64)]) -> u64 {
+    let mut others = others.to_vec();
+    others.sort_unstable();
+    let (mut covered, mut done) = (0, from);
+    for (begin, end) in others {
+        let (begin, end) = (begin.max(done), end.min(to));
+        covered += end.saturating_sub(begin);
+        done = done.max(end);
+    }
+    covered
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let run = &self.run;
+        let seconds = (run.ended - run.began) as f64 / 1e9;
+        writeln!(f, "{}", run.description)?;
+        writeln!(
+            f,
+            "seed {}, {seconds:.0} s, lease {} ms, retry interval {} ms\n",
+            run.seed, run.lease_ms, run.retry_interval_ms
+        )?;
+        let total: usize = self.faults.values().sum();
+        let mut list = String::new();
+        for (kind, count) in &self.faults {
+            write!(
+                list,
+                "{}{count} {kind}",
+                if list.is_empty() { "" } else { ", " }
+            )?;
+        }
+        writeln!(
+            f,
+            "{total} faults ({list}); {} could not be done\n",
+            self.missed
+        )?;
+        for (election, of) in &self.availability {
+            writeln!(
+                f,
+                "election {election}: {} terms at work; led {:.2} % of the time, {:.2} % of that with a server; \
+                 longest gap {:.2} s",
+                of.terms,
+                of.of_all * 100.0,
+                of.with_server * 100.0,
+                of.longest_gap
+            )?;
+        }
+        writeln!(f, "\nwithout a leader, by what ended the term before:\n")?;
+        write!(f, "| cause | count | median ms | max ms |")?;
+        for class in CLASSES {
+            write!(f, " < {class} |")?;
+        }
+        writeln!(f, " more |")?;
+        writeln!(f, "|{}", " --- |".repeat(CLASSES.len() + 5))?;
+        for (cause, of) in &self.gaps {
+            let count = of.milliseconds.len();
+            let median = of.milliseconds[(count - 1) / 2];
+            write!(
+                f,
+                "| {cause} | {count} | {median:.1} | {:.1} |",
+                of.milliseconds[count - 1]
+            )?;
+            for number in of.histogram {
+                write!(f, " {number} |")?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(f)?;
+        for verdict in &self.verdicts {
+            let number = match verdict.invariant {
+                0 => "the record".to_owned(),
+                number => format!("invariant {number}"),
+            };
+            let word = if verdict.held() { "held" } else { "VIOLATED" };
+            writeln!(
+                f,
+                "{number}, {}: {word} ({})",
+                verdict.name, verdict.evidence
+            )?;
+            for violation in &verdict.violations {
+                writeln!(f, "  {violation}")?;
+            }
+            if verdict.count > verdict.violations.len() {
+                writeln!(f, "  and {} more", verdict.count - verdict.violations.len())?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,729 @@
+//! The judge is fed forged histories, one with each violation: it must name that, and nothing else.
+
+use std::fs;
+
+use pg_leader_proof::judge::history::{
+    DATABASE, Database, Entry, FAULTS, Kind, Mark, PROCESSES, Process, RUN, Run, Term, Write,
+};
+use pg_leader_proof::judge::{History, Report, judge};
+
+/// A millisecond.
+const MS: u64 = 1_000_000;
+
+/// The server's clock less the shared one.
+const OFFSET: i64 = 1_700_000_000_000_000_000;
+
+const BILLING: &str = "billing";
+
+fn at_server(at: u64) -> i64 {
+    i64::try_from(at).unwrap() + OFFSET
+}
+
+fn started() -> Entry {
+    Entry::Started { at: 0 }
+}
+
+fn joined(at: u64) -> Entry {
+    Entry::Joined {
+        at: at * MS,
+        election: BILLING.to_owned(),
+    }
+}
+
+fn began(at: u64, term: u64) -> Entry {
+    Entry::Began {
+        at: at * MS,
+        election: BILLING.to_owned(),
+        term,
+    }
+}
+
+fn step(from: u64, to: u64, term: u64) -> Entry {
+    Entry::Step {
+        from: from * MS,
+        to: to * MS,
+        election: BILLING.to_owned(),
+        term,
+    }
+}
+
+fn stopped(at: u64, term: u64) -> Entry {
+    Entry::Stopped {
+        at: at * MS,
+        election: BILLING.to_owned(),
+        term,
+    }
+}
+
+fn current(at: u64, term: u64, yes: bool) -> Entry {
+    Entry::Current {
+        from: at * MS,
+        to: at * MS + 1000,
+        election: BILLING.to_owned(),
+        term,
+        yes,
+    }
+}
+
+fn leading(at: u64) -> Entry {
+    Entry::Leading {
+        from: at * MS,
+        to: at * MS + 1000,
+        election: BILLING.to_owned(),
+    }
+}
+
+fn wrote(at: u64, term: u64, sequence: i64) -> Entry {
+    Entry::Wrote {
+        at: at * MS,
+        election: BILLING.to_owned(),
+        term,
+        sequence,
+    }
+}
+
+fn begin(at: u64, id: u64, kind: Kind, process: Option<&str>) -> Mark {
+    Mark::Begin {
+        at: at * MS,
+        id,
+        kind,
+        process: process.map(str::to_owned),
+        election: None,
+    }
+}
+
+fn end(at: u64, id: u64) -> Mark {
+    Mark::End { at: at * MS, id }
+}
+
+fn gone(at: u64, process: &str) -> Mark {
+    Mark::Gone {
+        at: at * MS,
+        process: process.to_owned(),
+        status: "signal: 9 (SIGKILL)".to_owned(),
+    }
+}
+
+fn term(number: u64, process: &str, started: u64, vacated: Option<u64>) -> Term {
+    Term {
+        election: BILLING.to_owned(),
+        number,
+        process: process.to_owned(),
+        started: at_server(started * MS),
+        vacated: vacated.map(|at| at_server(at * MS)),
+        ending: None,
+    }
+}
+
+fn row(sequence: i64, term: u64, transaction: u64, snapshot: &str) -> Write {
+    Write {
+        sequence,
+        election: BILLING.to_owned(),
+        term,
+        transaction,
+        snapshot: snapshot.to_owned(),
+    }
+}
+
+/// `1-1` leads and steps down, `2-1` follows and is killed, `1-1` follows, a millisecond more than a lease later.
+fn clean() -> History {
+    let first = vec![
+        started(),
+        joined(1),
+        began(10, 1),
+        step(10, 11, 1),
+        current(12, 1, true),
+        leading(12),
+        wrote(50, 1, 1),
+        step(99, 100, 1),
+        stopped(101, 1),
+        current(102, 1, false),
+        began(1206, 3),
+        step(1206, 1207, 3),
+        wrote(1250, 3, 3),
+        step(2999, 3000, 3),
+        current(3000, 3, true),
+        stopped(3001, 3),
+        Entry::Ended { at: 3002 * MS },
+    ];
+    let second = vec![
+        started(),
+        joined(2),
+        began(105, 2),
+        step(105, 106, 2),
+        wrote(150, 2, 2),
+        leading(160),
+        step(199, 200, 2),
+    ];
+    History {
+        run: Run {
+            seed: 0,
+            seconds: 3,
+            lease_ms: 1000,
+            retry_interval_ms: 1000,
+            elections: vec![BILLING.to_owned()],
+            description: String::new(),
+            began: 10 * MS,
+            ended: 3000 * MS,
+        },
+        processes: vec![
+            Process {
+                name: "1-1".to_owned(),
+                entries: first,
+            },
+            Process {
+                name: "2-1".to_owned(),
+                entries: second,
+            },
+        ],
+        faults: vec![
+            Mark::Clock {
+                at: 0,
+                offset: OFFSET,
+            },
+            begin(98, 1, Kind::StepDown, Some("1-1")),
+            end(99, 1),
+            begin(204, 2, Kind::KilledProcess, Some("2-1")),
+            gone(205, "2-1"),
+            Mark::Clock {
+                at: 3000 * MS,
+                offset: OFFSET + 1000,
+            },
+        ],
+        database: Database {
+            terms: vec![
+                term(1, "1-1", 9, Some(102)),
+                term(2, "2-1", 104, None),
+                term(3, "1-1", 1205, Some(3001)),
+            ],
+            writes: vec![
+                row(1, 1, 700, "700:700:"),
+                row(2, 2, 705, "705:705:"),
+                row(3, 3, 710, "709:712:709,711"),
+            ],
+            candidates: vec![(BILLING.to_owned(), "1-1".to_owned())],
+        },
+    }
+}
+
+/// The first process's log.
+fn first(history: &mut History) -> &mut Vec<Entry> {
+    &mut history.processes[0].entries
+}
+
+/// The second process's log.
+fn second(history: &mut History) -> &mut Vec<Entry> {
+    &mut history.processes[1].entries
+}
+
+fn replace(entries: &mut [Entry], old: &Entry, new: Entry) {
+    let place = entries
+        .iter()
+        .position(|entry| entry == old)
+        .expect("it is there");
+    entries[place] = new;
+}
+
+/// What is violated, and in which words.
+#[track_caller]
+fn assert_violated(history: &History, invariants: &[u8], words: &str) {
+    let verdicts = judge(history);
+    let violated: Vec<u8> = verdicts
+        .iter()
+        .filter(|verdict| !verdict.held())
+        .map(|verdict| verdict.invariant)
+        .collect();
+    assert_eq!(violated, invariants, "{verdicts:#?}");
+    let said: Vec<String> = verdicts
+        .into_iter()
+        .flat_map(|verdict| verdict.violations)
+        .collect();
+    assert!(
+        said.iter().any(|said| said.contains(words)),
+        "nobody says {words:?}: {said:#?}"
+    );
+}
+
+#[track_caller]
+fn assert_held(history: &History) {
+    let verdicts = judge(history);
+    assert!(
+        verdicts.iter().all(|verdict| verdict.held()),
+        "{verdicts:#?}"
+    );
+}
+
+#[test]
+fn a_clean_history_passes() {
+    assert_held(&clean());
+}
+
+#[test]
+fn every_invariant_that_can_be_seen_is_judged() {
+    let judged: Vec<u8> = judge(&clean())
+        .iter()
+        .map(|verdict| verdict.invariant)
+        .collect();
+    assert_eq!(judged, [0, 1, 2, 3, 4, 5, 6, 8]);
+}
+
+// 1: at most one process runs an election's work.
+
+#[test]
+fn a_woken_process_that_works_in_its_old_term() {
+    let mut history = clean();
+    second(&mut history).push(step(1300, 1301, 2));
+    history.faults[4] = gone(1400, "2-1");
+    assert_violated(
+        &history,
+        &[1],
+        "2-1 in term 2 and 1-1 in term 3 were at work at once",
+    );
+}
+
+#[test]
+fn a_term_that_begins_before_the_last_work_has_ended() {
+    let mut history = clean();
+    replace(second(&mut history), &began(105, 2), began(99, 2));
+    assert_violated(&history, &[1], "for 1.000 ms");
+}
+
+#[test]
+fn one_term_at_work_within_another() {
+    let mut history = clean();
+    second(&mut history).extend([step(1250, 1251, 2)]);
+    history.faults[4] = gone(1400, "2-1");
+    assert_violated(&history, &[1], "at work at once");
+}
+
+#[test]
+fn one_after_the_other_at_the_same_instant_is_no_overlap() {
+    let mut history = clean();
+    replace(first(&mut history), &stopped(101, 1), stopped(100, 1));
+    replace(second(&mut history), &began(105, 2), began(100, 2));
+    history.database.terms[1].started = at_server(100 * MS);
+    assert_held(&history);
+}
+
+#[test]
+fn a_process_that_stands_still_in_a_step_does_not_work() {
+    let mut history = clean();
+    replace(second(&mut history), &step(199, 200, 2), step(199, 2500, 2));
+    history.faults[4] = gone(2600, "2-1");
+    assert_held(&history);
+}
+
+#[test]
+fn threads_that_write_out_of_the_order_of_time_are_put_in_order() {
+    let mut history = clean();
+    for process in &mut history.processes {
+        process
+            .entries
+            .sort_by_key(|entry| matches!(entry, Entry::Began { .. }));
+    }
+    assert_held(&history);
+}
+
+// 2: terms strictly increase.
+
+#[test]
+fn a_term_that_falls() {
+    let mut history = clean();
+    for entry in first(&mut history) {
+        match entry {
+            Entry::Began { term, .. } | Entry::Step { term, .. } if *term == 1 => *term = 9,
+            _ => {}
+        }
+    }
+    history.database.terms.remove(0);
+    history.database.writes.remove(0);
+    first(&mut history)
+        .retain(|entry| !matches!(entry, Entry::Wrote { .. } | Entry::Current { .. }));
+    assert_violated(
+        &history,
+        &[2],
+        "2-1 began term 2 after 1-1 had begun term 9",
+    );
+}
+
+#[test]
+fn one_term_given_to_two() {
+    let mut history = clean();
+    for entry in second(&mut history) {
+        match entry {
+            Entry::Began { term, .. } | Entry::Step { term, .. } => *term = 1,
+            _ => {}
+        }
+    }
+    assert_violated(&history, &[2], "1-1 and 2-1 both worked in term 1");
+}
+
+#[test]
+fn terms_out_of_order_in_the_database() {
+    let mut history = clean();
+    history.database.terms[1].started = at_server(5 * MS);
+    assert_violated(
+        &history,
+        &[2],
+        "in the database term 2 began no later than term 1",
+    );
+}
+
+// 3: a fenced transaction commits in time or never.
+
+#[test]
+fn a_transaction_still_running_when_a_later_term_writes() {
+    let mut history = clean();
+    history.database.writes[1].snapshot = "700:705:700".to_owned();
+    assert_violated(
+        &history,
+        &[3],
+        "row 1 of term 1 was committed after term 2 had begun",
+    );
+}
+
+#[test]
+fn a_transaction_that_begins_when_a_later_term_has_written() {
+    let mut history = clean();
+    history.database.writes.push(row(4, 2, 900, "900:900:"));
+    assert_violated(
+        &history,
+        &[3],
+        "row 4 of term 2 was committed after term 3 had begun",
+    );
+}
+
+#[test]
+fn a_transaction_of_a_term_long_past() {
+    let mut history = clean();
+    history.database.writes.push(row(4, 1, 708, "708:708:"));
+    assert_violated(
+        &history,
+        &[3],
+        "row 4 of term 1 was committed after term 2 had begun",
+    );
+}
+
+// 4: no release before the work has stopped.
+
+#[test]
+fn a_vacate_before_the_work_has_stopped() {
+    let mut history = clean();
+    history.database.terms[0].vacated = Some(at_server(90 * MS));
+    assert_violated(
+        &history,
+        &[4],
+        "term 1 was vacated 11.000 ms before its work at 1-1 had stopped",
+    );
+}
+
+#[test]
+fn a_vacate_of_work_that_never_stopped() {
+    let mut history = clean();
+    history.database.terms[1].vacated = Some(at_server(300 * MS));
+    assert_violated(&history, &[4], "its work at 2-1 has never stopped");
+}
+
+#[test]
+fn clocks_that_nobody_has_compared() {
+    let mut history = clean();
+    history
+        .faults
+        .retain(|mark| !matches!(mark, Mark::Clock { .. }));
+    assert_violated(&history, &[4], "nobody has compared the clocks");
+}
+
+#[test]
+fn a_clock_that_was_set_proves_nothing() {
+    let mut history = clean();
+    history.faults.push(Mark::Clock {
+        at: 2000 * MS,
+        offset: OFFSET + 3_600_000_000_000,
+    });
+    history.database.terms[0].vacated = Some(at_server(90 * MS));
+    let verdicts = judge(&history);
+    let release = verdicts
+        .iter()
+        .find(|verdict| verdict.invariant == 4)
+        .unwrap();
+    assert!(
+        release.held() && release.evidence.contains("clock was set"),
+        "{release:?}"
+    );
+}
+
+// 5: what state() and is_current() say is true.
+
+#[test]
+fn a_term_taken_for_current_after_a_later_one_has_begun() {
+    let mut history = clean();
+    second(&mut history).push(current(1210, 2, true));
+    history.faults[4] = gone(1400, "2-1");
+    assert_violated(&history, &[5], "2-1 took term 2 for current");
+}
+
+#[test]
+fn a_term_that_is_current_again() {
+    let mut history = clean();
+    first(&mut history).push(current(103, 1, true));
+    assert_violated(&history, &[5], "term 1 was current again");
+}
+
+#[test]
+fn a_process_that_says_it_leads_while_another_works() {
+    let mut history = clean();
+    first(&mut history).push(leading(150));
+    assert_violated(
+        &history,
+        &[5],
+        "1-1 said that it leads at 150000000, while 2-1 worked in term 2",
+    );
+}
+
+#[test]
+fn an_answer_that_was_given_before_the_next_term_is_true() {
+    let mut history = clean();
+    let (from, to, election) = (104 * MS, 108 * MS, BILLING.to_owned());
+    first(&mut history).insert(9, Entry::Leading { from, to, election });
+    assert_held(&history);
+}
+
+// 6: somebody leads within bounds.
+
+/// `1-1` begins its second term only after `at` milliseconds, and works for a moment.
+fn late(at: u64) -> History {
+    let mut history = clean();
+    first(&mut history).retain(|entry| {
+        !matches!(
+            entry,
+            Entry::Step { term: 3, .. }
+                | Entry::Began { term: 3, .. }
+                | Entry::Stopped { term: 3, .. }
+                | Entry::Current { term: 3, .. }
+                | Entry::Ended { .. }
+        )
+    });
+    first(&mut history).extend([
+        began(at, 3),
+        step(at, at + 100, 3),
+        stopped(at + 101, 3),
+        Entry::Ended {
+            at: (at + 102) * MS,
+        },
+    ]);
+    history.database.terms[2] = term(3, "1-1", at - 1, Some(at + 101));
+    history.run.ended = (at + 100) * MS;
+    history
+}
+
+#[test]
+fn nobody_leads_and_nothing_hinders() {
+    let history = late(30_000);
+    assert_violated(&history, &[6], "nobody led for 29.8 s");
+}
+
+#[test]
+fn nobody_leads_while_the_server_is_away() {
+    let mut history = late(30_000);
+    history
+        .faults
+        .extend([begin(205, 3, Kind::ServerCrash, None), end(29_000, 3)]);
+    assert_held(&history);
+    history.faults.pop();
+    history.faults.push(end(10_000, 3));
+    assert_violated(&history, &[6], "nobody led for 20.0 s");
+}
+
+#[test]
+fn nobody_leads_while_the_only_candidate_is_stopped() {
+    let mut history = late(30_000);
+    history.faults.extend([
+        begin(206, 3, Kind::StoppedProcess, Some("1-1")),
+        end(29_000, 3),
+    ]);
+    assert_held(&history);
+}
+
+#[test]
+fn a_fault_of_somebody_else_is_no_excuse() {
+    let mut history = late(30_000);
+    history.faults.extend([
+        begin(206, 3, Kind::StoppedProcess, Some("3-1")),
+        end(29_000, 3),
+    ]);
+    assert_violated(&history, &[6], "nobody led for 28.8 s");
+}
+
+#[test]
+fn nobody_leads_until_the_end() {
+    let mut history = clean();
+    history.run.ended = 60_000 * MS;
+    assert_violated(&history, &[6], "nobody led for 57.0 s");
+}
+
+// 8: nothing but stop ends a candidacy.
+
+#[test]
+fn a_process_that_ends_by_itself() {
+    let mut history = clean();
+    history.faults.remove(3);
+    assert_violated(&history, &[8], "2-1 ended by itself");
+}
+
+#[test]
+fn a_candidate_that_does_not_come_back() {
+    let mut history = clean();
+    history.database.candidates.clear();
+    assert_violated(&history, &[8], "1-1 lives, and is a candidate no more");
+}
+
+#[test]
+fn a_process_that_does_not_shut_down() {
+    let mut history = clean();
+    history.faults[3] = begin(204, 2, Kind::Shutdown, Some("2-1"));
+    assert_violated(
+        &history,
+        &[8],
+        "2-1 was told to shut down, and did not end in order",
+    );
+}
+
+#[test]
+fn who_leaves_need_not_come_back() {
+    let mut history = clean();
+    first(&mut history).retain(|entry| !matches!(entry, Entry::Ended { .. }));
+    first(&mut history).push(Entry::Left {
+        at: 2999 * MS,
+        election: BILLING.to_owned(),
+    });
+    history.database.candidates.clear();
+    assert_held(&history);
+}
+
+// The record itself.
+
+#[test]
+fn a_committed_row_that_is_not_there() {
+    let mut history = clean();
+    history.database.writes.remove(1);
+    assert_violated(&history, &[0], "was told that row 2 of term 2 is committed");
+}
+
+#[test]
+fn a_row_that_a_promotion_has_lost() {
+    let mut history = clean();
+    history.database.writes.remove(1);
+    history
+        .faults
+        .extend([begin(190, 3, Kind::Promotion, None), end(300, 3)]);
+    assert_held(&history);
+}
+
+#[test]
+fn a_line_of_a_dead_process() {
+    let mut history = clean();
+    second(&mut history).push(wrote(206, 2, 2));
+    assert_violated(&history, &[0], "2-1 wrote Wrote");
+}
+
+#[test]
+fn no_log_at_all() {
+    let mut history = clean();
+    history.processes.clear();
+    history.database = Database::default();
+    history.run.ended = history.run.began;
+    assert_violated(&history, &[0], "no process has written anything");
+}
+
+// From files.
+
+fn write(history: &History) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let lines = |lines: Vec<String>| lines.join("\n") + "\n";
+    let json = |mark: &Mark| serde_json::to_string(mark).unwrap();
+    fs::write(
+        path.join(FAULTS),
+        lines(history.faults.iter().map(json).collect()),
+    )
+    .unwrap();
+    fs::write(path.join(RUN), serde_json::to_string(&history.run).unwrap()).unwrap();
+    fs::write(
+        path.join(DATABASE),
+        serde_json::to_string(&history.database).unwrap(),
+    )
+    .unwrap();
+    fs::create_dir(path.join(PROCESSES)).unwrap();
+    for process in &history.processes {
+        let json = |entry: &Entry| serde_json::to_string(entry).unwrap();
+        let text = lines(process.entries.iter().map(json).collect());
+        fs::write(
+            path.join(PROCESSES).join(format!("{}.jsonl", process.name)),
+            text,
+        )
+        .unwrap();
+    }
+    directory
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let history = clean();
+    let read = History::read(write(&history).path()).unwrap();
+    assert_eq!(
+        (read.run, read.processes, read.faults, read.database),
+        (
+            history.run,
+            history.processes,
+            history.faults,
+            history.database
+        )
+    );
+}
+
+#[test]
+fn a_last_line_that_was_cut_off_says_nothing() {
+    let history = clean();
+    let directory = write(&history);
+    let file = directory.path().join(PROCESSES).join("2-1.jsonl");
+    let whole = fs::read(&file).unwrap();
+    for length in 0..60 {
+        fs::write(&file, &whole[..whole.len() - length]).unwrap();
+        let read = History::read(directory.path()).unwrap();
+        let all = history.processes[1].entries.len();
+        assert_eq!(
+            read.processes[1].entries.len(),
+            if length == 0 { all } else { all - 1 }
+        );
+    }
+}
+
+#[test]
+fn a_line_in_the_middle_that_is_none_is_an_error() {
+    let directory = write(&clean());
+    let file = directory.path().join(PROCESSES).join("2-1.jsonl");
+    let text = fs::read_to_string(&file)
+        .unwrap()
+        .replacen("\"what\"", "\"wh", 1);
+    fs::write(&file, text).unwrap();
+    let error = History::read(directory.path()).unwrap_err().to_string();
+    assert!(error.contains("2-1.jsonl:1"), "{error}");
+}
+
+#[test]
+fn the_report_counts_faults_and_gaps() {
+    let report = Report::of(&clean());
+    assert!(report.held());
+    assert_eq!(report.faults["kill -9"], 1);
+    assert_eq!(report.gaps["step down"].milliseconds, [5.0]);
+    assert_eq!(report.gaps["kill -9"].milliseconds, [1006.0]);
+    let availability = &report.availability[BILLING];
+    let without = (5.0 + 1006.0) / 2990.0;
+    assert!(
+        (availability.of_all - (1.0 - without)).abs() < 1e-9,
+        "{availability:?}"
+    );
+    assert_eq!(availability.terms, 3);
+    let text = report.to_string();
+    assert!(text.contains("| kill -9 | 1 | 1006.0 | 1006.0 |"), "{text}");
+}

@@ -1,0 +1,117 @@
+-- Purpose: what people read: how elections stand, their terms, their candidates and what operators asked for.
+-- Run with: psql -f 0004_views.sql DATABASE, after all before it, as the owner of the schema. Safe to run again.
+BEGIN;
+SET LOCAL statement_timeout = 0;
+SET LOCAL lock_timeout = 0;
+SET LOCAL client_min_messages = warning;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;
+DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('pgleader: install')); END $$;
+
+-- Purpose: how every election stands.
+--   waiting_for    null (for nothing), `resume` (it is suspended), `transfer` (it is handed over to
+--                  `transfer_to`), `refractory period`, `fenced transactions` or `candidates` (that may lead)
+--   stranger_pid   a session that holds the leadership and is no candidate: nobody can lead until it ends
+--   suspended_by   who has suspended it
+--   excluded       the addresses that may not lead
+CREATE OR REPLACE VIEW pgleader.status AS
+WITH lock AS MATERIALIZED (
+    SELECT l.kind, l.election_id, l.pid, l.mode FROM pgleader.lock AS l WHERE l.granted
+), alive AS MATERIALIZED (
+    SELECT a.election_id, a.pid, a.address FROM pgleader.alive AS a
+)
+SELECT e.name,
+       CASE WHEN leads.yes THEN e.state ELSE 'vacant' END AS state,
+       e.term,
+       CASE WHEN leads.yes THEN e.address END AS address,
+       CASE WHEN leads.yes THEN e.pid END AS leader_pid,
+       e.changed_at AS since,
+       CASE WHEN leads.yes THEN e.lease END AS lease,
+       (SELECT a.address FROM lock AS s JOIN alive AS a ON a.election_id = s.election_id AND a.pid = s.pid
+        WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id) AS successor,
+       (SELECT count(*) FROM alive AS a WHERE a.election_id = e.id) AS candidates,
+       CASE
+           WHEN leads.yes OR stranger.yes THEN NULL
+           WHEN asked.suspended_by IS NOT NULL THEN 'resume'
+           WHEN h.pid IS NOT NULL AND EXISTS (
+               SELECT FROM lock AS f WHERE f.kind = 'pgleader.term'::regclass AND f.election_id = e.id
+                 AND f.mode = 'ShareLock')
+               AND e.changed_at + pgleader.refractory_period(e.id, e.term) * interval '1 ms'
+                   <= clock_timestamp() THEN 'fenced transactions'
+           WHEN h.pid IS NOT NULL THEN 'refractory period'
+           WHEN asked.transfer_to IS NOT NULL THEN 'transfer'
+           WHEN NOT EXISTS (
+               SELECT FROM alive AS a
+               WHERE a.election_id = e.id AND a.address <> ALL (asked.excluded)) THEN 'candidates'
+       END AS waiting_for,
+       CASE WHEN stranger.yes THEN h.pid END AS stranger_pid,
+       asked.suspended_by, asked.transfer_to, asked.excluded
+FROM pgleader.election AS e
+LEFT JOIN lock AS h ON h.kind = 'pgleader.election'::regclass AND h.election_id = e.id
+CROSS JOIN LATERAL (SELECT coalesce(h.pid = e.pid, false) AS yes) AS leads
+CROSS JOIN LATERAL (
+    SELECT h.pid IS NOT NULL AND NOT leads.yes AND NOT EXISTS (
+        SELECT FROM alive AS a WHERE a.election_id = e.id AND a.pid = h.pid) AS yes) AS stranger
+CROSS JOIN LATERAL (
+    SELECT (array_agg(r.requested_by ORDER BY r.id) FILTER (WHERE r.kind = 'suspend'))[1] AS suspended_by,
+           -- A standby, where somebody may look too, writes no timeline.
+           CASE WHEN bool_or(r.kind = 'transfer') AND NOT pg_is_in_recovery()
+               THEN pgleader.transfer_to(e.id) END AS transfer_to,
+           coalesce(array_agg(DISTINCT r.address) FILTER (WHERE r.kind = 'exclude'), '{}') AS excluded
+    FROM pgleader.request AS r WHERE r.election_id = e.id AND r.ended_at IS NULL) AS asked;
+
+-- Purpose: the last 1,000 terms of every election, newest last.
+--   by, request    the operator who ended it, and with what: `step down`, `transfer`, `suspend`, `exclude` or
+--                  `depose`
+CREATE OR REPLACE VIEW pgleader.history AS
+SELECT e.name, t.number AS term, t.address, t.started_at,
+       CASE WHEN t.ended_at IS NULL AND t.number = e.term THEN e.ready_at ELSE t.ready_at END AS ready_at,
+       t.ended_at, t.ending, t.fenced_ended,
+       coalesce(t.ended_by, d.requested_by) AS by,
+       coalesce(t.ended_request, d.kind) AS request
+FROM pgleader.term AS t
+JOIN pgleader.election AS e ON e.id = t.election_id
+LEFT JOIN LATERAL (
+    SELECT r.requested_by, r.kind FROM pgleader.request AS r
+    WHERE r.election_id = t.election_id AND r.term = t.number AND r.kind = 'depose'
+      AND t.ended_at IS NOT NULL AND t.ended_by IS NULL
+    ORDER BY r.id LIMIT 1) AS d ON true
+ORDER BY e.name, t.number;
+
+-- Purpose: who takes part, the highest priority first.
+--   place      `leader`, `waiting` (elected, and the last term's work may still run), `successor` or `follower`
+--   excluded   it may not lead
+CREATE OR REPLACE VIEW pgleader.candidates AS
+WITH lock AS MATERIALIZED (
+    SELECT l.kind, l.election_id, l.pid FROM pgleader.lock AS l WHERE l.granted
+)
+SELECT e.name, a.address, a.priority,
+       CASE
+           WHEN h.kind = 'pgleader.election'::regclass AND e.pid = a.pid THEN 'leader'
+           WHEN h.kind = 'pgleader.election'::regclass THEN 'waiting'
+           WHEN h.kind = 'pgleader.candidate'::regclass THEN 'successor'
+           ELSE 'follower'
+       END AS place,
+       EXISTS (
+           SELECT FROM pgleader.request AS r
+           WHERE r.election_id = e.id AND r.ended_at IS NULL AND r.kind = 'exclude'
+             AND r.address = a.address) AS excluded,
+       a.lease, a.pid, a.joined_at
+FROM pgleader.alive AS a
+JOIN pgleader.election AS e ON e.id = a.election_id
+LEFT JOIN lock AS h
+    ON h.election_id = a.election_id AND h.pid = a.pid AND h.kind <> 'pgleader.term'::regclass
+ORDER BY e.name, a.priority DESC, a.address;
+
+-- Purpose: what operators asked for, newest last.
+--   term       the newest term when it was asked for
+--   by, at     who, and when
+--   ended_at   since when it is no more in force: lifted by `ended_by`, or done. Null while in force
+CREATE OR REPLACE VIEW pgleader.requests AS
+SELECT e.name, r.kind AS request, r.address, r.term, r.requested_by AS by, r.requested_at AS at,
+       r.ended_by, r.ended_at
+FROM pgleader.request AS r
+JOIN pgleader.election AS e ON e.id = r.election_id
+ORDER BY e.name, r.id;
+
+COMMIT;

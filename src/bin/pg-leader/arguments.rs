@@ -1,0 +1,46 @@
+//! The command line.
+
+use clap::Parser;
+use clap_verbosity_flag::{InfoLevel, Verbosity};
+
+use crate::connection::Connection;
+use crate::{exit, guard, launch, run};
+
+/// Leader election between processes that already share a PostgreSQL database.
+///
+/// One candidate of an election leads at any time. `pg-leader run` makes any program a candidate: the program
+/// runs only while it leads.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_long_help = exit::HELP)]
+pub(crate) struct Arguments {
+    #[command(flatten, next_help_heading = "Logging")]
+    pub(crate) verbosity: Verbosity<InfoLevel>,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+
+    #[command(subcommand)]
+    pub(crate) subcommand: Subcommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Subcommand {
+    Run(run::Arguments),
+
+    // What `run` starts.
+    #[command(hide = true)]
+    Guard(guard::Arguments),
+    #[command(hide = true)]
+    Launch(launch::Arguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_coherent() {
+        Arguments::command().debug_assert();
+    }
+}

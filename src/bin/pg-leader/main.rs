@@ -1,0 +1,56 @@
+//! The command `pg-leader`. `pg-leader --help` is its documentation.
+//!
+//! One file a subcommand, with a struct `Arguments` that parses its part of the command line and an
+//! `execute`; [`arguments`] lists them. They use the library's public interface and nothing else.
+
+mod arguments;
+mod clock;
+mod connection;
+mod descriptors;
+mod exit;
+mod guard;
+mod launch;
+mod message;
+mod processes;
+mod run;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Subcommand};
+use exit::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(arguments.verbosity.tracing_level_filter())
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    execute(arguments).unwrap_or_else(|failure| {
+        eprintln!("pg-leader: {failure}");
+        failure.exit_code()
+    })
+}
+
+fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let Arguments {
+        connection,
+        subcommand,
+        ..
+    } = arguments;
+    match subcommand {
+        Subcommand::Run(run) => block_on(run.execute(&connection)),
+        Subcommand::Guard(guard) => guard.execute(),
+        Subcommand::Launch(launch) => launch.execute(),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::system("cannot start a runtime", &error))?
+        .block_on(work)
+}

@@ -1,0 +1,122 @@
+//! Processes and what they have started.
+
+use std::io;
+use std::path::PathBuf;
+
+use rustix::process::{Pid, Signal};
+
+/// The program that this process runs, to be run again: the same even where its file has been replaced since.
+pub(crate) fn this_program() -> io::Result<PathBuf> {
+    #[cfg(target_os = "linux")]
+    return Ok(PathBuf::from("/proc/self/exe"));
+    #[cfg(not(target_os = "linux"))]
+    std::env::current_exe()
+}
+
+/// From now on every orphan among what this process has started becomes its child, instead of init's. Where
+/// the system does not have that (it is Linux's), a daemon that leaves its process group escapes.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    Ok(())
+}
+
+/// From now on this process, also once it has become another program, is killed when its parent ends. False
+/// when that has happened already. Linux only.
+pub(crate) fn die_with_parent(parent: Pid) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    Ok(rustix::process::getppid() == Some(parent))
+}
+
+/// Every process that descends from `ancestor`, but for `except` and what descends from these. Empty where
+/// there is no /proc.
+///
+/// When it is empty there are none, provided that `ancestor` adopts orphans, and that nobody reaps its
+/// children meanwhile: a child that has ended stays visible until then.
+pub(crate) fn descendants(ancestor: Pid, except: &[Pid]) -> io::Result<Vec<Pid>> {
+    let parents = parents()?;
+    let mut found = vec![ancestor];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        let children = parents
+            .iter()
+            .filter(|(child, of)| *of == parent && !except.contains(child))
+            .map(|(child, _)| *child);
+        found.extend(children);
+        next += 1;
+    }
+    found.remove(0);
+    Ok(found)
+}
+
+/// All processes, each with its parent.
+#[cfg(target_os = "linux")]
+fn parents() -> io::Result<Vec<(Pid, Pid)>> {
+    let mut parents = vec![];
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(pid) else {
+            continue;
+        };
+        // One that has ended meanwhile has no file.
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if let Some(parent) = parent(&String::from_utf8_lossy(&stat)) {
+            parents.push((pid, parent));
+        }
+    }
+    Ok(parents)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn parents() -> io::Result<Vec<(Pid, Pid)>> {
+    Ok(vec![])
+}
+
+#[cfg(target_os = "linux")]
+fn pid(text: &str) -> Option<Pid> {
+    Pid::from_raw(text.parse().ok()?)
+}
+
+/// The parent in a line of /proc/PID/stat. The program's name, in brackets, may contain anything.
+#[cfg(target_os = "linux")]
+fn parent(stat: &str) -> Option<Pid> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    pid(fields.split_ascii_whitespace().nth(1)?)
+}
+
+/// Send a signal to a process group and to `others`. Who is gone needs none.
+pub(crate) fn signal(group: Option<Pid>, others: &[Pid], signal: Signal) {
+    if let Some(group) = group {
+        let _ = rustix::process::kill_process_group(group, signal);
+    }
+    for &pid in others {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parent_is_found_behind_any_name() {
+        let found = parent("7 (a) b (c) S 42 7 7 0 -1");
+        assert_eq!(found, Pid::from_raw(42));
+    }
+
+    #[test]
+    fn a_child_is_a_descendant_unless_excepted() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&child);
+        let us = rustix::process::getpid();
+        assert!(descendants(us, &[]).unwrap().contains(&pid));
+        assert!(!descendants(us, &[pid]).unwrap().contains(&pid));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!descendants(us, &[]).unwrap().contains(&pid));
+    }
+}

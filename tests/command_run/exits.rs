@@ -1,0 +1,98 @@
+//! The command's exit, and pg-leader's.
+
+use crate::runner::{Stage, worker};
+use crate::support::until;
+
+#[tokio::test]
+async fn the_status_of_the_command_is_passed_on() {
+    let stage = Stage::new("status");
+    for (script, code) in [
+        ("exit 0", 0),
+        ("exit 3", 3),
+        ("kill -KILL $$", 137),
+        ("kill -TERM $$", 143),
+    ] {
+        let mut run = stage.run("a", &[], script);
+        assert_eq!(run.exit_code().await, code, "{script}");
+    }
+    assert_eq!(stage.endings(), ["resigned", "failed", "failed", "failed"]);
+    let candidates = stage.status("candidates");
+    assert_eq!(candidates.as_deref(), Some("0"), "it did not leave");
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_there_or_no_program_has_a_code_of_its_own() {
+    let stage = Stage::new("missing");
+    let mut run = stage.run_command("a", &[], &["/nowhere/at-all"]);
+    assert_eq!(run.exit_code().await, 127);
+    let mut run = stage.run_command("a", &[], &["/etc/passwd"]);
+    assert_eq!(run.exit_code().await, 126);
+}
+
+#[tokio::test]
+async fn what_goes_wrong_before_there_is_a_command_has_a_code_of_its_own() {
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_pg-leader"))
+            .args(arguments)
+            .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let base = ["run", "--election", "e", "--address", "a"];
+    let (code, said) = run(&[&base[..], &["--", "true"]].concat());
+    assert_eq!(code, Some(125));
+    assert!(said.contains("no server could be reached"), "{said}");
+    let (code, said) = run(&[&base[..], &["--lease", "1ms", "--", "true"]].concat());
+    assert_eq!(code, Some(125));
+    assert!(said.contains("the lease must be"), "{said}");
+    let (code, _) = run(&base);
+    assert_eq!(code, Some(2));
+}
+
+#[tokio::test]
+async fn told_to_restart_it_stays_a_candidate() {
+    let stage = Stage::new("restart");
+    let script = "echo up >>$DIRECTORY/starts; exit 0";
+    let mut run = stage.run("a", &["--on-exit", "restart"], script);
+    until("it has run thrice", || {
+        stage.text("starts").lines().count() >= 3
+    })
+    .await;
+    assert_eq!(run.ended(), None);
+    assert!(stage.endings().len() >= 2, "{:?}", stage.endings());
+}
+
+#[tokio::test]
+async fn a_failed_command_lets_another_lead() {
+    let stage = Stage::new("failed");
+    let script = format!(
+        "[ $PG_LEADER_ADDRESS = second ] || until [ -e $DIRECTORY/fail ]; do sleep 0.01; done
+         [ $PG_LEADER_ADDRESS = second ] || exit 1; exec {}",
+        worker()
+    );
+    let options = ["--on-exit", "restart"];
+    let mut first = stage.run("first", &options, &script);
+    until("the first leads", || {
+        stage.status("address").as_deref() == Some("first")
+    })
+    .await;
+    let _second = stage.run("second", &options, &script);
+    crate::support::until_successor(&stage.cluster, stage.election).await;
+    std::fs::write(stage.path("fail"), "").unwrap();
+    stage.until_working("second").await;
+    assert_eq!(stage.endings(), ["failed", "open"]);
+    assert_eq!(first.ended(), None, "the first did not stay");
+}
+
+#[tokio::test]
+async fn told_to_fail_it_goes_on_after_a_success_and_leaves_after_a_failure() {
+    let stage = Stage::new("fail");
+    let script = "echo up >>$DIRECTORY/starts; [ $(wc -l <$DIRECTORY/starts) -lt 3 ] || exit 9";
+    let mut run = stage.run("a", &["--on-exit", "fail"], script);
+    assert_eq!(run.exit_code().await, 9);
+    assert_eq!(stage.endings(), ["resigned", "resigned", "failed"]);
+}

@@ -1,0 +1,60 @@
+//! An operator at psql, with the rights of one and no more.
+
+use pg_leader::testing::Cluster;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::{client, install_by_an_ordinary_owner, url_of};
+
+pub struct Operator {
+    pub client: Client,
+}
+
+impl Operator {
+    /// On a new cluster: it installs the schema, too.
+    pub async fn of(cluster: &Cluster) -> Operator {
+        install_by_an_ordinary_owner(cluster, &[("operator", "operator")]).await;
+        Operator::again(cluster).await
+    }
+
+    pub async fn again(cluster: &Cluster) -> Operator {
+        let client = client(&url_of(cluster, "operator")).await;
+        Operator { client }
+    }
+
+    async fn ask(&self, call: &str) -> Result<Option<String>, tokio_postgres::Error> {
+        let statement = format!("SELECT pgleader.{call}");
+        let answer = self.client.simple_query(&statement).await?;
+        let value = answer.into_iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row.get(0).map(str::to_owned)),
+            _ => None,
+        });
+        Ok(value.flatten())
+    }
+
+    /// What a function of the schema answers.
+    pub async fn call(&self, call: &str) -> Option<String> {
+        self.ask(call).await.expect(call)
+    }
+
+    /// The SQLSTATE and the words in which it refuses. It says what to do, too.
+    pub async fn refused(&self, call: &str) -> String {
+        let error = self.ask(call).await.expect_err(call);
+        let error = error.as_db_error().expect("the server refuses");
+        assert!(error.hint().is_some(), "{call}: no hint");
+        format!("{}: {}", error.code().code(), error.message())
+    }
+}
+
+/// From now on nobody is told anything.
+pub fn lose_notifications(cluster: &Cluster) {
+    for function in [
+        "announce(elections integer[], wait_ms integer)",
+        "notify(election integer)",
+    ] {
+        cluster
+            .execute(&format!(
+                "CREATE OR REPLACE FUNCTION pgleader.{function} RETURNS void LANGUAGE sql AS $$ SELECT $$"
+            ))
+            .expect("the superuser may");
+    }
+}
