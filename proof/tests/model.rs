@@ -1,5 +1,5 @@
 //! The shipped state machine under the model checker, within bounds that a test may take. Larger ones:
-//! `cargo prove`. See docs/proof.md.
+//! `cargo model`. See docs/proof.md.
 
 use std::time::Duration;
 
@@ -65,6 +65,17 @@ fn work_that_cannot_be_dropped() {
         )
         .stubborn(),
     );
+}
+
+#[test]
+fn a_slow_clock_against_a_fast_one() {
+    let bounds = Bounds::two(
+        "two candidates, clocks 5 % apart, work that cannot be dropped",
+        1,
+        0,
+    );
+    let bounds = bounds.clocks(&[100, 105]).stubborn();
+    proves(bounds.only(&[Fault::Swallow, Fault::Killed]));
 }
 
 #[test]

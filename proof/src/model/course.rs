@@ -63,8 +63,10 @@ impl Model {
     }
 
     pub(super) fn go(&self, world: &mut World) {
-        if self.pending(world).is_none() {
-            world.now = self.next_moment(world);
+        if self.pending(world).is_none()
+            && let Some(moment) = self.next_moment(world)
+        {
+            world.now = moment;
         }
         match self.pending(world) {
             Some(Pending::Stopped(index)) => self.told_of_the_stop(world, index),
@@ -88,8 +90,8 @@ impl Model {
         }
     }
 
-    /// When something is to happen again.
-    fn next_moment(&self, world: &World) -> Instant {
+    /// When something is to happen again; `None`: never.
+    pub(super) fn next_moment(&self, world: &World) -> Option<Instant> {
         let hosts = world.hosts.iter().filter(|host| !host.paused);
         let wakes = hosts.filter_map(|host| {
             let machine = host.machine.as_ref()?;
@@ -97,11 +99,7 @@ impl Model {
         });
         let next = wakes.min().unwrap_or(Instant::NEVER);
         let next = next.min(world.server.idle_deadline());
-        if next == Instant::NEVER {
-            world.now
-        } else {
-            next
-        }
+        (next != Instant::NEVER).then_some(next)
     }
 
     /// The server takes the next thing that a session has sent.

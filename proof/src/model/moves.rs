@@ -8,7 +8,7 @@ use crate::protocol::{Event, Stop};
 impl Model {
     /// Everything that may happen next.
     pub(super) fn moves(&self, world: &World, moves: &mut Vec<Move>) {
-        if world.broken.is_some() {
+        if world.broken.is_some() || world.settled {
             return;
         }
         moves.push(Move::Go);
