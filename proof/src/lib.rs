@@ -25,5 +25,7 @@ pub mod model;
 
 pub mod mutants;
 
+pub mod sim;
+
 /// What a command of this package gives, or why not, in words.
 pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;

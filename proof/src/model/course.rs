@@ -174,6 +174,7 @@ impl Model {
 
     fn asker(&self, host: usize, pid: Pid) -> Asker<'_> {
         Asker {
+            rank: Default::default(),
             pid,
             instance: host as u64 + 1,
             direct: self.bounds.direct,

@@ -118,6 +118,13 @@ impl Postgres {
         deadlines.min().unwrap_or(Instant::NEVER)
     }
 
+    /// When this session will have been silent for too long, if no statement runs.
+    pub(crate) fn idle_deadline_of(&self, pid: Pid) -> Option<Instant> {
+        let backend = self.backends.get(&pid);
+        let alive = backend.filter(|backend| backend.ending.is_none());
+        alive.map(Backend::deadline)
+    }
+
     /// End the sessions that have been silent for too long.
     pub(crate) fn end_idle(&mut self, now: Instant) {
         let backends = self.backends.iter();

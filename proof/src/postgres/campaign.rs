@@ -1,8 +1,9 @@
 //! One try for being the successor of each election, and who is it, for the leadership.
 
+use super::levers::Turn;
 use super::tables::State;
 use super::{Asker, Flaw, Kind, Pid, Postgres};
-use crate::protocol::{Answer, Counters, Held, Instant, Key, Try, Won};
+use crate::protocol::{Answer, Bar, Counters, Held, Instant, Key, Try, Won};
 
 /// A campaign, half done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,7 +37,7 @@ impl Postgres {
         self.touch(now, asker.pid);
         let half = if self.has(Flaw::SampleAfterTry) {
             let counters = self.counters;
-            let tries = self.tries(asker, counters, keys, successor_of, overdue);
+            let tries = self.tries(now, asker, counters, keys, successor_of, overdue);
             Half::Tried { tries }
         } else {
             Half::Sampled {
@@ -63,7 +64,7 @@ impl Postgres {
                 keys,
                 successor_of,
                 overdue,
-            } => self.tries(asker, counters, &keys, &successor_of, &overdue),
+            } => self.tries(now, asker, counters, &keys, &successor_of, &overdue),
             Half::Tried { mut tries } => {
                 for (_, tried) in &mut tries {
                     if let Try::Held(held) = tried {
@@ -78,6 +79,7 @@ impl Postgres {
 
     fn tries(
         &mut self,
+        now: Instant,
         asker: &Asker<'_>,
         counters: Counters,
         keys: &[Key],
@@ -88,12 +90,25 @@ impl Postgres {
         let mut tries = vec![];
         let mut held = vec![];
         for &key in keys {
-            let is_heir =
-                successor_of.contains(&key) || self.locks.try_lock(Kind::Succession, key.0, pid);
-            let may_try = is_heir || overdue.contains(&key);
-            if is_heir {
-                self.limit_silence(pid, asker.timings.silence_limit);
+            let overdue = overdue.contains(&key);
+            let mut turn = self.turn(now, asker.instance, key);
+            let mut is_heir = successor_of.contains(&key);
+            if !is_heir && !matches!(turn, Some(Turn::Barred(_))) {
+                let outranked = turn == Some(Turn::Outranked);
+                if !self.locks.try_lock(Kind::Succession, key.0, pid) {
+                    // Whoever has the place makes way himself, where he must.
+                    turn = turn.filter(|_| !outranked);
+                } else if outranked && !overdue {
+                    self.locks.unlock(Kind::Succession, key.0, pid);
+                } else {
+                    is_heir = true;
+                    self.limit_silence(pid, asker.timings.silence_limit);
+                }
             }
+            if overdue && turn == Some(Turn::Outranked) {
+                turn = None;
+            }
+            let may_try = turn == Some(Turn::Called) || turn.is_none() && (is_heir || overdue);
             if may_try && self.locks.try_lock(Kind::Leadership, key.0, pid) {
                 self.limit_silence(pid, asker.timings.silence_limit);
                 if is_heir {
@@ -101,11 +116,19 @@ impl Postgres {
                 }
                 tries.push((key, self.won(asker, key)));
             } else {
-                held.push((key, is_heir));
+                held.push((key, is_heir, turn));
             }
         }
-        for (key, is_heir) in held {
-            let held = self.held(counters, key, is_heir);
+        for (key, is_heir, turn) in held {
+            let bar = match turn {
+                Some(Turn::Barred(bar)) => Some(bar),
+                Some(Turn::Outranked) => Some(Bar::Outranked),
+                Some(Turn::Called) | None => None,
+            };
+            let held = Held {
+                bar,
+                ..self.held(counters, key, is_heir)
+            };
             tries.push((key, Try::Held(held)));
         }
         tries

@@ -2,12 +2,13 @@
 
 use super::tables::{Candidate, State};
 use super::{Asker, Kind, Pid, Postgres, Word};
-use crate::protocol::{Answer, Key, View};
+use crate::protocol::{Answer, Instant, Key, View};
 
 impl Postgres {
     pub(super) fn join(&mut self, asker: &Asker<'_>, key: Key) -> Answer {
         self.tables.elections.entry(key.0).or_default();
         let candidate = Candidate {
+            rank: asker.rank,
             lease: asker.timings.lease,
             pid: asker.pid,
         };
@@ -22,7 +23,7 @@ impl Postgres {
     }
 
     /// A leader on record whose session is gone does not lead.
-    pub(super) fn read(&self, asker: &Asker<'_>) -> Answer {
+    pub(super) fn read(&self, now: Instant, asker: &Asker<'_>) -> Answer {
         let view = |key: &Key| {
             let row = self.tables.elections.get(&key.0)?;
             let holder = self.locks.holder(Kind::Leadership, key.0);
@@ -33,7 +34,7 @@ impl Postgres {
                 bar: None,
                 called: false,
             };
-            Some((*key, view))
+            Some((*key, self.with_turn(now, asker.instance, *key, view)))
         };
         Answer::Read {
             views: asker.follows.iter().filter_map(view).collect(),
@@ -51,13 +52,14 @@ impl Postgres {
         Answer::Done
     }
 
-    pub(super) fn heartbeat(&self, keys: &[Key]) -> Answer {
+    pub(super) fn heartbeat(&self, now: Instant, keys: &[Key]) -> Answer {
         let asked = self.tables.step_downs.iter();
         let ours = asked.filter(|(election, _)| keys.contains(&Key(*election)));
+        let step_downs = ours.map(|&(election, term)| (Key(election), term));
+        let others = keys.iter();
+        let others = others.filter_map(|key| Some((*key, self.must_end(now, key.0)?)));
         Answer::Heartbeat {
-            step_downs: ours
-                .map(|&(election, term)| (Key(election), term))
-                .collect(),
+            step_downs: step_downs.chain(others).collect(),
         }
     }
 
@@ -86,5 +88,10 @@ impl Postgres {
     /// Somebody who is no candidate takes the leadership's lock, if it is free.
     pub(crate) fn take_lock(&mut self, election: u32, pid: Pid) -> bool {
         self.serves(pid) && self.locks.try_lock(Kind::Leadership, election, pid)
+    }
+
+    /// The same for the successor's lock.
+    pub(crate) fn take_place(&mut self, election: u32, pid: Pid) -> bool {
+        self.serves(pid) && self.locks.try_lock(Kind::Succession, election, pid)
     }
 }

@@ -1,6 +1,6 @@
 //! A query of the protocol, done.
 
-use super::{Instance, Pid, Postgres};
+use super::{Instance, Pid, Postgres, Rank};
 use crate::protocol::{Answer, Instant, Key, Query, Timings};
 
 /// What a query needs to know beside itself.
@@ -9,6 +9,7 @@ pub(crate) struct Asker<'a> {
     pub(crate) pid: Pid,
     pub(crate) instance: Instance,
     pub(crate) direct: bool,
+    pub(crate) rank: Rank,
     pub(crate) timings: &'a Timings,
     /// The elections that its process follows or observes.
     pub(crate) follows: &'a [Key],
@@ -37,9 +38,9 @@ impl Postgres {
                 let campaign = self.campaign(now, asker, keys, successor_of, overdue);
                 self.finish_campaign(now, asker, campaign)
             }
-            Query::TakeOffice { key, waited } => self.take_office(asker, *key, *waited)?,
+            Query::TakeOffice { key, waited } => self.take_office(now, asker, *key, *waited)?,
             Query::Ready { key, term } => self.ready(asker, *key, *term)?,
-            Query::Heartbeat { keys } => self.heartbeat(keys),
+            Query::Heartbeat { keys } => self.heartbeat(now, keys),
             Query::Vacate { key, term, ending } => self.vacate(asker, *key, *term, *ending),
             Query::Release {
                 leadership,
@@ -47,7 +48,7 @@ impl Postgres {
                 holds_more,
             } => self.release(asker, leadership, succession, *holds_more)?,
             Query::Announce { keys } => self.announce(asker, keys),
-            Query::Read => self.read(asker),
+            Query::Read => self.read(now, asker),
             Query::Leave { key } => self.leave(asker, *key),
             Query::BackendGone { key, term } => self.backend_gone(*key, *term),
             Query::Counters { key } => self.counters(*key),
@@ -56,7 +57,8 @@ impl Postgres {
         })
     }
 
-    pub(super) fn touch(&mut self, now: Instant, pid: Pid) {
+    /// The state of a backend changes: a statement begins or ends.
+    pub(crate) fn touch(&mut self, now: Instant, pid: Pid) {
         if let Some(backend) = self.backends.get_mut(&pid) {
             backend.state_change = now;
         }

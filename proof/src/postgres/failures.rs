@@ -1,6 +1,6 @@
 //! What happens to the server as a whole.
 
-use super::{Cause, Pid, Postgres, Word};
+use super::{Cause, Pid, Postgres, Tables, Word};
 use crate::protocol::Counters;
 
 /// The counters of a server that never counted: nor was it ever reset.
@@ -38,12 +38,20 @@ impl Postgres {
     /// A standby takes over, on a timeline of its own and with statistics of its own. `lossy`: it has not
     /// got the beginning of the last term, nor what came after.
     pub(crate) fn promote(&mut self, lossy: bool) {
+        let tables = if lossy {
+            (*self.lagging).clone()
+        } else {
+            self.tables.clone()
+        };
+        self.promote_with(tables);
+    }
+
+    /// A standby with these tables takes over.
+    pub(crate) fn promote_with(&mut self, tables: Tables) {
         self.lose_sessions();
         self.counters = FRESH;
         self.timeline += 1;
-        if lossy {
-            self.tables = (*self.lagging).clone();
-        }
+        self.tables = tables;
         self.up = true;
     }
 

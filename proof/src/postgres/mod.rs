@@ -7,9 +7,7 @@
 //! `sql/migrations`, and what `src/session` makes of its rows.
 //!
 //! Simpler than the real one: an election's id is its [`Key`]; a pid is given out once, so nobody needs to
-//! compare when backends began; every role may see and end everything; the row of a term is never locked. The
-//! levers of operators are not there, but for stepping down: to the machine the others look like one, or like a
-//! candidate that tries nothing.
+//! compare when backends began; every role may see and end everything; the row of a term is never locked.
 
 mod autopsy;
 mod backends;
@@ -20,6 +18,7 @@ mod execute;
 mod failures;
 mod fencing;
 mod flaw;
+mod levers;
 mod locks;
 mod office;
 mod tables;
@@ -30,6 +29,7 @@ pub(crate) use self::backends::{Cause, Word};
 pub(crate) use self::campaign::Campaign;
 pub(crate) use self::execute::{Asker, Refusal};
 pub(crate) use self::flaw::Flaw;
+pub(crate) use self::levers::Rank;
 pub(crate) use self::locks::Kind;
 pub(crate) use self::tables::{State, Tables};
 
@@ -56,6 +56,8 @@ pub(crate) struct Postgres {
     lagging: Box<Tables>,
     fenced: BTreeSet<fencing::Fenced>,
     next_transaction: u64,
+    /// Nobody can read what operators ask for.
+    requests_locked: bool,
     words: Vec<(Pid, Word)>,
     flaw: Option<Flaw>,
 }
@@ -74,6 +76,7 @@ impl Postgres {
             lagging: Box::default(),
             fenced: BTreeSet::new(),
             next_transaction: 0,
+            requests_locked: false,
             words: vec![],
             flaw,
         }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::levers::Turn;
 use super::tables::{State, Term};
 use super::{Asker, Flaw, Kind, Postgres, Refusal};
-use crate::protocol::{Answer, Key, Office};
+use crate::protocol::{Answer, Instant, Key, Office};
 
 /// So many numbers a timeline.
 const BLOCK: u64 = 1_000_000_000;
@@ -12,6 +13,7 @@ const BLOCK: u64 = 1_000_000_000;
 impl Postgres {
     pub(super) fn take_office(
         &mut self,
+        now: Instant,
         asker: &Asker<'_>,
         key: Key,
         waited: bool,
@@ -21,7 +23,10 @@ impl Postgres {
         }
         let last = self.tables.elections.get(&key.0).map_or(0, |row| row.term);
         let waited = waited || self.has(Flaw::OfficeUnasked);
-        let office = if !waited && !self.refractory_period(key.0, last).is_zero() {
+        let turn = self.turn(now, asker.instance, key);
+        let office = if let Some(Turn::Barred(bar)) = turn {
+            Office::Barred(bar)
+        } else if !waited && !self.refractory_period(key.0, last).is_zero() {
             Office::Waiting
         } else {
             self.close_term(key.0, last);
@@ -102,11 +107,13 @@ impl Postgres {
             .get(&election)
             .map_or(0, |row| row.term);
         self.close_term(election, last);
-        let lease = {
+        let (lease, rank) = {
             let candidates = &self.tables.candidates;
-            candidates.get(&(election, asker.instance))?.lease
+            let candidate = candidates.get(&(election, asker.instance))?;
+            (candidate.lease, candidate.rank)
         };
         let term = self.next_number(election, last);
+        self.end_requests(election, term);
         if let Some(row) = self.tables.elections.get_mut(&election) {
             row.term = term;
             row.state = State::Recovering;
@@ -115,6 +122,7 @@ impl Postgres {
         }
         let begun = Term {
             instance: asker.instance,
+            rank,
             lease,
             pid: asker.pid,
             direct: asker.direct,

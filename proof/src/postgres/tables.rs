@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::levers::{Rank, Requests};
 use super::{Instance, Pid};
 use crate::protocol::Ending;
 
@@ -14,6 +15,7 @@ pub(crate) struct Tables {
     pub(super) terms: BTreeMap<(u32, u64), Term>,
     /// The terms that operators want to end.
     pub(super) step_downs: BTreeSet<(u32, u64)>,
+    pub(super) requests: Requests,
 }
 
 /// How an election stands on record.
@@ -36,6 +38,7 @@ pub(super) struct Election {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Candidate {
+    pub(super) rank: Rank,
     pub(super) lease: Duration,
     pub(super) pid: Pid,
 }
@@ -43,6 +46,7 @@ pub(super) struct Candidate {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Term {
     pub(super) instance: Instance,
+    pub(super) rank: Rank,
     pub(super) lease: Duration,
     pub(super) pid: Pid,
     pub(super) direct: bool,
