@@ -21,7 +21,8 @@ pub enum Overrun {
     /// Log it as an error. The work may then overlap that of the next leader. The default.
     #[default]
     Report,
-    /// End the process with [`std::process::abort`], at 0.95 of the lease.
+    /// End the process with [`std::process::abort`], at 0.95 of the lease. A process that stood still for
+    /// longer than that ends when it wakes.
     Abort,
 }
 
@@ -126,6 +127,7 @@ impl fmt::Debug for Credentials {
 #[derive(Clone)]
 pub struct Config {
     pub(crate) conninfo: String,
+    pub(crate) environment: bool,
     pub(crate) lease: Duration,
     pub(crate) retry_interval: Duration,
     pub(crate) grace: Duration,
@@ -138,11 +140,12 @@ pub struct Config {
 
 impl Config {
     /// Everything at its default. `conninfo` is a URL or a key-value string as libpq reads it, with one
-    /// or several hosts; it is looked at when connecting. The `PG*` variables are not read: name a host and
-    /// a user.
+    /// or several hosts; it is looked at when connecting. Name a host and a user, or let
+    /// [`environment`](Config::environment) name them.
     pub fn new(conninfo: impl Into<String>) -> Self {
         Config {
             conninfo: conninfo.into(),
+            environment: false,
             lease: Timings::DEFAULT_LEASE,
             retry_interval: Timings::DEFAULT_RETRY_INTERVAL,
             grace: Timings::DEFAULT_GRACE,
@@ -152,6 +155,22 @@ impl Config {
             application_name: "pg-leader".to_owned(),
             credentials: None,
         }
+    }
+
+    /// Whether what the connection string leaves out comes from where Postgres tools look for it: a service
+    /// (`service=`, `PGSERVICE`, `PGSERVICEFILE`), the variables `PGHOST`, `PGHOSTADDR`, `PGPORT`,
+    /// `PGDATABASE`, `PGUSER`, `PGPASSWORD`, `PGOPTIONS`, `PGCONNECT_TIMEOUT`, `PGSSLMODE`,
+    /// `PGSSLROOTCERT`, `PGCHANNELBINDING`, `PGTARGETSESSIONATTRS` and `PGLOADBALANCEHOSTS`, and a password
+    /// file (`passfile=`, `PGPASSFILE`, `~/.pgpass`); at last the Unix socket of this machine, or `localhost`,
+    /// and the system's user. They are looked at with every connect. Default false.
+    ///
+    /// ```
+    /// let config = pg_leader::Config::new("dbname=app").environment(true);
+    /// ```
+    #[must_use]
+    pub fn environment(mut self, environment: bool) -> Self {
+        self.environment = environment;
+        self
     }
 
     /// How long a leader may act on its last answered heartbeat. Default 1 s; from 100 ms to 1 h, in
@@ -229,6 +248,15 @@ impl Config {
     {
         self.credentials = Some(Arc::new(move || Box::pin(hook())));
         self
+    }
+
+    /// Whether the connection string itself holds a password, which whoever sees the string knows then.
+    ///
+    /// # Errors
+    ///
+    /// When the connection string cannot be read.
+    pub fn has_password(&self) -> Result<bool, Error> {
+        crate::session::holds_password(&self.conninfo)
     }
 
     pub(crate) fn timings(&self) -> Result<Timings, Error> {

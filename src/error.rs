@@ -63,8 +63,9 @@ pub(crate) enum Kind {
     )]
     NoLocks,
     #[error(
-        "the schema pgleader is missing and this role may not create it: run sql/migrations/*.sql with \
-         psql -f as a role that may, then SELECT pgleader.grant_candidate('{role}')"
+        "the schema pgleader is missing, and this role has not created it: run pg-leader install, or \
+         sql/migrations/*.sql with psql -f, as a role that may create it; then \
+         SELECT pgleader.grant_candidate('{role}')"
     )]
     SchemaMissing { role: String },
     #[error(
@@ -80,6 +81,20 @@ pub(crate) enum Kind {
         newest: i32,
         remedy: &'static str,
     },
+    #[error(
+        "the schema pgleader lacks something that this build asks for ({0}): run pg-leader install, or \
+         sql/migrations/*.sql with psql -f, as the schema's owner"
+    )]
+    SchemaIncomplete(String),
+    #[error(
+        "{message}: run SELECT pgleader.grant_operator('{role}') as the schema's owner \
+         (to look only, grant_observer is enough)"
+    )]
+    NotGranted { message: String, role: String },
+    #[error("{0}")]
+    NoElection(String),
+    #[error("the database refuses: {0}")]
+    Refused(String),
     #[error(
         "this process is already a candidate of election \"{0}\": one candidacy per election and elector"
     )]
@@ -117,9 +132,19 @@ impl Error {
     pub(crate) fn session(doing: &str, source: tokio_postgres::Error) -> Self {
         let what = match source.as_db_error() {
             Some(db) => format!("{doing}: {} (SQLSTATE {})", db.message(), db.code().code()),
-            None => format!("{doing}: {source}"),
+            None => match source.source() {
+                Some(cause) => format!("{doing}: {source}: {cause}"),
+                None => format!("{doing}: {source}"),
+            },
         };
         Error::caused(Kind::Session(what), source)
+    }
+
+    /// The SQLSTATE, where the server refused something.
+    pub(crate) fn sql_state(&self) -> Option<&str> {
+        let cause = self.0.source.as_ref()?;
+        let cause: &tokio_postgres::Error = cause.downcast_ref()?;
+        cause.code().map(tokio_postgres::error::SqlState::code)
     }
 
     pub(crate) fn kind(&self) -> &Kind {
@@ -165,8 +190,29 @@ impl Error {
     pub fn is_schema(&self) -> bool {
         matches!(
             self.kind(),
-            Kind::SchemaMissing { .. } | Kind::SchemaForbidden { .. } | Kind::SchemaVersion { .. }
+            Kind::SchemaMissing { .. }
+                | Kind::SchemaForbidden { .. }
+                | Kind::SchemaVersion { .. }
+                | Kind::SchemaIncomplete(_)
         )
+    }
+
+    /// Nobody has ever joined an election of that name.
+    pub fn is_no_election(&self) -> bool {
+        matches!(self.kind(), Kind::NoElection(_))
+    }
+
+    /// This role may not do that: a grant is missing.
+    pub fn is_not_granted(&self) -> bool {
+        matches!(
+            self.kind(),
+            Kind::NotGranted { .. } | Kind::SchemaForbidden { .. }
+        )
+    }
+
+    /// The database understood what an operator asked for, and refuses it; it says why.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.kind(), Kind::Refused(_))
     }
 
     /// This process is already a candidate of that election.

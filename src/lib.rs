@@ -2,11 +2,13 @@
 
 mod clock;
 mod config;
+mod doctor;
 mod elector;
 mod error;
 mod fence;
 mod leader;
 mod observer;
+mod operator;
 mod protocol;
 mod schema;
 mod session;
@@ -16,10 +18,12 @@ mod term;
 pub mod testing;
 
 pub use config::{Campaign, Config, Credentials, Overrun, Takeover};
+pub use doctor::{Finding, Severity, examine};
 pub use elector::Elector;
 pub use error::Error;
 pub use leader::{Leader, run};
 pub use observer::Observer;
+pub use operator::{Backend, CandidateStatus, ElectionStatus, Installed, Operator, PastTerm};
 pub use standing::{
     AddressError, ElectionState, ParseStateError, ProcessState, Standing, WaitingFor,
 };

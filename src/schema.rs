@@ -7,7 +7,7 @@ use crate::error::{Error, Kind};
 
 /// Every migration in order, as `psql -f` runs them too. Each is one transaction, takes a lock against
 /// other installers, and changes nothing the second time.
-const MIGRATIONS: &[&str] = &[
+pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../sql/migrations/0001_elections.sql"),
     include_str!("../sql/migrations/0002_fencing.sql"),
     include_str!("../sql/migrations/0003_levers.sql"),
@@ -20,8 +20,13 @@ const SCHEMA_VERSION: i32 = 1;
 /// From here a schema is no longer an extension of ours.
 const NEXT_GENERATION: i32 = 100;
 
-/// That the schema is there, this role may use it, and this build understands it.
-pub(crate) async fn check(client: &Client, role: &str) -> Result<(), Error> {
+/// Whether this build brings all that a schema of this version may lack.
+pub(crate) fn is_ours(version: i32) -> bool {
+    version <= SCHEMA_VERSION
+}
+
+/// The version of the schema that is there, which this role may use.
+pub(crate) async fn version(client: &Client, role: &str) -> Result<i32, Error> {
     let rows = client
         .query_typed("SELECT pgleader.version()", &[])
         .await
@@ -37,18 +42,22 @@ pub(crate) async fn check(client: &Client, role: &str) -> Result<(), Error> {
                 _ => Error::session("reading the schema's version", error),
             }
         })?;
-    let found: i32 = rows
-        .first()
+    rows.first()
         .and_then(|row| row.try_get(0).ok())
         .ok_or_else(|| {
             Error::new(Kind::Unexpected(
                 "pgleader.version() is no number".to_owned(),
             ))
-        })?;
+        })
+}
+
+/// That the schema is there, this role may use it, and this build understands it.
+pub(crate) async fn check(client: &Client, role: &str) -> Result<(), Error> {
+    let found = version(client, role).await?;
     let remedy = match found {
         SCHEMA_VERSION..NEXT_GENERATION => return Ok(()),
         NEXT_GENERATION.. => "use a newer build of this program",
-        _ => "run the missing sql/migrations/*.sql with psql -f as the schema's owner",
+        _ => "run pg-leader install, or sql/migrations/*.sql with psql -f, as the schema's owner",
     };
     Err(Error::new(Kind::SchemaVersion {
         found,

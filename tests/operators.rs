@@ -53,8 +53,30 @@ async fn each_role_may_do_its_part_and_no_more() {
         .unwrap();
     let shown: (&str, &str, i64) = (row.get(0), row.get(1), row.get(2));
     assert_eq!(shown, ("leading", "first", 2));
-    refused(&observer, "SELECT pgleader.step_down('roles')").await;
-    refused(&observer, "SELECT pgleader.depose('roles')").await;
+    for lever in [
+        "step_down('roles')",
+        "transfer('roles', 'second')",
+        "suspend('roles')",
+        "resume('roles')",
+        "exclude('roles', 'first')",
+        "include('roles', 'first')",
+        "depose('roles')",
+    ] {
+        for role in ["observer", "app"] {
+            let client = psql(&cluster, role).await;
+            refused(&client, &format!("SELECT pgleader.{lever}")).await;
+        }
+    }
+    let row = observer
+        .query_one("SELECT count(*) FROM pgleader.candidates", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, i64>(0), 2);
+    let row = observer
+        .query_one("SELECT count(*) FROM pgleader.requests", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, i64>(0), 0);
     for role in ["observer", "operator", "app"] {
         let client = psql(&cluster, role).await;
         for table in ["election", "candidate", "term", "request"] {

@@ -13,5 +13,16 @@ pub mod pictures;
 #[path = "../../src/protocol/mod.rs"]
 mod protocol;
 
+/// The pretend server, for the checker and the simulator alike.
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "each of its users needs a part of it"
+)]
+mod postgres;
+
+pub mod model;
+pub mod sim;
+
 /// What a command of this package gives, or why not, in words.
 pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;

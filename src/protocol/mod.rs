@@ -35,6 +35,14 @@
 //!   takes office, at the latest       receipt of the answer that won + L of the last term
 //! ```
 //!
+//! # Whose turn it is
+//!
+//! The database says with each try, look and taking of office whether this candidate may lead ([`Bar`]) and
+//! whether it is its turn. Who may not lead tries for nothing, gives up the successor's place and, if it has
+//! won already, the lock. Who is outranked makes way for four probe intervals; when nobody has come by then it
+//! insists on the place for a retry interval, so that a candidate that ranks high and hangs prolongs nothing
+//! for long (invariant 6). To a leader all levers are one: an order to step down, read with a heartbeat.
+//!
 //! # Invariants
 //!
 //! Cited by number in code and tests.

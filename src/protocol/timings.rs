@@ -13,6 +13,7 @@
 //! | probe interval | L/20 | the successor alone probes so often |
 //! | retry interval | 5 s, jittered | every other candidate |
 //! | grace | 10 s | how long an orderly end waits for the work to stop by itself |
+//! | making way | 4 probe intervals, once per retry interval | for a candidate of higher priority to come |
 //! | hold-off | 2 probe intervals; after a failed `lead` the retry interval | the others come first |
 
 use std::time::Duration;

@@ -12,7 +12,7 @@ use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Config as PgConfig};
 
-use super::conninfo::Conninfo;
+use super::conninfo::{Conninfo, Trust};
 use super::options::{self, Options};
 use super::prove::{self, Ends};
 use super::socket::{self, SocketGuard};
@@ -44,7 +44,7 @@ pub(crate) struct Session {
 
 /// Connect to the first host that is a fit primary. The schema is not looked at.
 pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Session, Error> {
-    let mut conninfo: Conninfo = config.conninfo.parse()?;
+    let mut conninfo = Conninfo::read(&config.conninfo, config.environment)?;
     if let Some(hook) = &config.credentials {
         // On a thread of its own: a hook that blocks must not delay the driver's deadlines.
         let runtime = tokio::runtime::Handle::current();
@@ -76,7 +76,8 @@ pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Sessio
             .copied()
             .unwrap_or(CONNECT_TIMEOUT);
         let name = place.to_string();
-        let attempt = at(&place, &conninfo.postgres, &tls, &options, timings);
+        let postgres = conninfo.at(&place.host, place.port);
+        let attempt = at(&place, &postgres, &tls, &options, timings);
         let failure = match tokio::time::timeout(limit, attempt).await {
             Ok(Ok(session)) => return Ok(session),
             Ok(Err(error)) => error,
@@ -98,6 +99,11 @@ pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Sessio
         .map(|(name, error)| format!("{name}: {error}"))
         .collect();
     Err(Error::new(Kind::Unreachable(all.join("; "))))
+}
+
+/// How much TLS must prove.
+pub(crate) fn trust(config: &Config) -> Result<Trust, Error> {
+    Conninfo::read(&config.conninfo, config.environment).map(|conninfo| conninfo.trust)
 }
 
 struct Place {
@@ -209,11 +215,26 @@ where
                     };
                     Error::caused(kind, error)
                 }
+                None if lacks_password(&error) => Error::caused(
+                    Kind::Conninfo(
+                        "the server asks for a password, and it names none (PGPASSWORD and ~/.pgpass are \
+                         looked at where the environment is)"
+                            .to_owned(),
+                    ),
+                    error,
+                ),
                 _ => Error::session("connecting", error),
             })?;
     let messages: Pin<Box<dyn Stream<Item = _> + Send>> =
         Box::pin(stream::poll_fn(move |cx| connection.poll_message(cx)));
     Ok((client, messages.fuse()))
+}
+
+fn lacks_password(error: &tokio_postgres::Error) -> bool {
+    use std::error::Error as _;
+    error
+        .source()
+        .is_some_and(|cause| cause.to_string() == "password missing")
 }
 
 async fn finish(

@@ -1,10 +1,13 @@
 //! Connection strings: what `tokio_postgres` does not read itself.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use tokio_postgres::Config as PgConfig;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
+use super::environment::{self, Environment, SOCKET_DIRECTORIES};
+use super::pairs::Pairs;
 use crate::error::{Error, Kind};
 
 /// How much TLS must prove, as libpq's `sslmode` has it.
@@ -23,26 +26,26 @@ pub(crate) struct Conninfo {
     pub(crate) trust: Trust,
     /// A file of root certificates instead of the system's.
     pub(crate) root_certificates: Option<String>,
+    /// Where a password is looked for that is given nowhere else.
+    passfile: Option<PathBuf>,
 }
 
-impl FromStr for Conninfo {
-    type Err = Error;
+impl Conninfo {
+    /// `environment`: what the string leaves out comes from the process's environment, as libpq has it.
+    pub(crate) fn read(text: &str, environment: bool) -> Result<Conninfo, Error> {
+        let mut pairs = Pairs::read(text)?;
+        if environment {
+            Environment::of_process().complete(&mut pairs)?;
+        }
+        Conninfo::from_pairs(pairs)
+    }
 
-    fn from_str(conninfo: &str) -> Result<Self, Error> {
-        let (rest, taken) = match conninfo.split_once("://") {
-            Some(_) => split_url(conninfo),
-            None => split_pairs(conninfo)?,
-        };
-        let taken = |name: &str| {
-            taken
-                .iter()
-                .rev()
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.clone())
-        };
-        let root_certificates = taken("sslrootcert").filter(|file| file != "system");
-        let mut trust = match taken("sslmode").as_deref() {
-            None if taken("sslrootcert").as_deref() == Some("system") => Trust::VerifyFull,
+    fn from_pairs(mut pairs: Pairs) -> Result<Conninfo, Error> {
+        let root_certificates = pairs.take("sslrootcert");
+        let system = root_certificates.as_deref() == Some("system");
+        let root_certificates = root_certificates.filter(|_| !system);
+        let mut trust = match pairs.take("sslmode").as_deref() {
+            None if system => Trust::VerifyFull,
             None | Some("prefer" | "allow") => Trust::Prefer,
             Some("disable") => Trust::Disable,
             Some("require") => Trust::Require,
@@ -59,7 +62,7 @@ impl FromStr for Conninfo {
             trust = Trust::VerifyCa;
         }
         if matches!(
-            taken("target_session_attrs").as_deref(),
+            pairs.take("target_session_attrs").as_deref(),
             Some("standby" | "read-only" | "prefer-standby")
         ) {
             return Err(wrong(
@@ -68,7 +71,16 @@ impl FromStr for Conninfo {
                     .to_owned(),
             ));
         }
-        let mut postgres = PgConfig::from_str(&rest)
+        let passfile = pairs.take("passfile").map(PathBuf::from);
+        if pairs.get("service").is_some() {
+            return Err(wrong(
+                "it names a service, and the service file is not read here: Config::environment(true) does"
+                    .to_owned(),
+            ));
+        }
+        // The session's own name is set later; libpq's fallback says nothing that it does not.
+        pairs.take("fallback_application_name");
+        let mut postgres = PgConfig::from_str(&pairs.to_key_values())
             .map_err(|error| Error::caused(Kind::Conninfo(describe(&error)), error))?;
         postgres.ssl_mode(match trust {
             Trust::Disable => SslMode::Disable,
@@ -87,13 +99,41 @@ impl FromStr for Conninfo {
             postgres,
             trust,
             root_certificates,
+            passfile,
         })
+    }
+
+    /// For one of its hosts, with the password that the password file has for it.
+    pub(crate) fn at(&self, host: &Host, port: u16) -> PgConfig {
+        let mut postgres = self.postgres.clone();
+        if let (None, Some(file)) = (postgres.get_password(), &self.passfile) {
+            let user = postgres.get_user().unwrap_or_default();
+            let database = postgres.get_dbname().unwrap_or(user);
+            let host = match host {
+                Host::Tcp(name) => name.clone(),
+                Host::Unix(path)
+                    if SOCKET_DIRECTORIES
+                        .iter()
+                        .any(|usual| path.as_os_str() == *usual) =>
+                {
+                    "localhost".to_owned()
+                }
+                Host::Unix(path) => path.display().to_string(),
+            };
+            let place = [host.as_str(), &port.to_string(), database, user];
+            if let Some(password) = environment::password(file, place) {
+                postgres.password(password);
+            }
+        }
+        postgres
     }
 }
 
-const OURS: [&str; 3] = ["sslmode", "sslrootcert", "target_session_attrs"];
+pub(crate) fn holds_password(text: &str) -> Result<bool, Error> {
+    Ok(Pairs::read(text)?.get("password").is_some())
+}
 
-fn wrong(what: String) -> Error {
+pub(super) fn wrong(what: String) -> Error {
     Error::new(Kind::Conninfo(what))
 }
 
@@ -104,77 +144,16 @@ fn describe(error: &tokio_postgres::Error) -> String {
         .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-type Split = (String, Vec<(String, String)>);
-
-fn split_url(url: &str) -> Split {
-    let Some((base, query)) = url.split_once('?') else {
-        return (url.to_owned(), vec![]);
-    };
-    let mut rest = vec![];
-    let mut taken = vec![];
-    for pair in query.split('&') {
-        match pair.split_once('=') {
-            Some((key, value)) if OURS.contains(&key) => {
-                let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
-                taken.push((key.to_owned(), value.into_owned()));
-            }
-            _ => rest.push(pair),
-        }
-    }
-    (format!("{base}?{}", rest.join("&")), taken)
-}
-
-/// `key = value` pairs as libpq reads them: values may be quoted with `'`, and `\` escapes.
-fn split_pairs(text: &str) -> Result<Split, Error> {
-    let mut rest = String::new();
-    let mut taken = vec![];
-    let mut chars = text.chars().peekable();
-    loop {
-        while chars.next_if(|c| c.is_whitespace()).is_some() {}
-        if chars.peek().is_none() {
-            return Ok((rest, taken));
-        }
-        let mut key = String::new();
-        while let Some(c) = chars.next_if(|c| *c != '=' && !c.is_whitespace()) {
-            key.push(c);
-        }
-        while chars.next_if(|c| c.is_whitespace()).is_some() {}
-        if chars.next() != Some('=') {
-            return Err(wrong(format!("there is no = after \"{key}\"")));
-        }
-        while chars.next_if(|c| c.is_whitespace()).is_some() {}
-        let quoted = chars.next_if_eq(&'\'').is_some();
-        let mut value = String::new();
-        loop {
-            match chars.next() {
-                Some('\\') => value.extend(chars.next()),
-                Some('\'') if quoted => break,
-                Some(c) if quoted || !c.is_whitespace() => value.push(c),
-                None if quoted => {
-                    return Err(wrong(format!("the quote of \"{key}\" is not closed")));
-                }
-                _ => break,
-            }
-        }
-        if OURS.contains(&key.as_str()) {
-            taken.push((key, value));
-        } else {
-            let value = value.replace('\\', "\\\\").replace('\'', "\\'");
-            rest.push_str(&format!("{key}='{value}' "));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(conninfo: &str) -> Conninfo {
-        conninfo.parse().unwrap()
+        Conninfo::read(conninfo, false).unwrap()
     }
 
     fn refusal(conninfo: &str) -> String {
-        conninfo.parse::<Conninfo>().err().unwrap().to_string()
+        Conninfo::read(conninfo, false).err().unwrap().to_string()
     }
 
     #[test]
@@ -228,8 +207,8 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_in_words() {
         assert!(refusal("postgres://u@h/d?target_session_attrs=standby").contains("primary"));
-        assert!(refusal("host=h user='u").contains("not closed"));
-        assert!(refusal("host").contains("no ="));
+        assert!(refusal("host=h user=u sslcert=c").contains("sslcert"));
+        assert!(refusal("service=s").contains("service"));
         assert!(refusal("user=u").contains("no host"));
         assert!(refusal("host=h").contains("no user"));
     }

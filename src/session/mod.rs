@@ -1,9 +1,13 @@
 //! The Postgres side: connect and prove, statements, the driver thread.
 
-mod connect;
+pub(crate) mod connect;
 mod conninfo;
 mod driver;
+mod environment;
+pub(crate) mod facts;
+pub(crate) mod operations;
 mod options;
+mod pairs;
 mod prove;
 mod publish;
 mod queries;
@@ -12,5 +16,6 @@ mod statements;
 mod tls;
 mod work;
 
+pub(crate) use conninfo::{Trust, holds_password};
 pub(crate) use driver::{Candidate, Command, spawn};
 pub(crate) use work::{BoxError, Lead};

@@ -223,7 +223,7 @@ fn bar(row: &Row, index: usize) -> Result<Option<Bar>, Error> {
     }
 }
 
-fn state(text: &str) -> Result<ElectionState, Error> {
+pub(super) fn state(text: &str) -> Result<ElectionState, Error> {
     match text {
         "vacant" => Ok(ElectionState::Vacant),
         "recovering" => Ok(ElectionState::Recovering),

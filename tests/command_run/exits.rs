@@ -89,6 +89,22 @@ async fn a_failed_command_lets_another_lead() {
 }
 
 #[tokio::test]
+async fn the_candidate_of_the_highest_priority_is_next() {
+    let stage = Stage::new("priority");
+    let script = format!("exec {}", worker());
+    let low = ["--priority", "-5"];
+    let [mut first, _second] = stage.pair(&low, &script).await;
+    let _third = stage.run("third", &["--priority", "5"], &script);
+    until("the third is next", || {
+        stage.status("successor").as_deref() == Some("third")
+    })
+    .await;
+    assert_eq!(stage.status("address").as_deref(), Some("first"));
+    first.kill();
+    stage.until_working("third").await;
+}
+
+#[tokio::test]
 async fn told_to_fail_it_goes_on_after_a_success_and_leaves_after_a_failure() {
     let stage = Stage::new("fail");
     let script = "echo up >>$DIRECTORY/starts; [ $(wc -l <$DIRECTORY/starts) -lt 3 ] || exit 9";

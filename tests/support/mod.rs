@@ -5,7 +5,9 @@
     reason = "each test file uses a part of it"
 )]
 
+pub mod bouncer;
 pub mod candidate;
+pub mod command;
 pub mod operator;
 pub mod proxy;
 pub mod race;

@@ -4,7 +4,7 @@ use clap::Parser;
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 
 use crate::connection::Connection;
-use crate::{exit, guard, launch, run};
+use crate::{doctor, documents, exit, guard, history, install, launch, levers, run, status, watch};
 
 /// Leader election between processes that already share a PostgreSQL database.
 ///
@@ -26,6 +26,15 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Subcommand {
     Run(run::Arguments),
+    Status(status::Arguments),
+    Watch(watch::Arguments),
+    History(history::Arguments),
+    #[command(flatten)]
+    Lever(levers::Lever),
+    Install(install::Arguments),
+    Doctor(doctor::Arguments),
+    Completions(documents::Completions),
+    Man(documents::Man),
 
     // What `run` starts.
     #[command(hide = true)]

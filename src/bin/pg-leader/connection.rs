@@ -1,6 +1,6 @@
 //! Where the database is: the options that every subcommand has.
 
-use pg_leader::Config;
+use pg_leader::{Config, Operator};
 
 use crate::exit::Failure;
 
@@ -9,9 +9,10 @@ use crate::exit::Failure;
 pub(crate) struct Connection {
     /// The database: a URL or a key-value string, as libpq reads them.
     ///
-    /// Where it is not given, it is made of PGHOST, PGPORT, PGUSER,
-    /// PGDATABASE, PGPASSWORD, PGSSLMODE and PGSSLROOTCERT. A password given here can be seen by everybody who
-    /// may list processes: use the environment.
+    /// What it leaves out comes from where every Postgres tool looks for it: a service (service=, PGSERVICE,
+    /// PGSERVICEFILE), PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGOPTIONS, PGCONNECT_TIMEOUT,
+    /// PGSSLMODE, PGSSLROOTCERT, and a password file (passfile=, PGPASSFILE, ~/.pgpass). A password is refused
+    /// here, where everybody who may list processes can read it.
     #[arg(
         long,
         global = true,
@@ -22,62 +23,28 @@ pub(crate) struct Connection {
     database_url: Option<String>,
 }
 
-/// libpq's variables and the keys of a connection string that they stand for.
-const VARIABLES: [(&str, &str); 7] = [
-    ("PGHOST", "host"),
-    ("PGPORT", "port"),
-    ("PGUSER", "user"),
-    ("PGDATABASE", "dbname"),
-    ("PGPASSWORD", "password"),
-    ("PGSSLMODE", "sslmode"),
-    ("PGSSLROOTCERT", "sslrootcert"),
-];
-
 impl Connection {
-    pub(crate) fn config(&self) -> Result<Config, Failure> {
-        let named = self.database_url.as_deref().filter(|url| !url.is_empty());
-        match named {
-            Some(conninfo) => Ok(Config::new(conninfo)),
-            None => from_environment(|name| std::env::var(name).ok())
-                .map(Config::new)
-                .ok_or_else(|| {
-                    Failure::usage(
-                        "no database is named: give --database-url, or set DATABASE_URL, or PGHOST and PGUSER",
-                    )
-                }),
+    /// `what` names the session in pg_stat_activity.
+    pub(crate) fn config(&self, what: &str) -> Result<Config, Failure> {
+        let conninfo = self.database_url.as_deref().unwrap_or_default();
+        let config = Config::new(conninfo)
+            .environment(true)
+            .application_name(format!("pg-leader {what}"));
+        if config.has_password()? && is_argument(conninfo) {
+            return Err(Failure::usage(
+                "a password on the command line can be read by everybody who may list processes: put it into \
+                 ~/.pgpass or PGPASSWORD, or the whole URL into DATABASE_URL",
+            ));
         }
+        Ok(config)
+    }
+
+    pub(crate) async fn operator(&self, what: &str) -> Result<Operator, Failure> {
+        Ok(Operator::connect(self.config(what)?).await?)
     }
 }
 
-/// A key-value string of libpq's variables.
-fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let pairs: Vec<String> = VARIABLES
-        .iter()
-        .filter_map(|(name, key)| Some((key, variable(name).filter(|value| !value.is_empty())?)))
-        .map(|(key, value)| {
-            let value = value.replace('\\', r"\\").replace('\'', r"\'");
-            format!("{key}='{value}'")
-        })
-        .collect();
-    (!pairs.is_empty()).then(|| pairs.join(" "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_become_pairs_with_their_values_quoted() {
-        let pairs = from_environment(|name| match name {
-            "PGHOST" => Some("db".to_owned()),
-            "PGPASSWORD" => Some(r"it's \ secret".to_owned()),
-            "PGUSER" => Some(String::new()),
-            _ => None,
-        });
-        assert_eq!(
-            pairs.as_deref(),
-            Some(r"host='db' password='it\'s \\ secret'")
-        );
-        assert_eq!(from_environment(|_| None), None);
-    }
+/// Whether it was given as an argument, not by the environment.
+fn is_argument(conninfo: &str) -> bool {
+    std::env::args_os().any(|argument| argument.to_string_lossy().ends_with(conninfo))
 }

@@ -8,12 +8,20 @@ Exit status (a subcommand's own help says where it differs):
   1  it failed
   2  the command line or a setting is wrong
   3  no connection to the server: trying again may help
-  4  the server was reached and cannot be used: it is unfit, or its schema is missing, old or forbidden";
+  4  the server was reached and cannot be used: it is unfit, or its schema is missing, old or forbidden
+  5  status of one election: nobody leads it
+  6  there is no such election
+  7  doctor: warnings
+  125 and more  run: see its own help";
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const NO_CONNECTION: u8 = 3;
-const UNUSABLE: u8 = 4;
+pub(crate) const UNUSABLE: u8 = 4;
+/// `status` of one election: nobody leads it.
+pub(crate) const NOT_LED: u8 = 5;
+pub(crate) const UNKNOWN_ELECTION: u8 = 6;
+pub(crate) const DOCTOR_WARNS: u8 = 7;
 
 /// As `env`, `nohup` and `timeout` have it, so that what goes wrong before a command runs is not taken for the
 /// command's own status.
@@ -44,6 +52,15 @@ impl Failure {
         }
     }
 
+    pub(crate) fn no_election(name: &str) -> Failure {
+        Failure {
+            message: format!(
+                "there is no election named \"{name}\" in this database: pg-leader status lists them"
+            ),
+            code: UNKNOWN_ELECTION,
+        }
+    }
+
     pub(crate) fn system(doing: &str, error: &std::io::Error) -> Failure {
         Failure {
             message: format!("{doing}: {error}"),
@@ -63,11 +80,13 @@ impl Failure {
 
 impl From<pg_leader::Error> for Failure {
     fn from(error: pg_leader::Error) -> Failure {
-        let code = if error.is_configuration() {
+        let code = if error.is_no_election() {
+            UNKNOWN_ELECTION
+        } else if error.is_configuration() {
             USAGE
         } else if error.is_connection() {
             NO_CONNECTION
-        } else if error.is_unfit_server() || error.is_schema() {
+        } else if error.is_unfit_server() || error.is_schema() || error.is_not_granted() {
             UNUSABLE
         } else {
             FAILED

@@ -7,14 +7,22 @@ mod arguments;
 mod clock;
 mod connection;
 mod descriptors;
+mod doctor;
+mod documents;
 mod exit;
 mod guard;
+mod history;
+mod install;
 mod launch;
+mod levers;
 mod message;
+mod output;
 mod processes;
 mod run;
+mod status;
+mod watch;
+mod words;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,7 +35,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(arguments.verbosity.tracing_level_filter())
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(console::colors_enabled_stderr())
         .with_target(false)
         .init();
     execute(arguments).unwrap_or_else(|failure| {
@@ -44,6 +52,14 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     } = arguments;
     match subcommand {
         Subcommand::Run(run) => block_on(run.execute(&connection)),
+        Subcommand::Status(status) => block_on(status.execute(&connection)),
+        Subcommand::Watch(watch) => block_on(watch.execute(&connection)),
+        Subcommand::History(history) => block_on(history.execute(&connection)),
+        Subcommand::Lever(lever) => block_on(lever.execute(&connection)),
+        Subcommand::Install(install) => block_on(install.execute(&connection)),
+        Subcommand::Doctor(doctor) => block_on(doctor.execute(&connection)),
+        Subcommand::Completions(completions) => completions.execute(),
+        Subcommand::Man(man) => man.execute(),
         Subcommand::Guard(guard) => guard.execute(),
         Subcommand::Launch(launch) => launch.execute(),
     }

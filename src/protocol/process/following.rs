@@ -149,8 +149,11 @@ impl Process {
         }
         if view.called {
             self.try_soon(key, now);
-        } else if view.bar.is_some() {
-            // There is nothing to try for.
+        } else if let Some(bar) = view.bar {
+            // Suspensions and exclusions are lifted with a word; a transfer may be given up without one.
+            if view.vacant && !matches!(bar, Bar::Suspended | Bar::Excluded) {
+                self.try_soon(key, now + probe_interval * 4);
+            }
         } else if was.is_some() {
             // Nobody may have been the successor meanwhile.
             self.try_soon(key, now + chance);

@@ -178,7 +178,7 @@ fn watch(duration: Duration, moves: bool) -> Bench {
 fn a_lease_of_watched_silence_spares_it_however_the_session_ended() {
     for (watched, moves, spared) in [
         (LEASE * 105 / 100, false, true),
-        (LEASE * 95 / 100, false, false),
+        (LEASE * 75 / 100, false, false),
         (LEASE * 3, true, false),
     ] {
         let mut bench = watch(watched, moves);

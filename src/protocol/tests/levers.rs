@@ -163,6 +163,25 @@ fn who_is_passed_over_tries_again_soon_once_nobody_leads() {
         bench.pass(LEASE / 5);
         assert_eq!(bench.has_asked(campaigns), soon, "{holder_pid:?}");
     }
+    // The same for one that only heard of it.
+    for vacant in [true, false] {
+        let mut bench = Bench::candidate();
+        bench.answer_campaign(Try::Held(Held {
+            successor: false,
+            ..held()
+        }));
+        let bar = Some(Bar::Transfer);
+        read(
+            &mut bench,
+            View {
+                vacant,
+                bar,
+                ..view()
+            },
+        );
+        bench.pass(LEASE / 5);
+        assert_eq!(bench.has_asked(campaigns), vacant, "vacant: {vacant}");
+    }
 }
 
 /// Invariant 6: who ranks higher and does not come prolongs a failover by a fifth of a lease, and once per

@@ -192,7 +192,7 @@ impl Driver {
         tracing::error!(
             election,
             term,
-            "the work could not be dropped and outlives its lease: it may overlap the next term's work"
+            "the work outlives its lease, for it blocks its thread or the process stood still: it may overlap the next term's work"
         );
         if self.config.overrun == Overrun::Abort {
             eprintln!(

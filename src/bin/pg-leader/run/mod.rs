@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pg_leader::{Elector, Leader, ProcessState, Term};
+use pg_leader::{Campaign, Elector, Leader, ProcessState, Term};
 use rustix::process::getpid;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -96,6 +96,16 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     grace: humantime::Duration,
 
+    /// Who comes first when a term ends: the live candidate with the highest priority. A leader that works
+    /// stays, whoever joins.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    priority: i32,
+
     /// What to do when the command has ended by itself.
     #[arg(long, value_name = "WHAT", default_value = "leave")]
     on_exit: OnExit,
@@ -151,7 +161,7 @@ impl Arguments {
         let mut signals = Signals::listen()
             .map_err(|error| Failure::system("cannot listen for signals", &error))?;
         let config = connection
-            .config()?
+            .config("run")?
             .lease(self.lease.into())
             .grace(self.grace.into());
         // Not `Overrun::Abort`: the guard ends the command in time on its own clock, and this process comes back
@@ -184,7 +194,8 @@ impl Arguments {
                 }
             }
         };
-        let leader = elector.campaign(&self.election, &self.address, work)?;
+        let campaign = Campaign::default().priority(self.priority);
+        let leader = elector.campaign_with(campaign, &self.election, &self.address, work)?;
         let mut told = tokio::select! {
             biased;
             signal = signals.next() => Some(signal),

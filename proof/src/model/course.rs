@@ -1,0 +1,217 @@
+//! The course of things: what happens by itself, one thing after the other.
+
+use super::world::{Down, KEY, Up, World};
+use super::{FOUR, Model, TWO};
+use crate::postgres::{Asker, Cause, Pid};
+use crate::protocol::{Answer, Event, Instant, Office, Query, Try};
+
+/// Something that is to happen now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pending {
+    Stopped(usize),
+    Hear(usize, Pid),
+    Serve(Pid),
+    Open(usize),
+    Wake(usize),
+    Leave(Pid),
+    Idle,
+}
+
+impl Model {
+    /// What happens next at this very moment. Everything else comes before the backends that are on their
+    /// way out: others see their locks free and their end not yet counted.
+    pub(super) fn pending(&self, world: &World) -> Option<Pending> {
+        let hosts = || {
+            let hosts = world.hosts.iter().enumerate();
+            hosts.filter(|(_, host)| host.machine.is_some() && !host.paused)
+        };
+        let stopped = hosts().find(|(_, host)| host.stopped.is_some());
+        if let Some((index, _)) = stopped {
+            return Some(Pending::Stopped(index));
+        }
+        for (index, host) in hosts().filter(|(_, host)| !host.stalled_down) {
+            let line = host
+                .line
+                .and_then(|pid| Some((pid, world.lines.get(&pid)?)));
+            if let Some((pid, _)) = line.filter(|(_, line)| line.brings()) {
+                return Some(Pending::Hear(index, pid));
+            }
+        }
+        for (&pid, line) in &world.lines {
+            let flows = !world.hosts[line.host].stalled_up && !line.swallowed;
+            if flows && line.half.is_none() && !line.up.is_empty() {
+                return Some(Pending::Serve(pid));
+            }
+        }
+        for (index, host) in hosts() {
+            // Who finds the server down tries until it is up.
+            if host.connecting && world.server.is_up() && !host.stalled_up && !host.stalled_down {
+                return Some(Pending::Open(index));
+            }
+        }
+        for (index, host) in hosts() {
+            let machine = host.machine.as_ref();
+            let deadline = machine.map_or(Instant::NEVER, |machine| machine.deadline());
+            if deadline <= host.clock(world.now) {
+                return Some(Pending::Wake(index));
+            }
+        }
+        if let Some(pid) = world.server.leaving().next() {
+            return Some(Pending::Leave(pid));
+        }
+        (world.server.idle_deadline() <= world.now).then_some(Pending::Idle)
+    }
+
+    pub(super) fn go(&self, world: &mut World) {
+        if self.pending(world).is_none() {
+            world.now = self.next_moment(world);
+        }
+        match self.pending(world) {
+            Some(Pending::Stopped(index)) => self.told_of_the_stop(world, index),
+            Some(Pending::Hear(index, pid)) => self.hear(world, index, pid),
+            Some(Pending::Serve(pid)) => self.serve(world, pid),
+            Some(Pending::Open(index)) => self.open(world, index),
+            Some(Pending::Wake(index)) => self.tell(world, index, Event::Timer),
+            Some(Pending::Leave(pid)) => world.server.leave_list(pid),
+            Some(Pending::Idle) => {
+                world.note(|| "the server ends a silent session".to_owned());
+                world.server.end_idle(world.now);
+            }
+            None => {}
+        }
+    }
+
+    /// When something is to happen again.
+    fn next_moment(&self, world: &World) -> Instant {
+        let hosts = world.hosts.iter().filter(|host| !host.paused);
+        let wakes = hosts.filter_map(|host| {
+            let machine = host.machine.as_ref()?;
+            Some(host.global(machine.deadline()))
+        });
+        let next = wakes.min().unwrap_or(Instant::NEVER);
+        let next = next.min(world.server.idle_deadline());
+        if next == Instant::NEVER {
+            world.now
+        } else {
+            next
+        }
+    }
+
+    /// The server takes the next thing that a session has sent.
+    fn serve(&self, world: &mut World, pid: Pid) {
+        let up = world
+            .lines
+            .get_mut(&pid)
+            .and_then(|line| line.up.pop_front());
+        match up {
+            Some(Up::Query { sent, query }) => {
+                self.watch(world, pid, &query);
+                let host = world.lines[&pid].host;
+                let answer = world
+                    .server
+                    .execute(world.now, &self.asker(host, pid), &query);
+                match answer {
+                    Ok(answer) => self.answered(world, pid, sent, answer),
+                    Err(refusal) => {
+                        if let Some(line) = world.lines.get_mut(&pid) {
+                            line.down.push_back(Down::Refusal(refusal.0));
+                        }
+                    }
+                }
+            }
+            Some(Up::Close) => {
+                world.note(|| format!("the server sees backend {pid}'s client gone"));
+                world.server.end(pid, Cause::Client);
+            }
+            None => {}
+        }
+    }
+
+    /// A campaign stops half-way.
+    pub(super) fn half(&self, world: &mut World, index: usize) {
+        let Some(pid) = world.hosts[index].line else {
+            return;
+        };
+        let line = world.lines.get_mut(&pid);
+        let up = line.and_then(|line| line.up.pop_front());
+        if let Some(Up::Query { sent, query }) = up
+            && let Query::Campaign {
+                keys,
+                successor_of,
+                overdue,
+            } = &query
+        {
+            let asker = self.asker(index, pid);
+            let campaign = world
+                .server
+                .campaign(world.now, &asker, keys, successor_of, overdue);
+            if let Some(line) = world.lines.get_mut(&pid) {
+                line.half = Some((sent, campaign));
+            }
+        }
+    }
+
+    /// And goes on.
+    pub(super) fn whole(&self, world: &mut World, index: usize) {
+        let lines = world
+            .lines
+            .iter_mut()
+            .filter(|(_, line)| line.host == index);
+        let half = lines
+            .filter_map(|(&pid, line)| Some((pid, line.half.take()?)))
+            .next();
+        if let Some((pid, (sent, campaign))) = half {
+            let asker = self.asker(index, pid);
+            let answer = world.server.finish_campaign(world.now, &asker, campaign);
+            self.answered(world, pid, sent, answer);
+        }
+    }
+
+    fn asker(&self, host: usize, pid: Pid) -> Asker<'_> {
+        Asker {
+            rank: Default::default(),
+            pid,
+            instance: host as u64 + 1,
+            direct: self.bounds.direct,
+            timings: &self.timings,
+            follows: &[KEY],
+        }
+    }
+
+    fn answered(&self, world: &mut World, pid: Pid, sent: Instant, answer: Answer) {
+        let began = match &answer {
+            Answer::Campaigned { tries } => tries.iter().find_map(|(_, tried)| match tried {
+                Try::Began { term } => Some(*term),
+                _ => None,
+            }),
+            Answer::Office {
+                office: Office::Began { term },
+                ..
+            } => Some(*term),
+            _ => None,
+        };
+        if let Some(term) = began {
+            world.note(|| format!("term {term} begins"));
+            if term <= world.newest {
+                world.broken = Some(TWO);
+            }
+            world.newest = world.newest.max(term);
+        }
+        if let Some(line) = world.lines.get_mut(&pid) {
+            line.down.push_back(Down::Answer { sent, answer });
+        }
+    }
+
+    /// An orderly release never precedes the end of the work (invariant 4).
+    fn watch(&self, world: &mut World, pid: Pid, query: &Query) {
+        let host = &world.hosts[world.lines[&pid].host];
+        let early = host.work.as_ref().is_some_and(|work| match query {
+            Query::Vacate { term, .. } => *term == work.term,
+            Query::Release { leadership, .. } => !leadership.is_empty() && work.line == pid,
+            _ => false,
+        });
+        if early {
+            world.broken = Some(FOUR);
+        }
+    }
+}

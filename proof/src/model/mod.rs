@@ -1,0 +1,146 @@
+//! The model checker: the shipped state machine in every order of events, within bounds.
+//!
+//! A [`World`] holds two or three processes, each with the shipped [`Process`](crate::protocol::Process) and
+//! what the driver does for it, their connections, one pretend server and the time. Things happen in one
+//! order by themselves: what was sent arrives at once, whoever wants to be woken is woken on the dot. Every
+//! other order is a fault, and every fault may come at every step, until the faults of the [`Bounds`] are
+//! used up: a message held up for any time or for ever, a process stopped or killed, a session ended in
+//! every way that the server counts or does not count, a statement stopped half-way, the server crashed,
+//! restarted, or replaced by a standby that lacks the last term.
+//!
+//! Time jumps from one moment at which something happens to the next, by the clocks of each process, so that
+//! the deadlines of the protocol keep their exact order. States that differ in the time of day alone are one
+//! state, which makes the steady state a circle: there is no horizon.
+//!
+//! The work of a stopped process does not run. When it wakes, its driver's first act is to take an event to
+//! the state machine, and so to look at the clock: what runs between is not covered (invariant 1 says so).
+
+mod bounds;
+mod check;
+mod course;
+mod driver;
+mod machine;
+mod moves;
+mod recovery;
+mod relative;
+mod world;
+
+use std::collections::HashSet;
+
+use stateright::Property;
+
+pub use self::bounds::{Bounds, Fault, Pace};
+pub use self::check::{Counterexample, Report, Subject, check};
+pub(crate) use self::machine::{Machine, Make, machine, shipped};
+
+use self::bounds::Move;
+use self::recovery::Known;
+use self::world::{KEY, Memory, World};
+use crate::postgres::Flaw;
+use crate::protocol::{Event, Timings};
+
+/// At most one process runs the work.
+pub const ONE: &str = "invariant 1: at most one process runs the work";
+/// Terms strictly increase.
+pub const TWO: &str = "invariant 2: terms strictly increase";
+/// An orderly release never precedes the end of the work.
+pub const FOUR: &str = "invariant 4: no orderly release before the end of the work";
+/// From every state, once faults stop, some candidate leads.
+pub const LIVENESS: &str = "liveness: once faults stop, some candidate leads within the bound";
+
+/// A rule of the driver that is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DriverFlaw {
+    /// The socket is closed with the session, although work runs.
+    SocketClosedEarly,
+}
+
+/// What is explored.
+#[derive(Debug)]
+pub(crate) struct Model {
+    bounds: Bounds,
+    timings: Timings,
+    make: Make,
+    flaw: Option<Flaw>,
+    driver_flaw: Option<DriverFlaw>,
+    known: Known,
+}
+
+impl Model {
+    fn new(bounds: Bounds, subject: &Subject) -> Self {
+        let lease = bounds.lease;
+        let (heartbeat, retry) = match bounds.pace {
+            Pace::Even => (lease / 20, lease / 20),
+            Pace::Shipped => (lease / 8, lease / 4),
+        };
+        let timings = Timings::new(lease, retry, lease / 2);
+        let timings = timings.unwrap_or_else(|refusal| panic!("{refusal}"));
+        let timings = Timings {
+            heartbeat_interval: heartbeat,
+            ..timings
+        };
+        Model {
+            bounds,
+            timings,
+            make: subject.make(),
+            flaw: subject.flaw(),
+            driver_flaw: subject.driver_flaw(),
+            known: Known::default(),
+        }
+    }
+
+    fn start(&self) -> World {
+        let rates = &self.bounds.rates;
+        let machines = rates
+            .iter()
+            .map(|&rate| ((self.make)(self.timings.clone()), rate));
+        let budget = (self.bounds.faults, self.bounds.orders);
+        let timings = &self.timings;
+        let memory = Memory {
+            long: timings.query_limit() + timings.heartbeat_interval,
+            short: timings.retry_interval * 2 + timings.heartbeat_interval,
+        };
+        let mut world = World::new(machines, self.flaw, budget, memory);
+        for index in 0..rates.len() {
+            let autopsy = self.bounds.autopsy();
+            self.tell(&mut world, index, Event::Join { key: KEY, autopsy });
+        }
+        let mut seen = HashSet::new();
+        while !self.bounds.from_the_start && seen.insert(world.fingerprint()) {
+            self.make(&mut world, Move::Go);
+        }
+        world
+    }
+}
+
+impl stateright::Model for Model {
+    type State = World;
+    type Action = Move;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![self.start()]
+    }
+
+    fn actions(&self, world: &World, moves: &mut Vec<Move>) {
+        self.moves(world, moves);
+    }
+
+    fn next_state(&self, world: &World, step: Move) -> Option<World> {
+        let mut world = world.clone();
+        self.make(&mut world, step);
+        Some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(ONE, |_, world: &World| {
+                world.broken != Some(ONE) && world.working().count() <= 1
+            }),
+            Property::always(TWO, |_, world: &World| world.broken != Some(TWO)),
+            Property::always(FOUR, |_, world: &World| world.broken != Some(FOUR)),
+            Property::always(LIVENESS, |model: &Model, world: &World| {
+                model.recovers(world)
+            }),
+        ]
+    }
+}

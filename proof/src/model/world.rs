@@ -1,0 +1,250 @@
+//! A state of the model: processes, connections, one server, and the time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use super::Machine;
+use super::relative::{DAWN, Relative};
+use crate::postgres::{Campaign, Flaw, Pid, Postgres};
+use crate::protocol::{Answer, Instant, Key, Query, Stop};
+
+/// The only election.
+pub(super) const KEY: Key = Key(1);
+
+/// Everything, at one moment.
+#[derive(Clone)]
+pub(crate) struct World {
+    /// The server's clock.
+    pub(super) now: Instant,
+    pub(super) server: Postgres,
+    pub(super) hosts: Vec<Host>,
+    pub(super) lines: BTreeMap<Pid, Line>,
+    /// A session that holds the leadership and is no candidate.
+    pub(super) stranger: Option<Pid>,
+    pub(super) faults: u8,
+    pub(super) orders: u8,
+    /// The newest term that ever began, on whichever server.
+    pub(super) newest: u64,
+    pub(super) broken: Option<&'static str>,
+    /// What happened, where somebody wants to read it. No part of the state.
+    pub(super) log: Option<Vec<String>>,
+    pub(super) memory: Memory,
+}
+
+/// How far back the rules look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    /// While a query is unanswered, or a leader silent.
+    pub(super) long: Duration,
+    /// While everybody answers.
+    pub(super) short: Duration,
+}
+
+/// A process, with its clock and its way to the server.
+#[derive(Clone)]
+pub(super) struct Host {
+    /// None: killed.
+    pub(super) machine: Option<Box<dyn Machine>>,
+    /// How fast its clock runs, in percent of the server's.
+    pub(super) rate: u64,
+    pub(super) paused: bool,
+    /// Nothing gets to the server, or from it, until it flows again.
+    pub(super) stalled_up: bool,
+    pub(super) stalled_down: bool,
+    pub(super) connecting: bool,
+    /// The session of the moment, as the driver has it.
+    pub(super) line: Option<Pid>,
+    pub(super) work: Option<Work>,
+    /// What the driver has yet to tell the machine.
+    pub(super) stopped: Option<(u64, Stop)>,
+}
+
+/// The work of a term, running. It holds a duplicate of its session's socket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Work {
+    pub(super) term: u64,
+    pub(super) line: Pid,
+    /// When it was told to stop.
+    pub(super) cancelled: Option<Instant>,
+}
+
+/// A connection: what is on its way in both directions, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Line {
+    pub(super) host: usize,
+    pub(super) up: VecDeque<Up>,
+    pub(super) down: VecDeque<Down>,
+    /// The process has let go of it for good.
+    pub(super) closed: bool,
+    /// Somebody on the way has forgotten it: nothing arrives any more.
+    pub(super) swallowed: bool,
+    /// The sending of the last query that was answered, and of those that were not.
+    pub(super) contact: Instant,
+    pub(super) in_flight: VecDeque<Instant>,
+    /// A campaign that stopped half-way.
+    pub(super) half: Option<(Instant, Campaign)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Up {
+    Query { sent: Instant, query: Query },
+    Close,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Down {
+    Answer { sent: Instant, answer: Answer },
+    Refusal(&'static str),
+    Hint { keys: Vec<Key> },
+    End,
+}
+
+impl World {
+    pub(super) fn new(
+        machines: impl Iterator<Item = (Box<dyn Machine>, u64)>,
+        flaw: Option<Flaw>,
+        (faults, orders): (u8, u8),
+        memory: Memory,
+    ) -> Self {
+        let hosts = machines.map(|(machine, rate)| Host {
+            machine: Some(machine),
+            rate,
+            paused: false,
+            stalled_up: false,
+            stalled_down: false,
+            connecting: false,
+            line: None,
+            work: None,
+            stopped: None,
+        });
+        World {
+            now: DAWN,
+            server: Postgres::new(flaw),
+            hosts: hosts.collect(),
+            lines: BTreeMap::new(),
+            stranger: None,
+            faults,
+            orders,
+            newest: 0,
+            broken: None,
+            log: None,
+            memory,
+        }
+    }
+
+    /// The processes whose work runs now. That of a stopped process does not: when it wakes, the first thing
+    /// that it does is to look at its clock.
+    pub(super) fn working(&self) -> impl Iterator<Item = (usize, &Work)> {
+        let hosts = self.hosts.iter().enumerate();
+        hosts
+            .filter(|(_, host)| !host.paused)
+            .filter_map(|(index, host)| Some((index, host.work.as_ref()?)))
+    }
+
+    /// The process that leads, for all that it knows itself.
+    pub(super) fn leader(&self) -> Option<(usize, u64)> {
+        let mut leading = self.working().filter(|(_, work)| work.cancelled.is_none());
+        leading.next().map(|(index, work)| (index, work.term))
+    }
+
+    pub(super) fn fingerprint(&self) -> u64 {
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(self)
+    }
+
+    pub(super) fn note(&mut self, text: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.log {
+            let time = self.now.since(DAWN).as_micros();
+            log.push(format!(
+                "{:>5}.{} ms  {}",
+                time / 1000,
+                time % 1000 / 100,
+                text()
+            ));
+        }
+    }
+}
+
+impl Host {
+    /// Its own clock, when the server's shows `now`.
+    pub(super) fn clock(&self, now: Instant) -> Instant {
+        let passed = now.since(DAWN);
+        DAWN + passed * u32::try_from(self.rate).unwrap_or(100) / 100
+    }
+
+    /// When the server's clock shows what its own will show at `local`, rounded up.
+    pub(super) fn global(&self, local: Instant) -> Instant {
+        if local == Instant::NEVER || local <= DAWN {
+            return local;
+        }
+        let passed = local.since(DAWN).as_nanos() * 100;
+        let passed = passed.div_ceil(u128::from(self.rate));
+        Instant::from_nanos(DAWN.as_nanos() + u64::try_from(passed).unwrap_or(u64::MAX / 2))
+    }
+}
+
+impl World {
+    /// What lies further back than this, in the state of a process, lies equally far.
+    ///
+    /// The rules look back at the last contact, at unanswered queries and at the silence of a leader: far, but
+    /// only while these are old. Everything else that lies behind is a deadline that has passed, or looked at
+    /// for two retry intervals at most.
+    fn memory(&self, host: &Host) -> Duration {
+        let now = host.clock(self.now);
+        let line = host.line.and_then(|pid| self.lines.get(&pid));
+        let oldest = line.map_or(now, |line| {
+            let unanswered = line.in_flight.front().copied().unwrap_or(now);
+            unanswered.min(line.contact)
+        });
+        let silent = self.server.leader_silent_since(KEY.0).unwrap_or(self.now);
+        let age = now.since(oldest).max(self.now.since(silent));
+        if age >= self.memory.short {
+            self.memory.long
+        } else {
+            self.memory.short
+        }
+    }
+}
+
+impl Hash for World {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut hasher = Relative {
+            inner: state,
+            now: self.now,
+            server: self.now,
+            memory: self.memory.long,
+        };
+        self.server.hash(&mut hasher);
+        (self.stranger, self.faults, self.orders).hash(&mut hasher);
+        (self.newest, self.broken).hash(&mut hasher);
+        for (index, host) in self.hosts.iter().enumerate() {
+            hasher.now = host.clock(self.now);
+            hasher.memory = self.memory(host);
+            host.machine.hash(&mut hasher);
+            (host.paused, host.stalled_up, host.stalled_down).hash(&mut hasher);
+            (host.connecting, host.line).hash(&mut hasher);
+            host.work.hash(&mut hasher);
+            host.stopped.hash(&mut hasher);
+            for (pid, line) in self.lines.iter().filter(|(_, line)| line.host == index) {
+                (pid, line).hash(&mut hasher);
+            }
+        }
+    }
+}
+
+impl PartialEq for World {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint() == other.fingerprint()
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let working: Vec<_> = self.working().collect();
+        f.debug_struct("World")
+            .field("working", &working)
+            .field("broken", &self.broken)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,157 @@
+//! Backends: how sessions begin, fall silent and end, and what the counters make of it.
+
+use std::time::Duration;
+
+use super::{Kind, Pid, Postgres};
+use crate::protocol::{Instant, Key};
+
+/// Why a session ended, as the server counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Cause {
+    /// The client's side closed the connection, with or without a goodbye: counted nowhere that matters.
+    Client,
+    /// An operator, an eviction, a shutdown: `sessions_killed`.
+    Killed,
+    /// A timeout, a server clock that jumped, a broken send: `sessions_fatal`.
+    Fatal,
+}
+
+/// What the server says to a session unasked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Word {
+    /// Somebody else's notification about these elections.
+    Notification { keys: Vec<Key> },
+    /// The end of the connection: nothing comes after it.
+    End,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Backend {
+    pub(super) idle_limit: Duration,
+    /// When its last statement began or ended.
+    pub(super) state_change: Instant,
+    pub(super) ending: Option<Leaving>,
+}
+
+/// A backend on its way out: its locks are free. It is counted, then it leaves the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Leaving {
+    cause: Cause,
+    counted: bool,
+}
+
+impl Postgres {
+    /// A session that listens. `idle_limit`: after so much silence the server ends it. `None` while down.
+    pub(crate) fn connect(&mut self, now: Instant, idle_limit: Duration) -> Option<Pid> {
+        if !self.up {
+            return None;
+        }
+        let pid = self.next_pid;
+        self.next_pid += 1;
+        self.backends.insert(
+            pid,
+            Backend {
+                idle_limit,
+                state_change: now,
+                ending: None,
+            },
+        );
+        Some(pid)
+    }
+
+    /// Whether this backend takes queries.
+    pub(crate) fn serves(&self, pid: Pid) -> bool {
+        let backend = self.backends.get(&pid);
+        backend.is_some_and(|backend| backend.ending.is_none())
+    }
+
+    /// How many sessions there are, those on their way out included.
+    pub(crate) fn sessions(&self) -> usize {
+        self.backends.len()
+    }
+
+    /// End a session: its locks are free at once. What is left to do is done by [`Postgres::leave_list`].
+    pub(crate) fn end(&mut self, pid: Pid, cause: Cause) {
+        let Some(backend) = self.backends.get_mut(&pid) else {
+            return;
+        };
+        if backend.ending.is_none() {
+            backend.ending = Some(Leaving {
+                cause,
+                counted: false,
+            });
+            self.locks.free(pid);
+            self.words.push((pid, Word::End));
+        }
+    }
+
+    /// The ended backends that are still on the list.
+    pub(crate) fn leaving(&self) -> impl Iterator<Item = Pid> + '_ {
+        let backends = self.backends.iter();
+        backends
+            .filter(|(_, backend)| backend.ending.is_some())
+            .map(|(&pid, _)| pid)
+    }
+
+    /// One step of an ended backend: it is counted first, and leaves the list then.
+    pub(crate) fn leave_list(&mut self, pid: Pid) {
+        let backend = self.backends.get_mut(&pid);
+        let Some(leaving) = backend.and_then(|backend| backend.ending.as_mut()) else {
+            return;
+        };
+        if leaving.counted {
+            self.backends.remove(&pid);
+            return;
+        }
+        leaving.counted = true;
+        match leaving.cause {
+            Cause::Client => {}
+            Cause::Killed => self.counters.killed += 1,
+            Cause::Fatal => self.counters.fatal += 1,
+        }
+    }
+
+    /// When the next session will have been silent for too long; `NEVER` where there is none.
+    pub(crate) fn idle_deadline(&self) -> Instant {
+        let backends = self.backends.values().filter(|b| b.ending.is_none());
+        let deadlines = backends.map(Backend::deadline);
+        deadlines.min().unwrap_or(Instant::NEVER)
+    }
+
+    /// When this session will have been silent for too long, if no statement runs.
+    pub(crate) fn idle_deadline_of(&self, pid: Pid) -> Option<Instant> {
+        let backend = self.backends.get(&pid);
+        let alive = backend.filter(|backend| backend.ending.is_none());
+        alive.map(Backend::deadline)
+    }
+
+    /// End the sessions that have been silent for too long.
+    pub(crate) fn end_idle(&mut self, now: Instant) {
+        let backends = self.backends.iter();
+        let idle: Vec<Pid> = backends
+            .filter(|(_, backend)| backend.ending.is_none() && now >= backend.deadline())
+            .map(|(&pid, _)| pid)
+            .collect();
+        for pid in idle {
+            self.end(pid, Cause::Fatal);
+        }
+    }
+
+    /// When the backend that holds the leadership last began or ended a statement.
+    pub(crate) fn leader_silent_since(&self, election: u32) -> Option<Instant> {
+        let holder = self.holder(Kind::Leadership, election)?;
+        Some(self.backends.get(&holder)?.state_change)
+    }
+
+    pub(super) fn limit_silence(&mut self, pid: Pid, idle_limit: Duration) {
+        if let Some(backend) = self.backends.get_mut(&pid) {
+            backend.idle_limit = idle_limit;
+        }
+    }
+}
+
+impl Backend {
+    fn deadline(&self) -> Instant {
+        self.state_change + self.idle_limit
+    }
+}

@@ -1,0 +1,191 @@
+//! One try for being the successor of each election, and who is it, for the leadership.
+
+use super::levers::Turn;
+use super::tables::State;
+use super::{Asker, Flaw, Kind, Pid, Postgres};
+use crate::protocol::{Answer, Bar, Counters, Held, Instant, Key, Try, Won};
+
+/// A campaign, half done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Campaign {
+    half: Half,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Half {
+    /// The counters are read, the tries are to come.
+    Sampled {
+        counters: Counters,
+        keys: Vec<Key>,
+        successor_of: Vec<Key>,
+        overdue: Vec<Key>,
+    },
+    /// The wrong way round.
+    Tried { tries: Vec<(Key, Try)> },
+}
+
+impl Postgres {
+    /// The first half: the counters are read.
+    pub(crate) fn campaign(
+        &mut self,
+        now: Instant,
+        asker: &Asker<'_>,
+        keys: &[Key],
+        successor_of: &[Key],
+        overdue: &[Key],
+    ) -> Campaign {
+        self.touch(now, asker.pid);
+        let half = if self.has(Flaw::SampleAfterTry) {
+            let counters = self.counters;
+            let tries = self.tries(now, asker, counters, keys, successor_of, overdue);
+            Half::Tried { tries }
+        } else {
+            Half::Sampled {
+                counters: self.counters,
+                keys: keys.to_vec(),
+                successor_of: successor_of.to_vec(),
+                overdue: overdue.to_vec(),
+            }
+        };
+        Campaign { half }
+    }
+
+    /// The second half: the tries, and what holds those that failed.
+    pub(crate) fn finish_campaign(
+        &mut self,
+        now: Instant,
+        asker: &Asker<'_>,
+        campaign: Campaign,
+    ) -> Answer {
+        self.touch(now, asker.pid);
+        let tries = match campaign.half {
+            Half::Sampled {
+                counters,
+                keys,
+                successor_of,
+                overdue,
+            } => self.tries(now, asker, counters, &keys, &successor_of, &overdue),
+            Half::Tried { mut tries } => {
+                for (_, tried) in &mut tries {
+                    if let Try::Held(held) = tried {
+                        held.counters = self.counters;
+                    }
+                }
+                tries
+            }
+        };
+        Answer::Campaigned { tries }
+    }
+
+    fn tries(
+        &mut self,
+        now: Instant,
+        asker: &Asker<'_>,
+        counters: Counters,
+        keys: &[Key],
+        successor_of: &[Key],
+        overdue: &[Key],
+    ) -> Vec<(Key, Try)> {
+        let pid = asker.pid;
+        let mut tries = vec![];
+        let mut held = vec![];
+        for &key in keys {
+            let overdue = overdue.contains(&key);
+            let mut turn = self.turn(now, asker.instance, key);
+            let mut is_heir = successor_of.contains(&key);
+            if !is_heir && !matches!(turn, Some(Turn::Barred(_))) {
+                let outranked = turn == Some(Turn::Outranked);
+                if !self.locks.try_lock(Kind::Succession, key.0, pid) {
+                    // Whoever has the place makes way himself, where he must.
+                    turn = turn.filter(|_| !outranked);
+                } else if outranked && !overdue {
+                    self.locks.unlock(Kind::Succession, key.0, pid);
+                } else {
+                    is_heir = true;
+                    self.limit_silence(pid, asker.timings.silence_limit);
+                }
+            }
+            if overdue && turn == Some(Turn::Outranked) {
+                turn = None;
+            }
+            let may_try = turn == Some(Turn::Called) || turn.is_none() && (is_heir || overdue);
+            if may_try && self.locks.try_lock(Kind::Leadership, key.0, pid) {
+                self.limit_silence(pid, asker.timings.silence_limit);
+                if is_heir {
+                    self.locks.unlock(Kind::Succession, key.0, pid);
+                }
+                tries.push((key, self.won(asker, key)));
+            } else {
+                held.push((key, is_heir, turn));
+            }
+        }
+        for (key, is_heir, turn) in held {
+            let bar = match turn {
+                Some(Turn::Barred(bar)) => Some(bar),
+                Some(Turn::Outranked) => Some(Bar::Outranked),
+                Some(Turn::Called) | None => None,
+            };
+            let held = Held {
+                bar,
+                ..self.held(counters, key, is_heir)
+            };
+            tries.push((key, Try::Held(held)));
+        }
+        tries
+    }
+
+    fn won(&mut self, asker: &Asker<'_>, key: Key) -> Try {
+        let last_term = self.tables.elections.get(&key.0).map_or(0, |row| row.term);
+        let last = self.tables.terms.get(&(key.0, last_term)).cloned();
+        let wait = self.refractory_period(key.0, last_term);
+        if wait.is_zero() {
+            return match self.begin_term(asker, key.0) {
+                Some(term) => Try::Began { term },
+                None => Try::Fenced {
+                    last_term,
+                    lease: last.map(|last| last.lease).unwrap_or_default(),
+                },
+            };
+        }
+        if let Some(row) = self.tables.elections.get_mut(&key.0) {
+            row.state = State::Vacant;
+            row.pid = None;
+        }
+        self.close_term(key.0, last_term);
+        Try::Won(Won {
+            last_term,
+            last_pid: last.as_ref().map(|last| last.pid),
+            direct: last.is_some_and(|last| last.direct),
+            wait,
+        })
+    }
+
+    fn held(&self, counters: Counters, key: Key, successor: bool) -> Held {
+        let row = self
+            .tables
+            .elections
+            .get(&key.0)
+            .cloned()
+            .unwrap_or_default();
+        let holder_pid = self.locks.holder(Kind::Leadership, key.0);
+        let is_candidate = |pid: Pid| {
+            let mut candidates = self.tables.candidates.iter();
+            candidates.any(|((election, _), row)| *election == key.0 && row.pid == pid)
+        };
+        let stranger = holder_pid != row.pid && holder_pid.is_some_and(|pid| !is_candidate(pid));
+        let leaders = holder_pid.filter(|_| holder_pid == row.pid);
+        let backend = leaders.and_then(|pid| self.backends.get(&pid));
+        let micros = |at: Instant| i64::try_from(at.as_nanos() / 1000).unwrap_or(i64::MAX);
+        Held {
+            term: row.term,
+            leader_pid: row.pid,
+            holder_pid,
+            lease: row.lease,
+            stranger,
+            successor,
+            bar: None,
+            silent_since: backend.map(|backend| micros(backend.state_change)),
+            counters,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Joining, leaving, reading and telling.
+
+use super::tables::{Candidate, State};
+use super::{Asker, Kind, Pid, Postgres, Word};
+use crate::protocol::{Answer, Instant, Key, View};
+
+impl Postgres {
+    pub(super) fn join(&mut self, asker: &Asker<'_>, key: Key) -> Answer {
+        self.tables.elections.entry(key.0).or_default();
+        let candidate = Candidate {
+            rank: asker.rank,
+            lease: asker.timings.lease,
+            pid: asker.pid,
+        };
+        let place = (key.0, asker.instance);
+        self.tables.candidates.insert(place, candidate);
+        Answer::Joined { key }
+    }
+
+    pub(super) fn leave(&mut self, asker: &Asker<'_>, key: Key) -> Answer {
+        self.tables.candidates.remove(&(key.0, asker.instance));
+        Answer::Left { key }
+    }
+
+    /// A leader on record whose session is gone does not lead.
+    pub(super) fn read(&self, now: Instant, asker: &Asker<'_>) -> Answer {
+        let view = |key: &Key| {
+            let row = self.tables.elections.get(&key.0)?;
+            let holder = self.locks.holder(Kind::Leadership, key.0);
+            let leads = holder.is_some() && holder == row.pid && row.state != State::Vacant;
+            let view = View {
+                term: row.term,
+                vacant: !leads,
+                bar: None,
+                called: false,
+            };
+            Some((*key, self.with_turn(now, asker.instance, *key, view)))
+        };
+        Answer::Read {
+            views: asker.follows.iter().filter_map(view).collect(),
+        }
+    }
+
+    /// A notification for every other session.
+    pub(super) fn announce(&mut self, asker: &Asker<'_>, keys: &[Key]) -> Answer {
+        for (&pid, backend) in &self.backends {
+            if pid != asker.pid && backend.ending.is_none() {
+                let keys = keys.to_vec();
+                self.words.push((pid, Word::Notification { keys }));
+            }
+        }
+        Answer::Done
+    }
+
+    pub(super) fn heartbeat(&self, now: Instant, keys: &[Key]) -> Answer {
+        let asked = self.tables.step_downs.iter();
+        let ours = asked.filter(|(election, _)| keys.contains(&Key(*election)));
+        let step_downs = ours.map(|&(election, term)| (Key(election), term));
+        let others = keys.iter();
+        let others = others.filter_map(|key| Some((*key, self.must_end(now, key.0)?)));
+        Answer::Heartbeat {
+            step_downs: step_downs.chain(others).collect(),
+        }
+    }
+
+    /// An operator wants the leader to end its term in order. False when nobody leads.
+    pub(crate) fn step_down(&mut self, election: u32) -> bool {
+        let row = self.tables.elections.get(&election);
+        let Some(row) = row.filter(|row| self.up && row.state != State::Vacant) else {
+            return false;
+        };
+        self.tables.step_downs.insert((election, row.term));
+        let keys = vec![Key(election)];
+        for (&pid, backend) in &self.backends {
+            if backend.ending.is_none() {
+                let keys = keys.clone();
+                self.words.push((pid, Word::Notification { keys }));
+            }
+        }
+        true
+    }
+
+    /// Who holds a lock of an election.
+    pub(crate) fn holder(&self, kind: Kind, election: u32) -> Option<Pid> {
+        self.locks.holder(kind, election)
+    }
+
+    /// Somebody who is no candidate takes the leadership's lock, if it is free.
+    pub(crate) fn take_lock(&mut self, election: u32, pid: Pid) -> bool {
+        self.serves(pid) && self.locks.try_lock(Kind::Leadership, election, pid)
+    }
+
+    /// The same for the successor's lock.
+    pub(crate) fn take_place(&mut self, election: u32, pid: Pid) -> bool {
+        self.serves(pid) && self.locks.try_lock(Kind::Succession, election, pid)
+    }
+}

@@ -1,0 +1,73 @@
+//! What happens to the server as a whole.
+
+use super::{Cause, Pid, Postgres, Tables, Word};
+use crate::protocol::Counters;
+
+/// The counters of a server that never counted: nor was it ever reset.
+pub(super) const FRESH: Counters = Counters {
+    killed: 0,
+    fatal: 0,
+    reset: 0,
+};
+
+impl Postgres {
+    /// All backends are gone without a word to the statistics, which a recovery begins anew.
+    pub(crate) fn crash(&mut self) {
+        self.lose_sessions();
+        self.counters = FRESH;
+        self.up = false;
+    }
+
+    /// A shutdown: all sessions are killed, and counted.
+    pub(crate) fn shut_down(&mut self) {
+        let pids: Vec<Pid> = self.backends.keys().copied().collect();
+        for pid in pids {
+            self.end(pid, Cause::Killed);
+            self.leave_list(pid);
+            self.leave_list(pid);
+        }
+        self.fenced.clear();
+        self.up = false;
+    }
+
+    /// After a crash or a shutdown.
+    pub(crate) fn start(&mut self) {
+        self.up = true;
+    }
+
+    /// A standby takes over, on a timeline of its own and with statistics of its own. `lossy`: it has not
+    /// got the beginning of the last term, nor what came after.
+    pub(crate) fn promote(&mut self, lossy: bool) {
+        let tables = if lossy {
+            (*self.lagging).clone()
+        } else {
+            self.tables.clone()
+        };
+        self.promote_with(tables);
+    }
+
+    /// A standby with these tables takes over.
+    pub(crate) fn promote_with(&mut self, tables: Tables) {
+        self.lose_sessions();
+        self.counters = FRESH;
+        self.timeline += 1;
+        self.tables = tables;
+        self.up = true;
+    }
+
+    /// An operator resets the statistics. `at` is the time of it, in any unit that tells resets apart.
+    pub(crate) fn reset_counters(&mut self, at: i64) {
+        self.counters = Counters { reset: at, ..FRESH };
+    }
+
+    fn lose_sessions(&mut self) {
+        for (&pid, backend) in &self.backends {
+            if backend.ending.is_none() {
+                self.words.push((pid, Word::End));
+            }
+        }
+        self.backends.clear();
+        self.locks.clear();
+        self.fenced.clear();
+    }
+}

@@ -1,0 +1,18 @@
+//! Rules that live in SQL, broken on purpose: the checker must find out.
+
+/// A rule of the server's side that is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Flaw {
+    /// A vacate is recorded with the term of the moment, whichever was named.
+    VacateOfAnyTerm,
+    /// The counters are read after the try.
+    SampleAfterTry,
+    /// A vacate counts on every timeline.
+    VacateOfAnyTimeline,
+    /// The number of a term is one more than that of the last one on record.
+    NumberPlusOne,
+    /// Taking office does not ask whether the last term was vacated.
+    OfficeUnasked,
+    /// A term whose fence refuses is taken for one whose work has stopped.
+    ClosedIsVacated,
+}

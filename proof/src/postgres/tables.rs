@@ -1,0 +1,71 @@
+//! The tables of the schema.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::levers::{Rank, Requests};
+use super::{Instance, Pid};
+use crate::protocol::Ending;
+
+/// What a server has on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Tables {
+    pub(super) elections: BTreeMap<u32, Election>,
+    pub(super) candidates: BTreeMap<(u32, Instance), Candidate>,
+    pub(super) terms: BTreeMap<(u32, u64), Term>,
+    /// The terms that operators want to end.
+    pub(super) step_downs: BTreeSet<(u32, u64)>,
+    pub(super) requests: Requests,
+}
+
+/// How an election stands on record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum State {
+    #[default]
+    Vacant,
+    Recovering,
+    Leading,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Election {
+    pub(super) term: u64,
+    pub(super) state: State,
+    pub(super) pid: Option<Pid>,
+    pub(super) lease: Option<Duration>,
+    pub(super) closed_term: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Candidate {
+    pub(super) rank: Rank,
+    pub(super) lease: Duration,
+    pub(super) pid: Pid,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Term {
+    pub(super) instance: Instance,
+    pub(super) rank: Rank,
+    pub(super) lease: Duration,
+    pub(super) pid: Pid,
+    pub(super) direct: bool,
+    pub(super) timeline: u64,
+    pub(super) closed: bool,
+    pub(super) vacated: bool,
+    pub(super) ending: Option<Ending>,
+}
+
+impl Tables {
+    /// The number and state of an election on record.
+    pub(crate) fn election(&self, election: u32) -> Option<(u64, State)> {
+        let row = self.elections.get(&election)?;
+        Some((row.term, row.state))
+    }
+
+    /// Whether the work of a term is on record as stopped, and how it ended; `None`: no such term.
+    pub(crate) fn vacated(&self, election: u32, term: u64) -> Option<(bool, Option<Ending>)> {
+        let row = self.terms.get(&(election, term))?;
+        Some((row.vacated, row.ending))
+    }
+}

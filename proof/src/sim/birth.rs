@@ -1,0 +1,138 @@
+//! A world, drawn from its seed: how many of what, how long, how far, and what may go wrong.
+
+use std::time::Duration;
+
+use super::chance::Chance;
+use super::clock::Clock;
+use super::coverage::Coverage;
+use super::fault::Fault;
+use super::flaw::Flaw;
+use super::history::History;
+use super::host::{Host, Path};
+use super::invariants::Invariants;
+use super::queue::Queue;
+use super::round::Round;
+use super::server::Server;
+use super::world::{Event, World};
+use crate::protocol::{Key, Timings};
+
+/// Any two clocks differ by so much at most: invariant 1 assumes 5 %.
+const APART: u64 = 50_000;
+
+impl World {
+    /// The world of this seed, its processes started.
+    pub(super) fn new(seed: u64, flaw: Option<Flaw>) -> World {
+        let mut chance = Chance::new(seed);
+        let elections = match chance.below(10) {
+            0 => chance.whole(10, 30),
+            _ => chance.whole(1, 4),
+        };
+        let elections: Vec<Key> = (1..=elections as u32).map(Key).collect();
+        let faults: Vec<Fault> = Fault::ALL
+            .into_iter()
+            .filter(|_| chance.percent(60))
+            .collect();
+        // Leases differ only where no failover can lose the candidates of the longest.
+        let equal = faults.contains(&Fault::FailoverWithLoss) || chance.one_in(2);
+        let lease = chance.any_scale(Duration::from_millis(100), Duration::from_secs(300));
+        let slowest = 1_000_000 - chance.below(APART);
+        let rates = (slowest, slowest + slowest * APART / 1_000_000);
+        let clock = |chance: &mut Chance| {
+            let extreme = [rates.0, rates.1];
+            let rate = match chance.pick(&extreme) {
+                Some(&rate) if chance.one_in(2) => rate,
+                _ => chance.whole(rates.0, rates.1),
+            };
+            Clock::new(rate, chance.whole(1, 1_000_000) * 1_000_000_000)
+        };
+        let server = Server::new(clock(&mut chance), flaw);
+        let ranked = chance.one_in(3);
+        let hosts = chance.whole(2, 6) + chance.below(2) * chance.below(7);
+        let hosts = (0..hosts)
+            .map(|_| {
+                let clock = clock(&mut chance);
+                let lease = if equal {
+                    lease
+                } else {
+                    lease * chance.whole(1, 4) as u32 / 2
+                };
+                let timings = timings(lease, &mut chance);
+                host(&mut chance, clock, timings, &elections, ranked)
+            })
+            .collect();
+        let mut world = World {
+            now: 0,
+            queue: Queue::new(),
+            hosts,
+            server,
+            connections: Default::default(),
+            dialled: 0,
+            elections,
+            faults,
+            ongoing: vec![],
+            forbidden: Default::default(),
+            struck: 0,
+            round: Round::new(),
+            calm: true,
+            fences: chance.one_in(2),
+            rates,
+            latencies: (lease / 100, lease / 2),
+            longest_latency: lease / 100,
+            longest_transaction: lease / 100,
+            wake_latency: (lease / 2000).min(Duration::from_micros(50)),
+            flaw,
+            history: History::new(),
+            coverage: Coverage::default(),
+            invariants: Invariants::new(),
+            broken: None,
+            chance,
+        };
+        for host in 0..world.hosts.len() {
+            world.start(host);
+        }
+        world.queue.plan(0, Event::Round);
+        if world.faults.contains(&Fault::FailoverWithLoss) {
+            world.queue.plan(0, Event::Copies);
+        }
+        world
+    }
+}
+
+fn timings(lease: Duration, chance: &mut Chance) -> Timings {
+    let millis = |duration: Duration| Duration::from_millis(duration.as_millis() as u64);
+    let lease = millis(lease).max(Duration::from_millis(100));
+    let retry_interval = chance.any_scale(lease / 2, lease * 6);
+    let grace = chance.any_scale(lease / 10, lease * 10);
+    Timings::new(lease, millis(retry_interval), millis(grace)).expect("coherent by their ranges")
+}
+
+fn host(
+    chance: &mut Chance,
+    clock: Clock,
+    timings: Timings,
+    elections: &[Key],
+    ranked: bool,
+) -> Host {
+    let mut some = |percent: u64| -> Vec<Key> {
+        let keys = elections.iter().copied();
+        keys.filter(|_| chance.percent(percent)).collect()
+    };
+    let takes_part = some(85);
+    let always_waits = some(20);
+    let farthest = (timings.lease / 500).min(Duration::from_millis(5));
+    Host {
+        clock,
+        timings,
+        direct: chance.percent(75),
+        aborts: chance.one_in(2),
+        takes_part,
+        always_waits,
+        priority: if ranked { chance.below(3) as i16 } else { 0 },
+        distance: chance.any_scale(Duration::from_micros(20), farthest),
+        path: Path::default(),
+        power: true,
+        runtime_blocked_until: 0,
+        life: 0,
+        running: None,
+    }
+}

@@ -1,0 +1,243 @@
+//! What happened, and how often: a proof is worth no more than what it has met.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::clock::Time;
+use super::fact::{Fact, Who};
+use super::fault::Fault;
+use super::gaps::Gaps;
+use super::names;
+use super::places::{self, MOVES, Place};
+use super::work::Manner;
+use crate::protocol::{Action, Answer, Event, Key, Process, Query, Try};
+
+/// How often each thing happened, in one run or in many.
+#[derive(Clone, Debug, Default)]
+pub struct Coverage {
+    faults: BTreeMap<Fault, u64>,
+    moves: BTreeMap<(Place, Place), u64>,
+    kinds: BTreeMap<(&'static str, &'static str), u64>,
+    gaps: Gaps,
+    /// Of the run under way.
+    places: BTreeMap<(Who, Key), Place>,
+    printed: String,
+}
+
+impl Coverage {
+    fn count(&mut self, what: &'static str, name: &'static str) {
+        *self.kinds.entry((what, name)).or_default() += 1;
+    }
+
+    pub(super) fn event(&mut self, event: &Event) {
+        self.count("event", names::event(event));
+    }
+
+    pub(super) fn query(&mut self, query: &Query) {
+        self.count("query", names::query(query));
+        if let Query::Campaign { overdue, .. } = query
+            && !overdue.is_empty()
+        {
+            self.count("query", "Campaign, overdue");
+        }
+    }
+
+    pub(super) fn answer(&mut self, answer: &Answer) {
+        self.count("answer", names::answer(answer));
+        match answer {
+            Answer::Campaigned { tries } => {
+                for (_, tried) in tries {
+                    self.count("try", names::tried(tried));
+                    if let Try::Held(held) = tried
+                        && let Some(bar) = held.bar
+                    {
+                        self.count("bar", names::bar(bar));
+                    }
+                }
+            }
+            Answer::Read { views } => {
+                for (_, view) in views {
+                    if view.bar.is_some() {
+                        self.count("view", "barred");
+                    }
+                    if view.called {
+                        self.count("view", "called");
+                    }
+                }
+            }
+            Answer::Office { office, .. } => self.count("office", names::office(office)),
+            _ => {}
+        }
+    }
+
+    pub(super) fn manner(&mut self, manner: Manner) {
+        self.count("work", names::manner(manner));
+    }
+
+    pub(super) fn fenced(&mut self, admitted: bool) {
+        self.count("fence", if admitted { "admits" } else { "refuses" });
+    }
+
+    /// Whether an action comes with a change of place.
+    pub(super) fn action(&mut self, action: &Action) -> bool {
+        self.count("action", names::action(action));
+        if let Action::Tell(notice) = action {
+            self.count("notice", names::notice(notice));
+        }
+        match action {
+            Action::Abandon
+            | Action::Cancel { .. }
+            | Action::Left { .. }
+            | Action::Start { .. } => true,
+            Action::Send { query, .. } => matches!(
+                query,
+                Query::Join { .. }
+                    | Query::Release { .. }
+                    | Query::Leave { .. }
+                    | Query::Vacate { .. }
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether a candidacy may change its place by this event.
+    pub(super) fn may_move(&self, who: Who, event: &Event) -> bool {
+        match event {
+            Event::Timer | Event::Hint { .. } | Event::Ready { .. } | Event::Observe { .. } => {
+                false
+            }
+            Event::Answered { answer, .. } => match answer {
+                Answer::Joined { .. } | Answer::Office { .. } | Answer::Left { .. } => true,
+                Answer::Campaigned { tries } => tries.iter().any(|(key, tried)| match tried {
+                    Try::Held(held) => {
+                        held.successor != (self.place(who, *key) == Place::Successor)
+                    }
+                    _ => true,
+                }),
+                _ => false,
+            },
+            _ => true,
+        }
+    }
+
+    /// Take note of where everything stands. What comes back is a change of place that is on no diagram.
+    pub(super) fn places(&mut self, who: Who, process: &Process) -> Option<String> {
+        let mut unknown = None;
+        let mut printed = std::mem::take(&mut self.printed);
+        let now = places::places(process, &mut printed);
+        self.printed = printed;
+        let gone: Vec<Key> = self
+            .places
+            .range((who, Key(0))..=(who, Key(u32::MAX)))
+            .map(|((_, key), _)| *key)
+            .filter(|key| now.iter().all(|(other, _)| other != key))
+            .collect();
+        let gone = gone.into_iter().map(|key| (key, Place::Gone));
+        for (key, place) in now.into_iter().chain(gone) {
+            let before = if place == Place::Gone {
+                self.places.remove(&(who, key))
+            } else {
+                self.places.insert((who, key), place)
+            };
+            let before = before.unwrap_or(Place::Gone);
+            if before != place {
+                *self.moves.entry((before, place)).or_default() += 1;
+                if !MOVES.contains(&(before, place)) {
+                    unknown = Some(format!(
+                        "{who} went from {before:?} to {place:?} in {key:?}"
+                    ));
+                }
+            }
+        }
+        unknown
+    }
+
+    pub(super) fn place(&self, who: Who, key: Key) -> Place {
+        self.places.get(&(who, key)).copied().unwrap_or(Place::Gone)
+    }
+
+    pub(super) fn fact(&mut self, at: Time, fact: &Fact) {
+        match fact {
+            Fact::Fault { fault, .. } => *self.faults.entry(*fault).or_default() += 1,
+            Fact::Died { who, .. } => self.places.retain(|(of, _), _| of != who),
+            Fact::Steady(_) => self.count("check", "steady state"),
+            Fact::Calm { .. } => self.count("check", "settled after a storm"),
+            Fact::AskedCurrent { current, .. } => {
+                self.count("is_current", if *current { "true" } else { "false" });
+            }
+            Fact::Committed { .. } => self.count("fence", "commits"),
+            _ => {}
+        }
+        self.gaps.observe(at, fact);
+    }
+
+    /// Add what another run has met.
+    pub fn add(&mut self, other: &Coverage) {
+        fn sum<K: Copy + Ord>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+            for (key, count) in from {
+                *into.entry(*key).or_default() += count;
+            }
+        }
+        sum(&mut self.faults, &other.faults);
+        sum(&mut self.moves, &other.moves);
+        sum(&mut self.kinds, &other.kinds);
+        self.gaps.add(&other.gaps);
+    }
+
+    /// What has not been met although it must be: every fault, every ending, every change of place that the
+    /// machine allows, and every kind of event, action, query, answer and notice.
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing = vec![];
+        for fault in Fault::ALL {
+            if !self.faults.contains_key(&fault) {
+                missing.push(format!("fault: {fault}"));
+            }
+        }
+        for (from, to) in MOVES {
+            if !self.moves.contains_key(&(from, to)) {
+                missing.push(format!("move: {from:?} to {to:?}"));
+            }
+        }
+        for kind in names::ALL {
+            if !self.kinds.contains_key(&kind) {
+                missing.push(format!("{}: {}", kind.0, kind.1));
+            }
+        }
+        missing.extend(self.gaps.missing());
+        missing
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "faults")?;
+        for (fault, count) in &self.faults {
+            writeln!(f, "  {fault:<40} {count:>12}")?;
+        }
+        writeln!(
+            f,
+            "time without a leader, by ending, in leases of the leader"
+        )?;
+        write!(f, "{}", self.gaps)?;
+        writeln!(f, "changes of place")?;
+        for ((from, to), count) in &self.moves {
+            let change = format!("{from:?} to {to:?}");
+            writeln!(f, "  {change:<40} {count:>12}")?;
+        }
+        let mut last = "";
+        for ((what, name), count) in &self.kinds {
+            if *what != last {
+                writeln!(f, "{what}")?;
+                last = what;
+            }
+            writeln!(f, "  {name:<40} {count:>12}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration as a share of another.
+pub(super) fn share(of: Duration, whole: Duration) -> f64 {
+    of.as_secs_f64() / whole.as_secs_f64()
+}

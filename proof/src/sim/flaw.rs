@@ -1,0 +1,36 @@
+//! Worlds that are broken on purpose: each invariant must find its own out.
+
+use crate::postgres;
+
+/// What is wrong with a world, beside what goes wrong in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// A session's socket is closed while its work runs.
+    SocketLetGoEarly,
+    /// The number of a term is one more than that of the last one on record, whatever a failover has lost.
+    NumberPlusOne,
+    /// A transaction is admitted by its fence once and for all.
+    FenceHoldsNothing,
+    /// Work is said to have stopped when it is told to.
+    StopToldEarly,
+    /// A term is current from the receipt of an answer, and for long.
+    PulseFromReceipt,
+    /// The server never notices that a client is gone.
+    DeadSessionsStay,
+    /// A session sends a heartbeat for each election.
+    QueryEachElection,
+    /// A heartbeat leaves something behind.
+    HeartbeatWrites,
+    /// A process that loses its session gives up.
+    LeavesOnError,
+}
+
+impl Flaw {
+    /// What of it lies in the server.
+    pub(super) fn of_postgres(self) -> Option<postgres::Flaw> {
+        match self {
+            Flaw::NumberPlusOne => Some(postgres::Flaw::NumberPlusOne),
+            _ => None,
+        }
+    }
+}

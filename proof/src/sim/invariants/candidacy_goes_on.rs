@@ -1,0 +1,55 @@
+//! Invariant 8: nothing but being told to ends a candidacy, and once nothing is wrong every candidate takes
+//! part again.
+
+use std::collections::BTreeSet;
+
+use super::Invariant;
+use crate::protocol::Key;
+use crate::sim::clock::Time;
+use crate::sim::fact::{Fact, Who};
+
+#[derive(Default)]
+pub(super) struct CandidacyGoesOn {
+    candidates: BTreeSet<(Who, Key)>,
+    told: BTreeSet<(Who, Key)>,
+}
+
+impl Invariant for CandidacyGoesOn {
+    fn name(&self) -> &'static str {
+        "8: a candidacy goes on until it is told to end"
+    }
+
+    fn observe(&mut self, _: Time, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Entered { who, key } => {
+                self.candidates.insert((*who, *key));
+                self.told.remove(&(*who, *key));
+            }
+            Fact::WantedOut { who, key } => {
+                self.told.insert((*who, *key));
+            }
+            Fact::Left { who, key } => {
+                self.candidates.remove(&(*who, *key));
+                if !self.told.contains(&(*who, *key)) {
+                    return Err(format!(
+                        "{who} left election {} without being told to",
+                        key.0
+                    ));
+                }
+            }
+            Fact::Died { who, .. } => {
+                self.candidates.retain(|(of, _)| of != who);
+                self.told.retain(|(of, _)| of != who);
+            }
+            Fact::Stands {
+                who,
+                key,
+                takes_part: false,
+            } if self.candidates.contains(&(*who, *key)) && !self.told.contains(&(*who, *key)) => {
+                return Err(format!("{who} takes no part in election {}", key.0));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! Invariant 3: no transaction fenced by a term commits after a later term has begun.
+
+use std::collections::BTreeMap;
+
+use super::Invariant;
+use crate::protocol::Key;
+use crate::sim::clock::Time;
+use crate::sim::fact::Fact;
+
+#[derive(Default)]
+pub(super) struct FencesHold(BTreeMap<Key, u64>);
+
+impl Invariant for FencesHold {
+    fn name(&self) -> &'static str {
+        "3: fences hold"
+    }
+
+    fn observe(&mut self, _: Time, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::Began { key, term, .. } => {
+                let newest = self.0.entry(*key).or_default();
+                *newest = (*newest).max(*term);
+                Ok(())
+            }
+            Fact::Committed { key, term } => match self.0.get(key) {
+                Some(newest) if newest > term => Err(format!(
+                    "in election {} a transaction fenced by term {term} committed after term {newest} had begun",
+                    key.0
+                )),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The numbered invariants of `src/protocol`, one a file, each decided by facts alone.
+
+mod candidacy_goes_on;
+mod fences_hold;
+mod is_current_is_true;
+mod one_worker;
+mod orderly_release;
+mod somebody_leads;
+mod steady_state;
+mod terms_increase;
+
+pub(super) use self::somebody_leads::{Circumstances, bound, bound_after_storm};
+
+use super::clock::Time;
+use super::fact::Fact;
+
+/// What must be true in every world.
+trait Invariant {
+    /// Its number and what it says.
+    fn name(&self) -> &'static str;
+
+    /// Take note of a fact. An error says how it breaks the invariant.
+    fn observe(&mut self, at: Time, fact: &Fact) -> Result<(), String>;
+}
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug)]
+pub(super) struct Broken {
+    pub(super) invariant: &'static str,
+    pub(super) why: String,
+}
+
+pub(super) struct Invariants(Vec<Box<dyn Invariant>>);
+
+impl Invariants {
+    pub(super) fn new() -> Invariants {
+        Invariants(vec![
+            Box::new(one_worker::OneWorker::default()),
+            Box::new(terms_increase::TermsIncrease::default()),
+            Box::new(fences_hold::FencesHold::default()),
+            Box::new(orderly_release::OrderlyRelease::default()),
+            Box::new(is_current_is_true::IsCurrentIsTrue::default()),
+            Box::new(somebody_leads::SomebodyLeads::default()),
+            Box::new(steady_state::SteadyState),
+            Box::new(candidacy_goes_on::CandidacyGoesOn::default()),
+        ])
+    }
+
+    /// The first invariant that this fact breaks.
+    pub(super) fn observe(&mut self, at: Time, fact: &Fact) -> Option<Broken> {
+        self.0.iter_mut().find_map(|invariant| {
+            let why = invariant.observe(at, fact).err()?;
+            Some(Broken {
+                invariant: invariant.name(),
+                why,
+            })
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! Invariant 1: at most one process runs an election's work at any instant.
+//!
+//! Work does not run while its process stands still. It is not counted either from when the process wakes
+//! until it has looked at its clock, nor once its process has reported that it could not drop it: the
+//! invariant leaves both to the fence.
+
+use std::collections::BTreeMap;
+
+use super::Invariant;
+use crate::protocol::Key;
+use crate::sim::clock::Time;
+use crate::sim::fact::{Fact, Who};
+
+#[derive(Default)]
+pub(super) struct OneWorker {
+    /// By election, term and process: whether it has overrun.
+    works: BTreeMap<(Key, u64, Who), bool>,
+    /// Processes that stand still, or have not looked at their clock since.
+    absent: Vec<Who>,
+}
+
+impl OneWorker {
+    fn check(&self, changed: impl Fn(&Key) -> bool) -> Result<(), String> {
+        let mut counted = self
+            .works
+            .iter()
+            .filter(|((key, _, who), overran)| {
+                changed(key) && !**overran && !self.absent.contains(who)
+            })
+            .map(|(work, _)| work)
+            .peekable();
+        while let Some((key, term, who)) = counted.next() {
+            if let Some((next, other_term, other)) = counted.peek()
+                && next == key
+            {
+                return Err(format!(
+                    "{who} (term {term}) and {other} (term {other_term}) both work in election {}",
+                    key.0
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for OneWorker {
+    fn name(&self) -> &'static str {
+        "1: one worker at a time"
+    }
+
+    fn observe(&mut self, _: Time, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::WorkStarted { who, key, term } => {
+                self.works.insert((*key, *term, *who), false);
+                self.check(|changed| changed == key)
+            }
+            Fact::WorkStopped { who, key, term, .. } => {
+                self.works.remove(&(*key, *term, *who));
+                Ok(())
+            }
+            Fact::Overran { who, key, term } => {
+                if let Some(overran) = self.works.get_mut(&(*key, *term, *who)) {
+                    *overran = true;
+                }
+                Ok(())
+            }
+            Fact::Died { who, .. } => {
+                self.works.retain(|(.., of), _| of != who);
+                self.absent.retain(|absent| absent != who);
+                Ok(())
+            }
+            Fact::Halted { who } => {
+                self.absent.push(*who);
+                Ok(())
+            }
+            Fact::Looked { who } => {
+                self.absent.retain(|absent| absent != who);
+                self.check(|_| true)
+            }
+            _ => Ok(()),
+        }
+    }
+}

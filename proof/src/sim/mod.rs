@@ -1,0 +1,35 @@
+//! The simulator: the shipped state machine in many worlds, each drawn from a seed.
+//!
+//! A world has machines with clocks that run unequally, a process on each that takes part in several elections,
+//! one pretended PostgreSQL, and a network between them. Things go wrong in storms, and one at a time.
+//! Nothing in it reads a clock of this world or draws chance from elsewhere than the seed: a seed is a run.
+
+mod birth;
+mod chance;
+mod clock;
+mod coverage;
+mod driver;
+mod fact;
+mod fault;
+mod flaw;
+mod gaps;
+mod history;
+mod host;
+mod invariants;
+mod names;
+mod network;
+mod operators;
+mod places;
+mod queue;
+mod round;
+mod run;
+mod server;
+mod sessions;
+mod storm;
+mod transactions;
+mod work;
+mod world;
+
+pub use coverage::Coverage;
+pub use flaw::Flaw;
+pub use run::{Limits, Outcome, Report, fresh_seed, run, search};

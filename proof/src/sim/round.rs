@@ -1,0 +1,407 @@
+//! The course of a run: a storm, then calm until everything is led again, a while in which nothing changes,
+//! and one thing at a time that ends a term.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::clock::{Time, nanos};
+use super::fact::{Fact, Steady};
+use super::fault::Fault;
+use super::host::Command;
+use super::host::Input;
+use super::invariants::{Circumstances, bound, bound_after_storm};
+use super::places::Place;
+use super::world::{Event, World};
+use crate::postgres::Tables;
+use crate::protocol::{Key, Stop};
+
+/// How a term ends, where one thing alone goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Ending {
+    Returned,
+    Resigned,
+    SteppedDown,
+    Failed,
+    ShutDown,
+    Killed,
+    KilledUnseen,
+    SessionKilled,
+    ServerRestarted,
+    NetworkCut,
+    Stopped,
+    MachineOff,
+    BothKilled,
+    Transferred,
+}
+
+impl Ending {
+    pub(super) const ALL: [Ending; 14] = [
+        Ending::Returned,
+        Ending::Resigned,
+        Ending::SteppedDown,
+        Ending::Failed,
+        Ending::ShutDown,
+        Ending::Killed,
+        Ending::KilledUnseen,
+        Ending::SessionKilled,
+        Ending::ServerRestarted,
+        Ending::NetworkCut,
+        Ending::Stopped,
+        Ending::MachineOff,
+        Ending::BothKilled,
+        Ending::Transferred,
+    ];
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Ending::Returned => "lead returned",
+            Ending::Resigned => "resigned",
+            Ending::SteppedDown => "stepped down",
+            Ending::Failed => "lead failed",
+            Ending::ShutDown => "process shut down",
+            Ending::Killed => "process killed, direct",
+            Ending::KilledUnseen => "process killed, not believed",
+            Ending::SessionKilled => "session killed",
+            Ending::ServerRestarted => "server restarted",
+            Ending::NetworkCut => "network cut",
+            Ending::Stopped => "process stopped",
+            Ending::MachineOff => "machine without power",
+            Ending::Transferred => "transferred",
+            Ending::BothKilled => "leader and successor killed",
+        })
+    }
+}
+
+pub(super) struct Round {
+    phase: Phase,
+    /// So many things end a term before the next storm.
+    left: u64,
+    /// By then everybody must take part again: all attempts to connect that the storm has left have ended.
+    all_by: Time,
+}
+
+enum Phase {
+    Settling {
+        by: Time,
+    },
+    Quiet,
+    Steady {
+        since: Time,
+        executed: u64,
+        tables: Box<Tables>,
+    },
+    Struck {
+        key: Key,
+        term: u64,
+        by: Time,
+    },
+    Storm,
+}
+
+impl Round {
+    /// Before the first one.
+    pub(super) fn new() -> Round {
+        Round {
+            phase: Phase::Storm,
+            left: 0,
+            all_by: 0,
+        }
+    }
+}
+
+impl World {
+    /// The next part of the round, when the one before is over.
+    pub(super) fn next_phase(&mut self) {
+        let lease = self.longest_lease();
+        let retry = self.longest_retry();
+        let look = lease / 4;
+        match std::mem::replace(&mut self.round.phase, Phase::Storm) {
+            Phase::Storm => {
+                let by = self.settle();
+                self.phase(Phase::Settling { by }, look);
+            }
+            Phase::Settling { by } if self.now < by && !self.all_led() => {
+                self.revive();
+                self.phase(Phase::Settling { by }, look);
+            }
+            Phase::Settling { by } => {
+                if self.now >= by {
+                    self.tell(Fact::Tick);
+                }
+                self.round.left = self.chance.whole(0, 3);
+                self.phase(Phase::Quiet, self.quiet());
+            }
+            Phase::Quiet if self.now < self.round.all_by && !self.all_take_part() => {
+                self.revive();
+                self.phase(Phase::Quiet, self.quiet());
+            }
+            Phase::Quiet => {
+                let since = self.now;
+                let executed = self.server.executed;
+                let tables = Box::new(self.server.postgres.tables().clone());
+                let phase = Phase::Steady {
+                    since,
+                    executed,
+                    tables,
+                };
+                self.phase(phase, lease * 10 + retry);
+            }
+            Phase::Steady {
+                since,
+                executed,
+                tables,
+            } => {
+                self.tell_steady(since, executed, &tables);
+                self.end_one_or_storm();
+            }
+            Phase::Struck { key, term, by } => {
+                let led = self
+                    .worker(key)
+                    .is_some_and(|host| self.term_of(host, key) != Some(term));
+                if self.now < by && !led {
+                    return self.phase(Phase::Struck { key, term, by }, look);
+                }
+                if !led {
+                    self.tell(Fact::Tick);
+                }
+                self.heal();
+                self.round.left -= 1;
+                let by = self.settle();
+                self.phase(Phase::Settling { by }, look);
+            }
+        }
+    }
+
+    fn phase(&mut self, phase: Phase, lasts: Duration) {
+        self.round.phase = phase;
+        self.queue.plan(self.now + nanos(lasts), Event::Round);
+    }
+
+    /// Long enough for everybody to have looked around.
+    fn quiet(&self) -> Duration {
+        self.longest_retry() * 11 / 4 + self.longest_lease()
+    }
+
+    pub(super) fn longest_retry(&self) -> Duration {
+        let intervals = self.hosts.iter().map(|host| host.timings.retry_interval);
+        intervals.max().unwrap_or_default()
+    }
+
+    /// Nothing goes wrong any more. Everything must be led within bounds.
+    fn settle(&mut self) -> Time {
+        self.calm = true;
+        self.longest_latency = self.latencies.0;
+        self.longest_transaction = self.longest_latency;
+        self.heal();
+        let mut keys: Vec<Key> = (0..self.hosts.len())
+            .flat_map(|host| self.hosts[host].takes_part.clone())
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let bound = bound_after_storm(&self.circumstances());
+        let by = self.after(bound);
+        self.round.all_by = by;
+        self.tell(Fact::Calm { keys, by });
+        by
+    }
+
+    fn circumstances(&self) -> Circumstances {
+        let grace = self.hosts.iter().map(|host| host.timings.grace);
+        Circumstances {
+            lease: self.longest_lease(),
+            retry_interval: self.longest_retry(),
+            grace: grace.max().unwrap_or_default(),
+            latency: self.longest_latency,
+            shared: false,
+        }
+    }
+
+    fn all_led(&self) -> bool {
+        self.elections.iter().all(|&key| {
+            let wanted = self.hosts.iter().any(|host| host.takes_part.contains(&key));
+            !wanted || self.worker(key).is_some()
+        })
+    }
+
+    fn all_take_part(&self) -> bool {
+        self.hosts.iter().enumerate().all(|(index, host)| {
+            let who = host.who(index);
+            let mut keys = host.takes_part.iter();
+            host.running.is_none() || keys.all(|&key| self.coverage.place(who, key).takes_part())
+        })
+    }
+
+    fn tell_steady(&mut self, since: Time, executed: u64, tables: &Tables) {
+        let mut steady = Steady {
+            lasted: Duration::from_nanos(self.now - since),
+            leaders: vec![],
+            successors: vec![],
+            processes: vec![],
+            queries: self.server.executed - executed,
+            elections: self.elections.len(),
+            written: self.server.postgres.tables() != tables,
+        };
+        let mut standing = vec![];
+        let shortest = self.hosts.iter().map(|host| host.timings.lease).min();
+        for (index, host) in self.hosts.iter().enumerate() {
+            let who = host.who(index);
+            let place = |key: &Key| self.coverage.place(who, *key);
+            let stands = |wanted: Place| host.takes_part.iter().any(|key| place(key) == wanted);
+            if stands(Place::Leading) {
+                steady.leaders.push(host.timings.heartbeat_interval);
+            }
+            if stands(Place::Successor) {
+                let probes = shortest.unwrap_or_default() / 20;
+                steady.successors.push(probes);
+            }
+            steady.processes.push(host.timings.retry_interval);
+            for &key in &host.takes_part {
+                standing.push((who, key, place(&key).takes_part()));
+            }
+        }
+        for (who, key, takes_part) in standing {
+            self.tell(Fact::Stands {
+                who,
+                key,
+                takes_part,
+            });
+        }
+        self.tell(Fact::Steady(steady));
+    }
+
+    fn end_one_or_storm(&mut self) {
+        if self.round.left > 0 && self.end_one() {
+            return;
+        }
+        let lease = self.longest_lease();
+        self.calm = false;
+        self.longest_latency = self.latencies.1;
+        self.longest_transaction = lease / 4;
+        self.tell(Fact::Storm);
+        self.queue.plan(self.now, Event::Strikes);
+        let lasts = self.chance.between(lease * 20, lease * 100);
+        self.round.left = 0;
+        self.phase(Phase::Storm, lasts);
+    }
+
+    /// One thing goes wrong, and ends a term. False where nothing suits.
+    fn end_one(&mut self) -> bool {
+        let elections = self.elections.clone();
+        let Some(&key) = self.chance.pick(&elections) else {
+            return false;
+        };
+        let ending = *self.chance.pick(&Ending::ALL).unwrap_or(&Ending::Killed);
+        let Some(leader) = self.worker(key) else {
+            return false;
+        };
+        let Some(term) = self.term_of(leader, key) else {
+            return false;
+        };
+        let successor = (0..self.hosts.len())
+            .find(|&host| self.coverage.place(self.hosts[host].who(host), key) == Place::Successor);
+        let Some(successor) = successor else {
+            return false;
+        };
+        let believed =
+            self.hosts[leader].direct && !self.hosts[successor].always_waits.contains(&key);
+        if believed && ending == Ending::KilledUnseen || !believed && ending == Ending::Killed {
+            return false;
+        }
+        let third = self.hosts.iter().enumerate().any(|(index, host)| {
+            index != leader && index != successor && host.takes_part.contains(&key)
+        });
+        if ending == Ending::BothKilled && !third {
+            return false;
+        }
+        let circumstances = Circumstances {
+            shared: self.has_other_successors(leader, successor),
+            ..self.circumstances()
+        };
+        let limit = bound(ending, &self.hosts[leader].timings, &circumstances);
+        let by = self.after(limit);
+        let lease = self.hosts[leader].timings.lease;
+        self.tell(Fact::Struck {
+            ending,
+            key,
+            lease,
+            by,
+        });
+        self.end(ending, key, term, leader, successor);
+        let look = self.hosts[leader].timings.lease / 4;
+        self.phase(Phase::Struck { key, term, by }, look);
+        true
+    }
+
+    /// Whether elections of this leader have other successors than this one.
+    fn has_other_successors(&self, leader: usize, successor: usize) -> bool {
+        let place = |host: usize, key: Key| self.coverage.place(self.hosts[host].who(host), key);
+        self.elections.iter().any(|&key| {
+            place(leader, key) == Place::Leading && place(successor, key) != Place::Successor
+        })
+    }
+
+    fn end(&mut self, ending: Ending, key: Key, term: u64, leader: usize, successor: usize) {
+        // Healed once the election is led again.
+        let long = Duration::from_secs(1_000_000);
+        let life = self.hosts[leader].life;
+        match ending {
+            Ending::Returned => self.stop_work(leader, key, term, Stop::Returned),
+            Ending::Failed => self.stop_work(leader, key, term, Stop::Failed),
+            Ending::Resigned => {
+                let command = Command::Resign { key, term };
+                self.input(leader, life, Input::Command(command));
+            }
+            Ending::SteppedDown => {
+                self.server.postgres.step_down(key.0);
+                self.words();
+            }
+            Ending::Transferred => {
+                let others = (0..self.hosts.len()).filter(|&host| host != leader);
+                let others: Vec<usize> = others
+                    .filter(|&host| self.hosts[host].takes_part.contains(&key))
+                    .collect();
+                if let Some(&host) = self.chance.pick(&others) {
+                    self.transfer(key, host);
+                }
+            }
+            Ending::ShutDown => self.strike(Fault::ProcessShutDown, leader, long),
+            Ending::Killed | Ending::KilledUnseen => {
+                self.strike(Fault::ProcessKilled, leader, long);
+            }
+            Ending::SessionKilled => self.kill_session_of(leader),
+            Ending::ServerRestarted => {
+                let down = self.hosts[leader].timings.lease / 50;
+                self.strike(Fault::ServerRestart, leader, down);
+            }
+            Ending::NetworkCut => self.strike(Fault::CutBoth, leader, long),
+            Ending::Stopped => self.strike(Fault::ProcessStopped, leader, long),
+            Ending::MachineOff => self.strike(Fault::MachineOff, leader, long),
+            Ending::BothKilled => {
+                self.strike(Fault::ProcessKilled, leader, long);
+                self.strike(Fault::ProcessKilled, successor, long);
+            }
+        }
+    }
+
+    pub(super) fn kill_session_of(&mut self, host: usize) {
+        let desks = self.server.desks.iter();
+        let pids: Vec<_> = desks
+            .filter(|(_, desk)| desk.host == host)
+            .map(|(&pid, _)| pid)
+            .collect();
+        for pid in pids {
+            self.server
+                .postgres
+                .end(pid, crate::postgres::Cause::Killed);
+        }
+        self.words();
+    }
+
+    fn term_of(&self, host: usize, key: Key) -> Option<u64> {
+        let running = self.hosts[host].running.as_ref()?;
+        let office = running.elections.get(&key)?.office.as_ref()?;
+        Some(office.term)
+    }
+}

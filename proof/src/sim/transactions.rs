@@ -1,0 +1,38 @@
+//! Fenced transactions, which the application sends through sessions of its own.
+
+use std::time::Duration;
+
+use super::clock::nanos;
+use super::fact::Fact;
+use super::flaw::Flaw;
+use super::world::{Event, World};
+use crate::protocol::Key;
+
+impl World {
+    /// A transaction fenced by a term, open for so long. False where the fence refuses it.
+    pub(super) fn fence(&mut self, key: Key, term: u64, takes: Duration) -> bool {
+        let Some(transaction) = self.server.postgres.fence(key.0, term) else {
+            return false;
+        };
+        if self.flaw == Some(Flaw::FenceHoldsNothing) {
+            self.server.postgres.commit(transaction);
+        }
+        let at = self.now + nanos(takes);
+        self.queue.plan(
+            at,
+            Event::Commits {
+                transaction,
+                key,
+                term,
+            },
+        );
+        true
+    }
+
+    pub(super) fn commits(&mut self, transaction: u64, key: Key, term: u64) {
+        let committed = self.server.postgres.commit(transaction);
+        if committed || self.flaw == Some(Flaw::FenceHoldsNothing) {
+            self.tell(Fact::Committed { key, term });
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The application's work of a term: how it goes, and how it stops.
+
+use std::time::Duration;
+
+use super::clock::{Time, nanos};
+use super::fact::Fact;
+use super::flaw::Flaw;
+use super::host::{Command, Input};
+use super::network::Cid;
+use super::world::{Event, World};
+use crate::protocol::{Instant, Key, Stop};
+
+/// A term whose work was started here.
+pub(super) struct Office {
+    pub(super) term: u64,
+    /// The connection whose socket the work keeps open.
+    pub(super) cid: Cid,
+    /// It still runs.
+    pub(super) running: bool,
+    /// The driver knows that it has stopped.
+    pub(super) over: bool,
+    manner: Manner,
+    /// It cannot be stopped before: it blocks its thread.
+    blocks_until: Time,
+    /// How it is to stop.
+    stopping: Option<Stop>,
+}
+
+/// How work behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Manner {
+    /// Stops when it is told.
+    Obeys,
+    /// Never asked to be told: it is dropped at once.
+    Deaf,
+    /// Heard it and goes on until it is dropped.
+    Stubborn,
+    /// Blocks its thread now and then, for longer than its lease too.
+    Blocks,
+    Returns,
+    Fails,
+    Resigns,
+}
+
+/// What work does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Ready,
+    Ask,
+    Fence,
+    /// By itself.
+    End(Manner),
+    Stop(Stop),
+}
+
+const MANNERS: [Manner; 10] = [
+    Manner::Obeys,
+    Manner::Obeys,
+    Manner::Obeys,
+    Manner::Obeys,
+    Manner::Deaf,
+    Manner::Stubborn,
+    Manner::Blocks,
+    Manner::Returns,
+    Manner::Fails,
+    Manner::Resigns,
+];
+
+impl World {
+    pub(super) fn start_work(&mut self, host: usize, key: Key, term: u64) {
+        let who = self.hosts[host].who(host);
+        let manner = if self.calm {
+            Manner::Obeys
+        } else {
+            *self.chance.pick(&MANNERS).unwrap_or(&Manner::Obeys)
+        };
+        let lease = self.hosts[host].timings.lease;
+        let Some(running) = self.hosts[host].running.as_mut() else {
+            return;
+        };
+        let Some(cid) = running.line.as_ref().map(|line| line.cid) else {
+            return;
+        };
+        let Some(candidate) = running.elections.get_mut(&key) else {
+            return;
+        };
+        candidate.office = Some(Office {
+            term,
+            cid,
+            running: true,
+            over: false,
+            manner,
+            blocks_until: 0,
+            stopping: None,
+        });
+        self.coverage.manner(manner);
+        self.tell(Fact::WorkStarted { who, key, term });
+        let recovers = self.chance.any_scale(lease / 1000, lease / 2);
+        self.plan_work(host, key, term, recovers, Step::Ready);
+        let soon = self.chance.between(Duration::ZERO, lease / 2);
+        self.plan_work(host, key, term, soon, Step::Ask);
+        if self.fences {
+            let soon = self.chance.between(Duration::ZERO, lease);
+            self.plan_work(host, key, term, soon, Step::Fence);
+        }
+        if matches!(
+            manner,
+            Manner::Returns | Manner::Fails | Manner::Resigns | Manner::Blocks
+        ) {
+            let lasts = self.chance.any_scale(lease / 100, lease * 10);
+            self.plan_work(host, key, term, lasts, Step::End(manner));
+        }
+    }
+
+    fn plan_work(&mut self, host: usize, key: Key, term: u64, after: Duration, step: Step) {
+        let life = self.hosts[host].life;
+        self.queue.plan(
+            self.now + nanos(after),
+            Event::Input {
+                host,
+                life,
+                input: Input::Work { key, term, step },
+            },
+        );
+    }
+
+    fn office(&mut self, host: usize, key: Key, term: u64) -> Option<&mut Office> {
+        let running = self.hosts[host].running.as_mut()?;
+        running
+            .office(key)
+            .filter(|office| office.term == term && office.running)
+    }
+
+    pub(super) fn work(&mut self, host: usize, key: Key, term: u64, step: Step) {
+        let (now, calm) = (self.now, self.calm);
+        let lease = self.hosts[host].timings.lease;
+        let Some(office) = self.office(host, key, term) else {
+            // What work has left behind tries, too.
+            if step == Step::Fence && self.chance.one_in(3) {
+                self.transaction(key, term);
+            }
+            return;
+        };
+        match step {
+            Step::Ready => self.command_later(host, Command::Ready { key, term }),
+            Step::Ask => {
+                let next = if calm { lease * 2 } else { lease / 3 };
+                let after = self.chance.between(next / 2, next);
+                self.ask_current(host, key, term);
+                self.plan_work(host, key, term, after, Step::Ask);
+            }
+            Step::Fence => {
+                self.transaction(key, term);
+                let after = self.chance.any_scale(lease / 50, lease * 4);
+                self.plan_work(host, key, term, after, Step::Fence);
+            }
+            Step::End(_) if calm => {}
+            Step::End(Manner::Resigns) => {
+                self.command_later(host, Command::Resign { key, term });
+            }
+            Step::End(Manner::Blocks) => {
+                let blocks = self.chance.any_scale(lease / 50, lease * 3);
+                let until = now + nanos(blocks);
+                if let Some(office) = self.office(host, key, term) {
+                    office.blocks_until = until;
+                }
+            }
+            Step::End(manner) => {
+                let stop = if manner == Manner::Fails {
+                    Stop::Failed
+                } else {
+                    Stop::Returned
+                };
+                self.stop_work(host, key, term, stop);
+            }
+            Step::Stop(stop) => {
+                let until = office
+                    .blocks_until
+                    .max(self.hosts[host].runtime_blocked_until);
+                if until > now {
+                    let left = Duration::from_nanos(until - now);
+                    return self.plan_work(host, key, term, left, step);
+                }
+                self.stop_work(host, key, term, stop);
+            }
+        }
+    }
+
+    fn transaction(&mut self, key: Key, term: u64) {
+        let longest = self.longest_transaction;
+        let takes = self.chance.any_scale(Duration::from_micros(100), longest);
+        let admitted = self.fence(key, term, takes);
+        self.coverage.fenced(admitted);
+    }
+
+    /// Work has stopped, by itself or dropped: its guard lets go of the socket, then the driver is told.
+    pub(super) fn stop_work(&mut self, host: usize, key: Key, term: u64, stop: Stop) {
+        let who = self.hosts[host].who(host);
+        let Some(office) = self.office(host, key, term) else {
+            return;
+        };
+        office.running = false;
+        let cid = office.cid;
+        self.tell(Fact::WorkStopped {
+            who,
+            key,
+            term,
+            stop,
+        });
+        self.let_go(cid);
+        self.command_later(host, Command::WorkStopped { key, term, stop });
+    }
+
+    pub(super) fn cancel_work(&mut self, host: usize, key: Key) {
+        let calm = self.calm;
+        let lease = self.hosts[host].timings.lease;
+        let Some(office) = self.hosts[host]
+            .running
+            .as_mut()
+            .and_then(|running| running.office(key))
+        else {
+            return;
+        };
+        let (term, manner) = (office.term, office.manner);
+        if !matches!(manner, Manner::Deaf | Manner::Stubborn) {
+            office.stopping = Some(Stop::Returned);
+        }
+        if self.flaw == Some(Flaw::StopToldEarly) {
+            let stop = Stop::Returned;
+            self.command_later(host, Command::WorkStopped { key, term, stop });
+        }
+        match manner {
+            Manner::Deaf => self.drop_work(host, key),
+            Manner::Stubborn => {}
+            _ => {
+                let longest = if calm { lease / 50 } else { lease / 4 };
+                let takes = self.chance.any_scale(Duration::from_micros(1), longest);
+                self.plan_work(host, key, term, takes, Step::Stop(Stop::Returned));
+            }
+        }
+    }
+
+    pub(super) fn drop_work(&mut self, host: usize, key: Key) {
+        let takes = self
+            .chance
+            .heavy(Duration::from_micros(5), self.longest_latency);
+        if let Some(office) = self.hosts[host]
+            .running
+            .as_mut()
+            .and_then(|running| running.office(key))
+        {
+            let term = office.term;
+            office.stopping = Some(Stop::Dropped);
+            self.plan_work(host, key, term, takes, Step::Stop(Stop::Dropped));
+        }
+    }
+
+    /// Nothing blocks any more, and work stops when it is told to.
+    pub(super) fn unblock(&mut self, host: usize) {
+        self.hosts[host].runtime_blocked_until = 0;
+        let Some(running) = self.hosts[host].running.as_mut() else {
+            return;
+        };
+        let mut stops = vec![];
+        for (&key, candidate) in &mut running.elections {
+            if let Some(office) = candidate.office.as_mut() {
+                office.blocks_until = 0;
+                office.manner = Manner::Obeys;
+                stops.extend(office.stopping.map(|stop| (key, office.term, stop)));
+            }
+        }
+        for (key, term, stop) in stops {
+            self.plan_work(host, key, term, Duration::ZERO, Step::Stop(stop));
+        }
+    }
+
+    /// Mirrors `Term::is_current`: it compares the deadline itself.
+    fn ask_current(&mut self, host: usize, key: Key, term: u64) {
+        let who = self.hosts[host].who(host);
+        let now = self.hosts[host].now(self.now);
+        let Some(running) = self.hosts[host].running.as_mut() else {
+            return;
+        };
+        let Some(office) = running.elections.get(&key).and_then(|c| c.office.as_ref()) else {
+            return;
+        };
+        let current = match running.line.as_mut().filter(|line| line.cid == office.cid) {
+            Some(line) if now >= line.until => {
+                line.until = Instant::default();
+                false
+            }
+            Some(_) => !office.over,
+            None => false,
+        };
+        self.tell(Fact::AskedCurrent {
+            who,
+            key,
+            term,
+            current,
+        });
+    }
+
+    /// The application tells the driver something, on another thread.
+    pub(super) fn command_later(&mut self, host: usize, command: Command) {
+        let life = self.hosts[host].life;
+        let hop = self.chance.below(nanos(self.wake_latency).max(1));
+        self.queue.plan(
+            self.now + hop,
+            Event::Input {
+                host,
+                life,
+                input: Input::Command(command),
+            },
+        );
+    }
+}

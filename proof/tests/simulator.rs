@@ -1,0 +1,65 @@
+//! The shipped state machine in simulated worlds: every numbered invariant holds in all of them, and together
+//! they meet everything that there is to meet.
+
+use std::time::Duration;
+
+use pg_leader_proof::sim::{self, Limits, Report};
+
+/// So many fixed seeds, from 1 on.
+const FIXED: u64 = 160;
+
+fn search(first: u64, limits: Limits) -> Report {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let report = sim::search(first, limits, cores);
+    println!(
+        "{} worlds from seed {first} on, {:.0} simulated hours",
+        report.runs,
+        report.simulated.as_secs_f64() / 3600.0
+    );
+    if let Some(outcome) = &report.broken {
+        let seed = outcome.seed;
+        panic!(
+            "{}\ninvariant broken: {:?}\nagain with: cargo simulate --seed {seed} --runs 1",
+            outcome.timeline, outcome.broken
+        );
+    }
+    report
+}
+
+#[test]
+fn every_invariant_holds_in_worlds_that_meet_everything() {
+    let limits = Limits {
+        runs: FIXED,
+        lasts: Duration::MAX,
+        simulated: Duration::MAX,
+    };
+    let report = search(1, limits);
+    println!("{}", report.coverage);
+    let missing = report.coverage.missing();
+    assert!(missing.is_empty(), "not met: {missing:#?}");
+}
+
+#[test]
+fn every_invariant_holds_in_fresh_worlds() {
+    let seconds = std::env::var("PG_LEADER_SIMULATE_SECONDS").unwrap_or_else(|_| "20".to_owned());
+    let seconds = seconds
+        .parse()
+        .expect("PG_LEADER_SIMULATE_SECONDS is a number");
+    let limits = Limits {
+        runs: u64::MAX,
+        lasts: Duration::from_secs(seconds),
+        simulated: Duration::MAX,
+    };
+    search(sim::fresh_seed(), limits);
+}
+
+#[test]
+fn a_seed_is_a_run() {
+    for seed in [1, 2, 3] {
+        let (first, second) = (sim::run(seed, None), sim::run(seed, None));
+        assert_eq!(first.timeline, second.timeline);
+        assert_eq!(first.digest, second.digest);
+        assert_eq!(first.coverage.to_string(), second.coverage.to_string());
+        assert_ne!(first.digest, sim::run(seed + 1000, None).digest);
+    }
+}

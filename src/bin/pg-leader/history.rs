@@ -1,0 +1,98 @@
+//! `pg-leader history`: the last terms, and how each ended.
+
+use std::process::ExitCode;
+
+use comfy_table::{Cell, Color};
+use pg_leader::PastTerm;
+use serde_json::{Value, json};
+
+use crate::connection::Connection;
+use crate::exit::Failure;
+use crate::output::{Form, duration, or_dash, print_all, print_table, table, time};
+
+/// Show the last terms, the newest first: who led, for how long, how it ended and who did it.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  pg-leader history billing --limit 5
+  pg-leader history --json | jq 'select(.ending == \"lost\")'
+
+Endings: resigned (given up by its process), stepped down (an operator asked, REQUEST says how), failed (its work
+returned an error), deposed (lost; its process has said since that its work stopped), lost (its process has not
+been heard of since).
+
+Exit status: 6 where ELECTION is given and there is none of that name.
+
+JSON: election, term, address, started_at, ready_at, ended_at, ending, request, by, fenced_ended.")]
+pub(crate) struct Arguments {
+    /// Only this one.
+    election: Option<String>,
+
+    /// So many terms at most. The database keeps the last 1,000 of each election.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    limit: u32,
+
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Arguments {
+    pub(crate) async fn execute(self, connection: &Connection) -> Result<ExitCode, Failure> {
+        let operator = connection.operator("history").await?;
+        let election = self.election.as_deref();
+        if let Some(election) = election
+            && operator.status_of(election).await?.is_none()
+        {
+            return Err(Failure::no_election(election));
+        }
+        let terms = operator.history(election, self.limit).await?;
+        if self.form.json {
+            print_all(terms.iter().map(as_json))?;
+        } else {
+            show(&terms)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn show(terms: &[PastTerm]) -> Result<(), Failure> {
+    let mut table = table(&[
+        "ELECTION", "TERM", "LEADER", "BEGAN", "LASTED", "ENDING", "REQUEST", "BY",
+    ]);
+    for term in terms {
+        let lasted = term
+            .ended_at
+            .map(|end| duration(end.duration_since(term.started_at).unwrap_or_default()));
+        let (ending, colour) = match term.ending.as_deref() {
+            None => ("goes on", Color::Green),
+            Some(ending @ ("resigned" | "stepped down")) => (ending, Color::Reset),
+            Some(ending) => (ending, Color::Red),
+        };
+        table.add_row(vec![
+            Cell::new(&term.election),
+            Cell::new(term.term),
+            Cell::new(&term.address),
+            Cell::new(humantime::format_rfc3339_seconds(term.started_at)),
+            Cell::new(or_dash(lasted)),
+            Cell::new(ending).fg(colour),
+            Cell::new(or_dash(term.request.as_ref())),
+            Cell::new(or_dash(term.by.as_ref())),
+        ]);
+    }
+    print_table(&table)
+}
+
+fn as_json(term: &PastTerm) -> Value {
+    json!({
+        "election": term.election,
+        "term": term.term,
+        "address": term.address,
+        "started_at": time(term.started_at),
+        "ready_at": term.ready_at.map(time),
+        "ended_at": term.ended_at.map(time),
+        "ending": term.ending,
+        "request": term.request,
+        "by": term.by,
+        "fenced_ended": term.fenced_ended,
+    })
+}

@@ -1,0 +1,289 @@
+//! The operator's levers: each asks the candidates for something, says what it asked for and what happens next.
+
+use std::process::ExitCode;
+
+use pg_leader::{ElectionStatus, Operator};
+use serde_json::json;
+
+use crate::connection::Connection;
+use crate::exit::Failure;
+use crate::output::{Form, print};
+
+/// An election, and how to answer.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OfElection {
+    /// The election.
+    election: String,
+
+    #[command(flatten)]
+    form: Form,
+}
+
+/// The same for one address.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OfAddress {
+    /// The election.
+    election: String,
+
+    /// The address of the candidate, as it gave it. It needs not be there.
+    #[arg(long, value_name = "ADDR")]
+    address: String,
+
+    #[command(flatten)]
+    form: Form,
+}
+
+/// The same for the next leader.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ToAddress {
+    /// The election.
+    election: String,
+
+    /// The address of the candidate that shall lead.
+    #[arg(long, value_name = "ADDR")]
+    to: String,
+
+    #[command(flatten)]
+    form: Form,
+}
+
+const JSON: &str = "\
+JSON: election, lever, address, term (the term that ends by it, null where none does), said.
+
+Exit status: 6 where there is no such election.";
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Lever {
+    /// Ask the leader to give up its term in order; somebody leads on.
+    ///
+    /// It acts within a heartbeat (an eighth of its lease), and its work gets the grace to stop. The next term
+    /// begins when it has. The one that gave up is a candidate still, and holds off for a moment.
+    #[command(after_long_help = format!("Example:\n  pg-leader step-down billing\n\n{JSON}"))]
+    StepDown(OfElection),
+
+    /// Hand the next term to one candidate.
+    ///
+    /// The leader gives up in order, and that candidate alone takes over. Refused where it is no live candidate.
+    /// Given up after ten leases, or when the candidate is gone: then anybody leads.
+    #[command(after_long_help = format!("Example:\n  pg-leader transfer billing --to 10.0.0.6:8080\n\n{JSON}"))]
+    Transfer(ToAddress),
+
+    /// Nobody leads until it is resumed.
+    ///
+    /// The leader gives up in order. Survives restarts of the processes and of the server.
+    #[command(after_long_help = format!("Example:\n  pg-leader suspend billing\n\n{JSON}"))]
+    Suspend(OfElection),
+
+    /// Take a suspension back: somebody leads at once.
+    #[command(after_long_help = format!("Example:\n  pg-leader resume billing\n\n{JSON}"))]
+    Resume(OfElection),
+
+    /// Keep one address from leading, as before its node is drained.
+    ///
+    /// Where it leads it gives up in order. It is a candidate still, and does not lead until it is included
+    /// again. Survives restarts.
+    #[command(after_long_help = format!("Example:\n  pg-leader exclude billing --address 10.0.0.5:8080\n\n{JSON}"))]
+    Exclude(OfAddress),
+
+    /// Let an excluded address lead again.
+    #[command(after_long_help = format!("Example:\n  pg-leader include billing --address 10.0.0.5:8080\n\n{JSON}"))]
+    Include(OfAddress),
+
+    /// End the leader's session by force, where it does not act on a step-down.
+    ///
+    /// Its process stops the work at once, without the grace, and says so from a new session; then the next term
+    /// begins. If it says nothing the next term begins after its lease. Safe at any time.
+    #[command(after_long_help = format!("Example:\n  pg-leader depose billing\n\n{JSON}"))]
+    Depose(OfElection),
+}
+
+/// What came of a lever.
+struct Done {
+    lever: &'static str,
+    election: String,
+    address: Option<String>,
+    term: Option<u64>,
+    said: String,
+    form: Form,
+}
+
+impl Lever {
+    pub(crate) async fn execute(self, connection: &Connection) -> Result<ExitCode, Failure> {
+        let operator = connection.operator("lever").await?;
+        let done = self.pull(&operator).await?;
+        print(if done.form.json {
+            json!({
+                "lever": done.lever,
+                "election": done.election,
+                "address": done.address,
+                "term": done.term,
+                "said": done.said,
+            })
+            .to_string()
+        } else {
+            done.said
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn pull(self, operator: &Operator) -> Result<Done, Failure> {
+        let election = self.election().to_owned();
+        let before = operator
+            .status_of(&election)
+            .await?
+            .ok_or_else(|| Failure::no_election(&election))?;
+        let next = next(&before);
+        Ok(match self {
+            Lever::StepDown(OfElection { form, .. }) => {
+                let term = operator.step_down(&election).await?;
+                let said = match term {
+                    Some(term) => format!(
+                        "Term {term} of {election}{} is asked to end: its work gets the grace to stop. {next}",
+                        at(&before)
+                    ),
+                    None => format!("Nobody leads {election}: nothing was asked for."),
+                };
+                Done {
+                    lever: "step-down",
+                    election,
+                    address: None,
+                    term,
+                    said,
+                    form,
+                }
+            }
+            Lever::Transfer(ToAddress { to, form, .. }) => {
+                let term = operator.transfer(&election, &to).await?;
+                let said = match term {
+                    Some(term) => format!(
+                        "Term {term} of {election}{} is asked to end, and the next is for {to} alone. It is given up \
+                         after ten leases, or when {to} is gone: then anybody leads.",
+                        at(&before)
+                    ),
+                    None if before.address.as_ref() == Some(&to) => {
+                        format!("{to} leads {election} already: nothing was asked for.")
+                    }
+                    None => {
+                        format!("Nobody leads {election} now: the next term is for {to} alone.")
+                    }
+                };
+                Done {
+                    lever: "transfer",
+                    election,
+                    address: Some(to),
+                    term,
+                    said,
+                    form,
+                }
+            }
+            Lever::Suspend(OfElection { form, .. }) => {
+                let term = operator.suspend(&election).await?;
+                let ends = match term {
+                    Some(term) => format!(" Term {term}{} is asked to end.", at(&before)),
+                    None => String::new(),
+                };
+                let said = format!(
+                    "{election} is suspended.{ends} Nobody leads it until pg-leader resume {election}."
+                );
+                Done {
+                    lever: "suspend",
+                    election,
+                    address: None,
+                    term,
+                    said,
+                    form,
+                }
+            }
+            Lever::Resume(OfElection { form, .. }) => {
+                let said = if operator.resume(&election).await? {
+                    format!("{election} is resumed. A candidate leads as soon as it hears of it.")
+                } else {
+                    format!("{election} was not suspended: nothing has changed.")
+                };
+                Done {
+                    lever: "resume",
+                    election,
+                    address: None,
+                    term: None,
+                    said,
+                    form,
+                }
+            }
+            Lever::Exclude(OfAddress { address, form, .. }) => {
+                let term = operator.exclude(&election, &address).await?;
+                let ends = match term {
+                    Some(term) => format!("it leads term {term}, which is asked to end. {next}"),
+                    None => "it does not lead now.".to_owned(),
+                };
+                let said = format!(
+                    "{address} is excluded from {election}: {ends} It stays out until pg-leader include {election} \
+                     --address {address}."
+                );
+                Done {
+                    lever: "exclude",
+                    election,
+                    address: Some(address),
+                    term,
+                    said,
+                    form,
+                }
+            }
+            Lever::Include(OfAddress { address, form, .. }) => {
+                let said = if operator.include(&election, &address).await? {
+                    format!("{address} may lead {election} again.")
+                } else {
+                    format!("{address} was not excluded from {election}: nothing has changed.")
+                };
+                Done {
+                    lever: "include",
+                    election,
+                    address: Some(address),
+                    term: None,
+                    said,
+                    form,
+                }
+            }
+            Lever::Depose(OfElection { form, .. }) => {
+                let term = operator.depose(&election).await?;
+                let said = match term {
+                    Some(term) => format!(
+                        "The session of term {term} of {election}{} is ended. The next term begins once its process \
+                         has said that the work has stopped, after its lease at the latest.",
+                        at(&before)
+                    ),
+                    None => format!("Nobody leads {election}: nothing was done."),
+                };
+                Done {
+                    lever: "depose",
+                    election,
+                    address: None,
+                    term,
+                    said,
+                    form,
+                }
+            }
+        })
+    }
+
+    fn election(&self) -> &str {
+        match self {
+            Lever::StepDown(of) | Lever::Suspend(of) | Lever::Resume(of) | Lever::Depose(of) => {
+                &of.election
+            }
+            Lever::Exclude(of) | Lever::Include(of) => &of.election,
+            Lever::Transfer(of) => &of.election,
+        }
+    }
+}
+
+fn at(status: &ElectionStatus) -> String {
+    let address = status.address.as_ref();
+    address.map_or(String::new(), |address| format!(" ({address})"))
+}
+
+fn next(status: &ElectionStatus) -> String {
+    match &status.successor {
+        Some(successor) => format!("Then {successor} is first in line."),
+        None => "There is no successor: nobody else is there to lead.".to_owned(),
+    }
+}

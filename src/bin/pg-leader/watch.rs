@@ -1,0 +1,105 @@
+//! `pg-leader watch`: what elections do, as it happens.
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use futures_util::StreamExt;
+use futures_util::stream::{SelectAll, select_all};
+use pg_leader::{ElectionState, Elector, Observer, Standing};
+use serde_json::{Value, json};
+
+use crate::connection::Connection;
+use crate::exit::Failure;
+use crate::output::{Form, or_dash, print, time};
+
+/// Follow elections: a line for how each stands, then one for every change.
+///
+/// Changes are pushed by the database, nothing is polled. When the session is lost the state is unknown until
+/// the next one; a change that came and went meanwhile is not shown, and pg-leader history has it.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  pg-leader watch
+  pg-leader watch billing --json | jq --unbuffered -r 'select(.state == \"leading\") | .address'
+
+JSON: at (by this machine's clock), election, state (unknown, vacant, recovering, leading), term, address, waiting_for
+(resume, transfer, and so on: what stands in everybody's way, as far as operators have put it there).")]
+pub(crate) struct Arguments {
+    /// These. Without any: all that are there when it starts.
+    elections: Vec<String>,
+
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Arguments {
+    pub(crate) async fn execute(self, connection: &Connection) -> Result<ExitCode, Failure> {
+        let mut elections = self.elections;
+        if elections.is_empty() {
+            let all = connection.operator("watch").await?.status().await?;
+            elections.extend(all.into_iter().map(|status| status.name));
+        }
+        if elections.is_empty() {
+            return Err(Failure::failed(
+                "there are no elections here yet: name the one to wait for",
+            ));
+        }
+        let elector = Elector::connect(connection.config("watch")?.install(false)).await?;
+        let observers = elections
+            .iter()
+            .map(|election| elector.observe(election))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut changes = changes(&observers);
+        while let Some((election, standing)) = changes.next().await {
+            // The first is what is known before anything was read.
+            if standing == Standing::default() {
+                continue;
+            }
+            print(if self.form.json {
+                as_json(election, &standing).to_string()
+            } else {
+                as_line(election, &standing)
+            })?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+type Change<'a> = (&'a str, Standing);
+
+fn changes(observers: &[Observer]) -> SelectAll<impl futures_util::Stream<Item = Change<'_>>> {
+    select_all(observers.iter().map(|observer| {
+        let election = observer.election();
+        observer.changes().map(move |standing| (election, standing))
+    }))
+}
+
+fn as_line(election: &str, standing: &Standing) -> String {
+    let state = format!("{:<10}", standing.state);
+    let state = match standing.state {
+        ElectionState::Leading => console::style(state).green(),
+        ElectionState::Recovering => console::style(state).yellow(),
+        _ => console::style(state).red(),
+    };
+    let waiting = standing
+        .waiting_for
+        .map(|what| format!("  waiting for {what}"));
+    format!(
+        "{}  {election}  {state}  term {}  {}{}",
+        time(SystemTime::now()),
+        standing.term,
+        or_dash(standing.address.as_ref()),
+        waiting.unwrap_or_default()
+    )
+}
+
+fn as_json(election: &str, standing: &Standing) -> Value {
+    json!({
+        "at": time(SystemTime::now()),
+        "election": election,
+        "state": standing.state.to_string(),
+        "term": standing.term,
+        "address": standing.address,
+        "waiting_for": standing.waiting_for.map(|what| what.to_string()),
+    })
+}

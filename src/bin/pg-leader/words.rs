@@ -1,0 +1,72 @@
+//! What is wrong with an election, in words, and what to do about it.
+
+use pg_leader::{Backend, ElectionState, ElectionStatus};
+
+pub(crate) fn trouble(status: &ElectionStatus) -> Vec<String> {
+    let name = &status.name;
+    let mut all = vec![];
+    if let Some(stranger) = &status.stranger {
+        let end = stranger.pid.map_or(String::new(), |pid| {
+            format!(" (SELECT pg_terminate_backend({pid}))")
+        });
+        all.push(format!(
+            "held by a stranger, a session that is no candidate: {}. Nobody can lead until it ends{end}",
+            describe(stranger)
+        ));
+    }
+    if let Some(by) = &status.suspended_by {
+        all.push(format!(
+            "suspended by {by}: nobody leads until pg-leader resume {name}"
+        ));
+    }
+    if let Some(address) = &status.transfer_to {
+        all.push(format!("a transfer to {address} is under way"));
+    }
+    match status.waiting_for.as_deref() {
+        Some("candidates") => all.push(format!(
+            "no candidates: start one (pg-leader run --election {name} …), or look why none can connect \
+             (pg-leader doctor)"
+        )),
+        Some("refractory period") => all.push(
+            "waiting for the refractory period, one lease of the last term: its work may still run. It ends by itself"
+                .to_owned(),
+        ),
+        Some("fenced transactions") => {
+            let holders: Vec<String> = status.fenced.iter().map(describe).collect();
+            all.push(format!(
+                "waiting for fenced transactions of the last term: {}. The next leader ends those that its role \
+                 may end; end the others by hand (ROLLBACK PREPARED, pg_terminate_backend)",
+                holders.join("; ")
+            ));
+        }
+        Some("resume" | "transfer") | None => {}
+        Some(other) => all.push(format!("waiting for {other}")),
+    }
+    if !status.excluded.is_empty() {
+        all.push(format!(
+            "excluded: {} (pg-leader include {name} --address …)",
+            status.excluded.join(", ")
+        ));
+    }
+    if status.state != ElectionState::Vacant && status.successor.is_none() {
+        all.push("no successor: nobody takes over when the leader ends".to_owned());
+    }
+    all
+}
+
+fn describe(backend: &Backend) -> String {
+    let Some(pid) = backend.pid else {
+        return "a prepared transaction (see pg_prepared_xacts)".to_owned();
+    };
+    let mut words = vec![format!("pid {pid}")];
+    words.extend(backend.user.as_ref().map(|user| format!("user {user}")));
+    let application = backend.application.as_ref().filter(|name| !name.is_empty());
+    words.extend(application.map(|name| format!("application {name}")));
+    words.extend(
+        backend
+            .client
+            .as_ref()
+            .map(|client| format!("from {client}")),
+    );
+    words.join(", ")
+}

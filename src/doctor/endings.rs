@@ -1,0 +1,119 @@
+//! That this engine counts the ends of sessions as PostgreSQL does: the autopsy of a leader rests on it.
+
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use super::Finding;
+use crate::config::Config;
+use crate::error::{Error, Kind};
+use crate::protocol::Timings;
+use crate::session::connect;
+use crate::session::facts;
+
+const CHECK: &str = "endings";
+
+/// A session that others end meanwhile spoils one try.
+const TRIES: usize = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// An operator ends it.
+    Killed,
+    /// It is silent for too long.
+    Fatal,
+    /// Its client closes the socket.
+    Closed,
+}
+
+pub(super) async fn check(client: &Client, config: &Config, timings: &Timings) -> Finding {
+    for ending in [Ending::Killed, Ending::Fatal, Ending::Closed] {
+        match is_told(client, config, timings, ending).await {
+            Ok(true) => {}
+            Ok(false) if ending == Ending::Closed => {
+                return Finding::warning(
+                    CHECK,
+                    "the counters of killed and failed sessions move without end here: after a crash of its \
+                     process a leader is followed only after a lease more",
+                )
+                .remedy("find out who ends so many sessions: pg_stat_database, the server's log");
+            }
+            Ok(false) => {
+                return Finding::problem(
+                    CHECK,
+                    "a session was ended, and pg_stat_database did not count it: on this engine the way in which \
+                     a session ended proves nothing",
+                )
+                .remedy("use PostgreSQL itself, or Takeover::AlwaysWait for every candidate");
+            }
+            Err(error) => {
+                return Finding::warning(
+                    CHECK,
+                    format!("not proved: another session could not be opened or ended: {error}"),
+                )
+                .remedy("make room for one more connection, and look again");
+            }
+        }
+    }
+    Finding::fine(
+        CHECK,
+        "the server counts sessions that were killed or failed, and not those that their client closed",
+    )
+}
+
+/// Whether the counters tell an end of that kind from the others.
+async fn is_told(
+    client: &Client,
+    config: &Config,
+    timings: &Timings,
+    ending: Ending,
+) -> Result<bool, Error> {
+    for _ in 0..TRIES {
+        let before = facts::endings(client).await?;
+        end_one(client, config, timings, ending).await?;
+        let after = facts::endings(client).await?;
+        let moved = (after.0 > before.0, after.1 > before.1);
+        let told = match ending {
+            Ending::Killed => moved.0,
+            Ending::Fatal => moved.1,
+            Ending::Closed => moved == (false, false),
+        };
+        if told {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Open a session as a candidate would, end it, and wait until its backend is gone.
+async fn end_one(
+    client: &Client,
+    config: &Config,
+    timings: &Timings,
+    ending: Ending,
+) -> Result<(), Error> {
+    let mut session = connect::connect(config, timings).await?;
+    let pid = session.pid;
+    let its_client = session.client.clone();
+    match ending {
+        Ending::Killed => facts::terminate(client, pid).await?,
+        Ending::Fatal => {
+            let silent = facts::end_when_silent(&its_client, Duration::from_millis(10));
+            connect::with(&mut session.messages, silent).await?;
+        }
+        Ending::Closed => {}
+    }
+    // The socket stays open until the server has ended the session, unless that is what ends it.
+    let mut open = Some(session).filter(|_| ending != Ending::Closed);
+    drop(its_client);
+    for _ in 0..1000 {
+        if facts::is_gone(client, pid).await? {
+            drop(open.take());
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Err(Error::new(Kind::Session(format!(
+        "the session of backend {pid} did not end"
+    ))))
+}

@@ -1,0 +1,311 @@
+//! What a connection string leaves out, from where every Postgres tool looks for it: a service file, the
+//! `PG*` variables, a password file.
+
+use std::path::{Path, PathBuf};
+
+use super::conninfo::wrong;
+use super::pairs::Pairs;
+use crate::error::Error;
+
+/// Variable and key, as libpq has them.
+const VARIABLES: [(&str, &str); 14] = [
+    ("PGHOST", "host"),
+    ("PGHOSTADDR", "hostaddr"),
+    ("PGPORT", "port"),
+    ("PGDATABASE", "dbname"),
+    ("PGUSER", "user"),
+    ("PGPASSWORD", "password"),
+    ("PGPASSFILE", "passfile"),
+    ("PGOPTIONS", "options"),
+    ("PGCONNECT_TIMEOUT", "connect_timeout"),
+    ("PGSSLMODE", "sslmode"),
+    ("PGSSLROOTCERT", "sslrootcert"),
+    ("PGCHANNELBINDING", "channel_binding"),
+    ("PGTARGETSESSIONATTRS", "target_session_attrs"),
+    ("PGLOADBALANCEHOSTS", "load_balance_hosts"),
+];
+
+/// Where a server on this machine keeps its Unix socket: Debian's place, and PostgreSQL's own.
+pub(super) const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+
+/// The environment of a process.
+pub(super) struct Environment<'a> {
+    pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) home: Option<PathBuf>,
+    /// The name of the system's user.
+    pub(super) user: Option<String>,
+}
+
+impl Environment<'_> {
+    pub(super) fn of_process() -> Environment<'static> {
+        Environment {
+            variable: &|name| std::env::var(name).ok(),
+            home: std::env::home_dir(),
+            user: user_of_process(),
+        }
+    }
+
+    fn set(&self, name: &str) -> Option<String> {
+        (self.variable)(name).filter(|value| !value.is_empty())
+    }
+
+    /// Add what is left out: the service's parameters first, then the variables, then the defaults.
+    pub(super) fn complete(&self, pairs: &mut Pairs) -> Result<(), Error> {
+        // A host that was named is not the one whose address a variable holds, nor the other way round.
+        let placed = |pairs: &Pairs| pairs.get("host").or(pairs.get("hostaddr")).is_some();
+        if let Some(service) = pairs.take("service").or_else(|| self.set("PGSERVICE")) {
+            let parameters = self.service(&service)?;
+            let place_given = placed(pairs);
+            for (key, value) in parameters {
+                let place = matches!(key.as_str(), "host" | "hostaddr");
+                if pairs.get(&key).is_none() && !(place && place_given) {
+                    pairs.add(&key, value);
+                }
+            }
+        }
+        let place_given = placed(pairs);
+        for (name, key) in VARIABLES {
+            let place = matches!(key, "host" | "hostaddr");
+            if pairs.get(key).is_none()
+                && !(place && place_given)
+                && let Some(value) = self.set(name)
+            {
+                pairs.add(key, value);
+            }
+        }
+        if !placed(pairs) {
+            let port = pairs.get("port").unwrap_or("5432").to_owned();
+            let socket = |directory: &&str| {
+                Path::new(directory)
+                    .join(format!(".s.PGSQL.{port}"))
+                    .exists()
+            };
+            let here = SOCKET_DIRECTORIES.into_iter().find(socket);
+            pairs.add("host", here.unwrap_or("localhost"));
+        }
+        if pairs.get("user").is_none()
+            && let Some(user) = self.user.clone().or_else(|| self.set("USER"))
+        {
+            pairs.add("user", user);
+        }
+        if pairs.get("passfile").is_none()
+            && let Some(home) = &self.home
+        {
+            pairs.add("passfile", home.join(".pgpass").display().to_string());
+        }
+        Ok(())
+    }
+
+    /// The section of that name in the user's file, else in the system's.
+    fn service(&self, name: &str) -> Result<Vec<(String, String)>, Error> {
+        let own = self.set("PGSERVICEFILE").map(PathBuf::from);
+        let own = own.or_else(|| Some(self.home.as_ref()?.join(".pg_service.conf")));
+        let system = self.set("PGSYSCONFDIR");
+        let system = system.unwrap_or_else(|| "/etc/postgresql-common".to_owned());
+        let files = own
+            .into_iter()
+            .chain([Path::new(&system).join("pg_service.conf")]);
+        let mut looked_at = vec![];
+        for file in files {
+            looked_at.push(file.display().to_string());
+            let Ok(text) = std::fs::read_to_string(&file) else {
+                continue;
+            };
+            if let Some(parameters) = section(&text, name)
+                .map_err(|line| wrong(format!("{}: \"{line}\" is no key=value", file.display())))?
+            {
+                return Ok(parameters);
+            }
+        }
+        Err(wrong(format!(
+            "there is no service \"{name}\" in {}",
+            looked_at.join(" or ")
+        )))
+    }
+}
+
+fn user_of_process() -> Option<String> {
+    let id = rustix::process::geteuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut users = users.lines().map(|line| line.split(':'));
+    users.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)? == id).then(|| name.to_owned())
+    })
+}
+
+/// The parameters under `[name]`; the line that is none, where there is one.
+fn section(text: &str, name: &str) -> Result<Option<Vec<(String, String)>>, String> {
+    let heading = format!("[{name}]");
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    if !lines.any(|line| line == heading) {
+        return Ok(None);
+    }
+    lines
+        .take_while(|line| !line.starts_with('['))
+        .map(|line| {
+            let (key, value) = line.split_once('=').ok_or_else(|| line.to_owned())?;
+            Ok((key.trim().to_owned(), value.trim().to_owned()))
+        })
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+/// A password file: the first line that fits tells the password.
+pub(super) fn password(file: &Path, place: [&str; 4]) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(file).ok()?.permissions().mode();
+        if mode & 0o077 != 0 {
+            tracing::warn!(
+                "{} is ignored, as others may read it: chmod 600 {0}",
+                file.display()
+            );
+            return None;
+        }
+    }
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(fields)
+        .find_map(|fields| {
+            let [wanted @ .., password] = &fields[..] else {
+                return None;
+            };
+            let fits = wanted.len() == place.len()
+                && wanted
+                    .iter()
+                    .zip(place)
+                    .all(|(field, value)| field == "*" || field == value);
+            fits.then(|| password.clone())
+        })
+}
+
+/// Fields are separated by `:`; a backslash takes the next character as it is.
+fn fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match (c, fields.last_mut()) {
+            (':', _) => fields.push(String::new()),
+            ('\\', Some(field)) => field.extend(chars.next()),
+            (c, Some(field)) => field.push(c),
+            (_, None) => {}
+        }
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    struct Place {
+        home: tempfile::TempDir,
+        variables: HashMap<&'static str, String>,
+    }
+
+    impl Place {
+        fn new(variables: &[(&'static str, &str)]) -> Place {
+            let variables = variables
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()));
+            Place {
+                home: tempfile::tempdir().unwrap(),
+                variables: variables.collect(),
+            }
+        }
+
+        fn file(&self, name: &str, text: &str) -> PathBuf {
+            use std::os::unix::fs::PermissionsExt;
+            let file = self.home.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            file
+        }
+
+        fn complete(&self, conninfo: &str) -> Result<Pairs, Error> {
+            let variable = |name: &str| self.variables.get(name).cloned();
+            let environment = Environment {
+                variable: &variable,
+                home: Some(self.home.path().to_owned()),
+                user: Some("me".to_owned()),
+            };
+            let mut pairs = Pairs::read(conninfo)?;
+            environment.complete(&mut pairs).map(|()| pairs)
+        }
+    }
+
+    #[test]
+    fn the_string_comes_first_then_the_service_then_the_variables() {
+        let place = Place::new(&[
+            ("PGHOST", "variable"),
+            ("PGPORT", "3"),
+            ("PGUSER", "variable"),
+            ("PGDATABASE", "variable"),
+            ("PGSSLMODE", "require"),
+            ("PGSERVICE", "mine"),
+        ]);
+        place.file(
+            ".pg_service.conf",
+            "# of all\n[other]\nuser=wrong\n[mine]\nuser = service\nport=2\ndbname=service\n[last]\nuser=wrong\n",
+        );
+        let pairs = place.complete("dbname=string").unwrap();
+        for (key, value) in [
+            ("dbname", "string"),
+            ("user", "service"),
+            ("port", "2"),
+            ("host", "variable"),
+            ("sslmode", "require"),
+        ] {
+            assert_eq!(pairs.get(key), Some(value), "{key}");
+        }
+        let pairs = place.complete("service=last").unwrap();
+        assert_eq!(pairs.get("user"), Some("wrong"));
+        let refusal = place.complete("service=none").unwrap_err().to_string();
+        assert!(refusal.contains("no service \"none\" in"), "{refusal}");
+    }
+
+    #[test]
+    fn a_named_host_is_not_looked_for_at_the_address_of_another() {
+        let place = Place::new(&[("PGHOSTADDR", "10.0.0.1"), ("PGUSER", "u")]);
+        assert_eq!(place.complete("host=h").unwrap().get("hostaddr"), None);
+        let pairs = place.complete("").unwrap();
+        assert_eq!(pairs.get("hostaddr"), Some("10.0.0.1"));
+        assert_eq!(pairs.get("host"), None);
+    }
+
+    #[test]
+    fn without_anything_it_is_this_machine_and_this_user() {
+        let place = Place::new(&[("USER", "other"), ("PGPORT", "1"), ("PGUSER", "")]);
+        let pairs = place.complete("").unwrap();
+        assert_eq!(pairs.get("host"), Some("localhost"));
+        assert_eq!(pairs.get("user"), Some("me"));
+    }
+
+    #[test]
+    fn the_first_line_that_fits_tells_the_password() {
+        let place = Place::new(&[]);
+        let file = place.file(
+            ".pgpass",
+            "# comment\nh:5432:d\nh:5432:other:u:wrong\nh:*:d:u:a\\:b\\\\c\n*:*:*:*:last\n",
+        );
+        let of = |host, user| password(&file, [host, "5432", "d", user]);
+        assert_eq!(of("h", "u").as_deref(), Some(r"a:b\c"));
+        assert_eq!(of("h", "other").as_deref(), Some("last"));
+    }
+
+    #[test]
+    fn a_password_file_that_others_may_read_is_ignored() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = Place::new(&[]);
+        let file = place.file(".pgpass", "*:*:*:*:secret\n");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(password(&file, ["h", "5432", "d", "u"]), None);
+    }
+}
