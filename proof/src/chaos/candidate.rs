@@ -342,8 +342,11 @@ fn watch(log: &Log, seats: &[Arc<Seat>]) {
 
 /// Every thread of the application's runtime, for so many milliseconds.
 fn block(milliseconds: u64) {
+    let until = Instant::now() + Duration::from_millis(milliseconds);
+    // More than there are threads, for one thread may take two; the second has nothing left to wait for.
     for _ in 0..THREADS * 2 {
-        tokio::spawn(async move { std::thread::sleep(Duration::from_millis(milliseconds)) });
+        let rest = move || until.saturating_duration_since(Instant::now());
+        tokio::spawn(async move { std::thread::sleep(rest()) });
     }
 }
 

@@ -8,7 +8,7 @@ use crate::Result;
 
 const WIDTH: u32 = 920;
 const ROW: u32 = 34;
-const HEAD: u32 = 58;
+const HEAD: u32 = 80;
 const FOOT: u32 = 34;
 /// For the names at the left, and for the figures at the right.
 const NAMES: u32 = 212;
@@ -31,6 +31,8 @@ impl Row {
 
 pub(super) struct Distribution {
     pub(super) title: String,
+    /// Where it was measured.
+    pub(super) note: String,
     pub(super) rows: Vec<Row>,
     pub(super) lease_ms: f64,
 }
@@ -47,6 +49,8 @@ impl Distribution {
             (16, 20),
             text(16, theme.ink, Beside::Left),
         ))?;
+        let note = text(12, theme.quiet, Beside::Left);
+        root.draw(&Text::new(self.note.as_str(), (16, 40), note))?;
         let most = self
             .rows
             .iter()

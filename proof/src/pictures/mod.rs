@@ -11,6 +11,7 @@ use clap::Parser;
 use serde::Deserialize;
 
 use crate::Result;
+use crate::judge::history::Run;
 use crate::judge::{History, Report};
 use distribution::{Distribution, Row};
 use theme::{DARK, LIGHT, Theme};
@@ -109,13 +110,23 @@ fn of_chaos(report: &Report) -> Distribution {
     rows.sort_by(|one, other| one.median().total_cmp(&other.median()));
     Distribution {
         title: "Time without a leader under chaos, by what had ended the term".to_owned(),
+        note: note(&report.run),
         rows,
         lease_ms: report.run.lease_ms as f64,
     }
 }
 
+/// Which run it was.
+fn note(run: &Run) -> String {
+    format!(
+        "{}; cargo chaos --seconds {} --seed {}",
+        run.description, run.seconds, run.seed
+    )
+}
+
 #[derive(Deserialize)]
 struct Head {
+    description: String,
     lease_ms: f64,
 }
 
@@ -151,6 +162,7 @@ fn of_samples(file: &Path) -> Result<Distribution> {
     }
     Ok(Distribution {
         title: "Time without a leader, by the way in which a term ends".to_owned(),
+        note: head.description,
         rows,
         lease_ms: head.lease_ms,
     })

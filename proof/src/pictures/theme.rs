@@ -76,7 +76,8 @@ pub(super) fn text(size: i32, colour: RGBColor, beside: Beside) -> TextStyle<'st
 /// In the unit that a reader expects.
 pub(super) fn duration(milliseconds: f64) -> String {
     if milliseconds >= 995.0 {
-        format!("{:.1} s", milliseconds / 1000.0)
+        let seconds = format!("{:.2}", milliseconds / 1000.0);
+        format!("{} s", seconds.trim_end_matches('0').trim_end_matches('.'))
     } else if milliseconds >= 9.95 {
         format!("{milliseconds:.0} ms")
     } else {

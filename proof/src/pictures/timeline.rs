@@ -13,7 +13,7 @@ use crate::judge::{Fault, History, faults, gaps, spans};
 const WIDTH: i32 = 1000;
 const LEFT: i32 = 104;
 const RIGHT: i32 = WIDTH - 16;
-const HEAD: i32 = 44;
+const HEAD: i32 = 58;
 const LANE: i32 = 34;
 /// A term's bar within its lane.
 const BAR: i32 = 16;
@@ -127,6 +127,8 @@ impl Picture<'_> {
             (16, 20),
             text(16, theme.ink, Beside::Left),
         ))?;
+        let note = text(12, theme.quiet, Beside::Left);
+        root.draw(&Text::new(super::note(&history.run), (16, 40), note))?;
         let names = [&["server"], &chaos::PLACES[..], &["no leader"]].concat();
         for (lane, name) in names.iter().enumerate() {
             let y = HEAD + lane as i32 * LANE;
