@@ -67,21 +67,6 @@ fn work_that_cannot_be_dropped() {
     );
 }
 
-/// Clocks that drift meet in ever new ways: nothing is wrong as far as ten seconds get.
-#[test]
-fn a_slow_clock_against_a_fast_one() {
-    let bounds = Bounds::two(
-        "two candidates, clocks 5 % apart, work that cannot be dropped",
-        1,
-        0,
-    );
-    let bounds = bounds.clocks(&[100, 105]).stubborn();
-    let bounds = bounds.only(&[Fault::Swallow, Fault::Killed]);
-    let report = check(&bounds, Subject::shipped(), Some(Duration::from_secs(10)));
-    println!("{report}");
-    assert!(report.counterexample.is_none(), "{report}");
-}
-
 #[test]
 fn heartbeats_as_often_as_shipped() {
     let bounds = Bounds::two("two candidates, heartbeats every L/8, any fault", 1, 0);
