@@ -68,17 +68,6 @@ fn work_that_cannot_be_dropped() {
 }
 
 #[test]
-fn a_slow_clock_against_a_fast_one() {
-    let bounds = Bounds::two(
-        "two candidates, clocks 5 % apart, work that cannot be dropped",
-        1,
-        0,
-    );
-    let bounds = bounds.clocks(&[100, 105]).stubborn();
-    proves(bounds.only(&[Fault::Swallow, Fault::Killed]));
-}
-
-#[test]
 fn heartbeats_as_often_as_shipped() {
     let bounds = Bounds::two("two candidates, heartbeats every L/8, any fault", 1, 0);
     proves(bounds.shipped_pace());
