@@ -250,6 +250,44 @@ async fn history_tells_how_terms_ended() {
     assert_eq!(unknown.code, 6, "{unknown:?}");
 }
 
+/// Under `script`, which gives it a terminal (Debian: bsdutils, which is always there).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_gets_colours_unless_it_wants_none() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let _candidates = contest(&cluster, "bright", 1, &record).await;
+    let on_a_terminal = |environment: &[(&str, &str)]| {
+        let binary = at(&cluster, &[]).get_program().to_owned();
+        let mut script = std::process::Command::new("script");
+        script
+            .args(["-qec", "\"$PG_LEADER\" status", "/dev/null"])
+            .env("PG_LEADER", binary)
+            .env("DATABASE_URL", cluster.url())
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null());
+        script
+            .output()
+            .ok()
+            .map(|output| String::from_utf8(output.stdout).unwrap())
+    };
+    let Some(bright) = on_a_terminal(&[]) else {
+        support::skipped("command_status", "there is no script(1) here");
+        return;
+    };
+    assert!(bright.contains("\u{1b}["), "{bright:?}");
+    let plain = on_a_terminal(&[("NO_COLOR", "1")]).unwrap();
+    assert!(
+        !plain.contains('\u{1b}') && plain.contains("bright  "),
+        "{plain:?}"
+    );
+    for shown in [bright, plain] {
+        assert!(shown.contains("ELECTION  STATE"), "{shown:?}");
+        assert_eq!(shown.lines().count(), 3, "one is wrapped: {shown:?}");
+    }
+}
+
 struct Watch {
     child: Child,
     lines: Receiver<String>,
@@ -312,6 +350,16 @@ async fn watch_sees_a_failover() {
     );
     cluster.terminate_leader("seen").unwrap();
     assert_eq!(watch.until("leading", 2)["election"], "seen");
+
+    // Its own session is lost: it says that it cannot know, and connects again.
+    cluster
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE application_name LIKE 'pg-leader watch%'",
+        )
+        .unwrap();
+    assert_eq!(watch.until("unknown", 2)["address"], Value::Null);
+    watch.until("leading", 2);
 
     let all = Watch::start(&cluster, &["watch", "--json"]);
     let mut elections =

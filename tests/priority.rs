@@ -104,3 +104,29 @@ async fn who_is_excluded_outranks_nobody() {
     assert!(!high.leads());
     record::assert_no_overlap(&record.steps());
 }
+
+/// One try after another, by hand.
+#[tokio::test]
+async fn whoever_led_the_last_term_outranks_nobody() {
+    let cluster = Cluster::start().unwrap();
+    drop(support::elector(&cluster).await);
+    let high = Seat::join_with_priority(&cluster, "turn", "high", 10).await;
+    let low = Seat::join(&cluster, "turn", "low").await;
+    let began = ("began".to_owned(), None);
+    let follows = ("held".to_owned(), None);
+    assert_eq!(high.try_in_turn(false).await, began);
+    assert_eq!(low.try_in_turn(false).await, follows);
+    assert!(high.vacate(1).await);
+    high.release().await;
+    assert_eq!(low.try_in_turn(true).await, began);
+
+    let middle = Seat::join_with_priority(&cluster, "turn", "middle", 5).await;
+    let outranked = ("held".to_owned(), Some("outranked".to_owned()));
+    assert_eq!(middle.try_in_turn(false).await, outranked);
+    assert_eq!(status(&cluster, "turn", "successor"), None);
+    assert_eq!(high.try_in_turn(false).await, follows);
+    assert_eq!(
+        status(&cluster, "turn", "successor").as_deref(),
+        Some("high")
+    );
+}

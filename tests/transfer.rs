@@ -179,3 +179,28 @@ async fn a_transfer_ends_with_its_target_and_with_the_timeline() {
     until("another leads", || record.last_term() == 3).await;
     record::assert_no_overlap(&record.steps());
 }
+
+/// One try after another, by hand: the target needs not be the successor, and the successor stands back.
+#[tokio::test]
+async fn the_target_leads_next_whoever_is_successor() {
+    let cluster = Cluster::start().unwrap();
+    let operator = Operator::of(&cluster).await;
+    let leader = Seat::join(&cluster, "turn", "a").await;
+    let began = ("began".to_owned(), None);
+    let follows = ("held".to_owned(), None);
+    assert_eq!(leader.try_in_turn(false).await, began);
+    let successor = Seat::join_with_priority(&cluster, "turn", "b", 10).await;
+    let target = Seat::join(&cluster, "turn", "c").await;
+    assert_eq!(successor.try_in_turn(false).await, follows);
+    operator.call("transfer('turn', 'c')").await;
+    assert!(leader.vacate(1).await);
+    leader.release().await;
+    let passed_over = ("held".to_owned(), Some("transfer".to_owned()));
+    assert_eq!(leader.try_in_turn(false).await, passed_over);
+    assert_eq!(successor.try_in_turn(true).await, passed_over);
+    assert_eq!(target.try_in_turn(false).await, began);
+    assert_eq!(
+        history(&cluster, "turn", 2, "address").as_deref(),
+        Some("c")
+    );
+}

@@ -22,6 +22,9 @@ mod protocol;
 mod postgres;
 
 pub mod model;
+
+pub mod mutants;
+
 pub mod sim;
 
 /// What a command of this package gives, or why not, in words.

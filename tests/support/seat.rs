@@ -54,6 +54,18 @@ impl Seat {
         (outcome, term.expect("a term"))
     }
 
+    /// The same in turn: what came of it, and why it may not lead.
+    pub async fn try_in_turn(&self, is_successor: bool) -> (String, Option<String>) {
+        let successor_of = if is_successor { "$election" } else { "" };
+        let call = format!(
+            "SELECT outcome, bar FROM pgleader.campaign(ARRAY[$election], ARRAY[{successor_of}]::integer[], \
+             '{{}}', $instance, true, 0)"
+        );
+        let row = self.client.query_one(&self.fill(&call), &[]).await;
+        let row = row.expect("it may try");
+        (row.get(0), row.get(1))
+    }
+
     /// `began` and the term, `waiting` or `fenced`. `waited`: the refractory period is over.
     pub async fn take_office(&self, waited: bool) -> (String, Option<i64>) {
         let call = format!(

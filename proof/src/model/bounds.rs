@@ -47,8 +47,12 @@ pub enum Fault {
     Pause,
     /// A process is killed.
     Kill,
-    /// What goes to the server, or comes from it, is held up for any time, for ever too.
-    Stall,
+    /// What a process sends to the server is held up for any time, for ever too.
+    StallUp,
+    /// What the server sends to a process is held up for any time, for ever too.
+    StallDown,
+    /// A process is cut off, in both directions; either may flow again after any time.
+    Cut,
     /// A connection is forgotten on the way: nothing arrives any more, nobody is told.
     Swallow,
     /// A session is ended by an operator, who is counted.
@@ -73,10 +77,12 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault that a direct connection knows.
-    pub const DIRECT: [Fault; 12] = [
+    pub const DIRECT: [Fault; 14] = [
         Fault::Pause,
         Fault::Kill,
-        Fault::Stall,
+        Fault::StallUp,
+        Fault::StallDown,
+        Fault::Cut,
         Fault::Swallow,
         Fault::Killed,
         Fault::Fatal,
@@ -146,6 +152,13 @@ impl Bounds {
         self
     }
 
+    /// With this lease.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
     /// From before anybody is connected.
     #[must_use]
     pub fn from_the_start(mut self) -> Self {
@@ -178,6 +191,7 @@ pub(crate) enum Move {
     Kill(usize),
     StallUp(usize),
     StallDown(usize),
+    Cut(usize),
     FlowUp(usize),
     FlowDown(usize),
     Swallow(usize),

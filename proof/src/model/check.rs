@@ -71,6 +71,8 @@ pub struct Report {
     pub unique: usize,
     /// States reached, again and again too.
     pub total: usize,
+    /// States passed on the way from one of these to a leader, once faults had stopped.
+    pub followed: usize,
     /// The most steps from the start to a state that was new.
     pub depth: usize,
     /// How long it took.
@@ -111,12 +113,13 @@ pub fn check(bounds: &Bounds, subject: Subject, limit: Option<Duration>) -> Repo
     let found = checker.discoveries().into_iter().next();
     let counterexample = found.map(|(property, path)| Counterexample {
         property,
-        trace: trace(model, property, path.into_actions()),
+        trace: trace(model, path.into_actions()),
     });
     Report {
         name,
         unique: checker.unique_state_count(),
         total: checker.state_count(),
+        followed: model.known.states(),
         depth: checker.max_depth(),
         took: begun.elapsed(),
         complete: checker.is_done() && limit.is_none_or(|limit| begun.elapsed() < limit),
@@ -126,16 +129,21 @@ pub fn check(bounds: &Bounds, subject: Subject, limit: Option<Duration>) -> Repo
     }
 }
 
-fn trace(model: &Model, property: &str, moves: Vec<Move>) -> Vec<String> {
+fn trace(model: &Model, moves: Vec<Move>) -> Vec<String> {
     let mut world: World = model.start();
     world.log = Some(vec![]);
     for step in moves {
         model.make(&mut world, step);
     }
-    if property == super::LIVENESS {
+    if world.violated().is_none() {
         world.note(|| "faults stop".to_owned());
         model.heal(&mut world);
-        for _ in 0..100 {
+        let until = world.now + model.patience();
+        let goes_on = |world: &World| {
+            let more = model.pending(world).is_some() || model.next_moment(world).is_some();
+            more && world.violated().is_none() && world.now < until
+        };
+        while goes_on(&world) {
             model.make(&mut world, Move::Go);
         }
     }
@@ -146,10 +154,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}: {} states ({} reached), depth {}, {:.1} s, {}; a leader again within {:.2} L",
+            "{}: {} states ({} reached, {} more followed to a leader), depth {}, {:.1} s, {}; a leader again within {:.2} L",
             self.name,
             self.unique,
             self.total,
+            self.followed,
             self.depth,
             self.took.as_secs_f64(),
             if self.complete {

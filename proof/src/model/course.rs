@@ -1,7 +1,7 @@
 //! The course of things: what happens by itself, one thing after the other.
 
 use super::world::{Down, KEY, Up, World};
-use super::{FOUR, Model, TWO};
+use super::{FOUR, LIVENESS, Model, TWO};
 use crate::postgres::{Asker, Cause, Pid};
 use crate::protocol::{Answer, Event, Instant, Office, Query, Try};
 
@@ -63,15 +63,24 @@ impl Model {
     }
 
     pub(super) fn go(&self, world: &mut World) {
-        if self.pending(world).is_none() {
-            world.now = self.next_moment(world);
+        if self.pending(world).is_none()
+            && let Some(moment) = self.next_moment(world)
+        {
+            world.now = moment;
         }
         match self.pending(world) {
             Some(Pending::Stopped(index)) => self.told_of_the_stop(world, index),
             Some(Pending::Hear(index, pid)) => self.hear(world, index, pid),
             Some(Pending::Serve(pid)) => self.serve(world, pid),
             Some(Pending::Open(index)) => self.open(world, index),
-            Some(Pending::Wake(index)) => self.tell(world, index, Event::Timer),
+            Some(Pending::Wake(index)) => {
+                self.tell(world, index, Event::Timer);
+                let again = self.pending(world) == Some(Pending::Wake(index));
+                if again {
+                    world.note(|| format!("P{index} wants to be woken again at once"));
+                    world.broken = Some(LIVENESS);
+                }
+            }
             Some(Pending::Leave(pid)) => world.server.leave_list(pid),
             Some(Pending::Idle) => {
                 world.note(|| "the server ends a silent session".to_owned());
@@ -81,8 +90,8 @@ impl Model {
         }
     }
 
-    /// When something is to happen again.
-    fn next_moment(&self, world: &World) -> Instant {
+    /// When something is to happen again; `None`: never.
+    pub(super) fn next_moment(&self, world: &World) -> Option<Instant> {
         let hosts = world.hosts.iter().filter(|host| !host.paused);
         let wakes = hosts.filter_map(|host| {
             let machine = host.machine.as_ref()?;
@@ -90,11 +99,7 @@ impl Model {
         });
         let next = wakes.min().unwrap_or(Instant::NEVER);
         let next = next.min(world.server.idle_deadline());
-        if next == Instant::NEVER {
-            world.now
-        } else {
-            next
-        }
+        (next != Instant::NEVER).then_some(next)
     }
 
     /// The server takes the next thing that a session has sent.

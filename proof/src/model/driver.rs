@@ -63,15 +63,13 @@ impl Model {
                 world.note(|| format!("P{index} cannot drop its work"));
             }
             Action::Drop { .. } => self.stop_work(world, index, Stop::Dropped),
-            // Without `Overrun::Abort` nothing is done about it; work that was dropped in time is no matter.
-            Action::Overrun { .. } if world.hosts[index].work.is_none() => {}
-            Action::Overrun { .. } => {
+            Action::Overrun { .. } if self.bounds.stubborn => {
                 world.note(|| format!("P{index} aborts"));
                 self.kill(world, index);
                 return false;
             }
             Action::Finish => self.hang_up(world, index),
-            Action::Left { .. } | Action::Tell(_) => {}
+            Action::Overrun { .. } | Action::Left { .. } | Action::Tell(_) => {}
         }
         true
     }

@@ -128,19 +128,25 @@ impl stateright::Model for Model {
     fn next_state(&self, world: &World, step: Move) -> Option<World> {
         let mut world = world.clone();
         self.make(&mut world, step);
+        world.broken = world.violated();
+        if world.broken.is_none() {
+            match self.outlook(&world) {
+                Ok(within) => {
+                    let quiet = world.faults == 0 && world.orders == 0 && !world.is_held_up();
+                    world.settled = quiet && within.is_zero() && world.leader().is_some();
+                }
+                Err(property) => world.broken = Some(property),
+            }
+        }
         Some(world)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always(ONE, |_, world: &World| {
-                world.broken != Some(ONE) && world.working().count() <= 1
-            }),
+            Property::always(ONE, |_, world: &World| world.broken != Some(ONE)),
             Property::always(TWO, |_, world: &World| world.broken != Some(TWO)),
             Property::always(FOUR, |_, world: &World| world.broken != Some(FOUR)),
-            Property::always(LIVENESS, |model: &Model, world: &World| {
-                model.recovers(world)
-            }),
+            Property::always(LIVENESS, |_, world: &World| world.broken != Some(LIVENESS)),
         ]
     }
 }

@@ -8,7 +8,7 @@ use crate::protocol::{Event, Stop};
 impl Model {
     /// Everything that may happen next.
     pub(super) fn moves(&self, world: &World, moves: &mut Vec<Move>) {
-        if world.broken.is_some() {
+        if world.broken.is_some() || world.settled {
             return;
         }
         moves.push(Move::Go);
@@ -37,13 +37,10 @@ impl Model {
             match fault {
                 Fault::Pause if !host.paused => moves.push(Move::Pause(index)),
                 Fault::Kill if others.count() > 1 => moves.push(Move::Kill(index)),
-                Fault::Stall => {
-                    if !host.stalled_up {
-                        moves.push(Move::StallUp(index));
-                    }
-                    if !host.stalled_down {
-                        moves.push(Move::StallDown(index));
-                    }
+                Fault::StallUp if !host.stalled_up => moves.push(Move::StallUp(index)),
+                Fault::StallDown if !host.stalled_down => moves.push(Move::StallDown(index)),
+                Fault::Cut if !host.stalled_up && !host.stalled_down => {
+                    moves.push(Move::Cut(index));
                 }
                 Fault::Swallow if host.line.is_some_and(|pid| !world.lines[&pid].swallowed) => {
                     moves.push(Move::Swallow(index));
@@ -116,6 +113,10 @@ impl Model {
             Move::Kill(index) => self.kill(world, index),
             Move::StallUp(index) => world.hosts[index].stalled_up = true,
             Move::StallDown(index) => world.hosts[index].stalled_down = true,
+            Move::Cut(index) => {
+                world.hosts[index].stalled_up = true;
+                world.hosts[index].stalled_down = true;
+            }
             Move::FlowUp(index) => world.hosts[index].stalled_up = false,
             Move::FlowDown(index) => world.hosts[index].stalled_down = false,
             Move::Swallow(index) => {

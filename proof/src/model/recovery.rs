@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Model;
 use super::world::{Line, World};
+use super::{LIVENESS, Model, Move};
 use crate::protocol::Instant;
 
 /// What is known of states without faults to come: how long it takes until some candidate leads.
@@ -18,18 +18,16 @@ struct Memory {
     slowest: Duration,
 }
 
-/// A machine that wants to be woken again and again at the same moment would never get any further.
-const MOST_STEPS: usize = 20_000;
-
 impl Model {
-    /// Whether some candidate leads, and goes on leading, when from now on nothing more goes wrong.
+    /// How long it takes until some candidate leads, and goes on leading, when from now on nothing more goes
+    /// wrong; or the property that is violated on the way.
     ///
     /// The continuation: stopped processes go on, what was held up flows, a server that is down starts, a
     /// stranger lets go. Connections that were forgotten on the way stay so. From there everything happens
     /// in the usual order.
-    pub(super) fn recovers(&self, world: &World) -> bool {
+    pub(super) fn outlook(&self, world: &World) -> Result<Duration, &'static str> {
         if world.hosts.iter().all(|host| host.machine.is_none()) {
-            return true;
+            return Ok(Duration::ZERO);
         }
         let mut world = world.clone();
         self.heal(&mut world);
@@ -38,6 +36,9 @@ impl Model {
         let mut leader = None;
         let mut since = world.now;
         let led_from = loop {
+            if let Some(property) = world.violated() {
+                return Err(property);
+            }
             let fingerprint = world.fingerprint();
             if let Some(within) = self.known.get(fingerprint) {
                 break world.now + within;
@@ -51,17 +52,19 @@ impl Model {
                 break since;
             }
             let too_long = world.now.since(healed) > self.patience() + self.timings.lease * 2;
-            if too_long || path.len() > MOST_STEPS {
-                return false;
+            let stuck = self.pending(&world).is_none() && self.next_moment(&world).is_none();
+            if too_long || stuck {
+                return Err(LIVENESS);
             }
-            self.make(&mut world, super::Move::Go);
-            if world.broken.is_some() {
-                return true;
-            }
+            self.make(&mut world, Move::Go);
         };
         let took = led_from.since(healed);
         self.known.learn(&path, led_from, took);
-        took <= self.patience()
+        if took <= self.patience() {
+            Ok(took)
+        } else {
+            Err(LIVENESS)
+        }
     }
 
     /// The bound: an orderly end's grace, the silence limit, a refractory period by the longest way, and the
@@ -86,7 +89,6 @@ impl Model {
 
     /// Faults stop.
     pub(super) fn heal(&self, world: &mut World) {
-        use super::Move;
         world.faults = u8::MAX;
         world.orders = 0;
         for index in 0..world.hosts.len() {
@@ -110,6 +112,12 @@ impl Model {
 }
 
 impl Known {
+    /// How many states were passed on the way to a leader.
+    pub(super) fn states(&self) -> usize {
+        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.leads_within.len()
+    }
+
     fn get(&self, fingerprint: u64) -> Option<Duration> {
         let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         memory.leads_within.get(&fingerprint).copied()

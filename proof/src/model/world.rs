@@ -28,6 +28,8 @@ pub(crate) struct World {
     /// The newest term that ever began, on whichever server.
     pub(super) newest: u64,
     pub(super) broken: Option<&'static str>,
+    /// From here on everything happens in one order only, and some candidate leads: that was followed already.
+    pub(super) settled: bool,
     /// What happened, where somebody wants to read it. No part of the state.
     pub(super) log: Option<Vec<String>>,
     pub(super) memory: Memory,
@@ -129,6 +131,7 @@ impl World {
             orders,
             newest: 0,
             broken: None,
+            settled: false,
             log: None,
             memory,
         }
@@ -141,6 +144,21 @@ impl World {
         hosts
             .filter(|(_, host)| !host.paused)
             .filter_map(|(index, host)| Some((index, host.work.as_ref()?)))
+    }
+
+    /// The property that does not hold now.
+    pub(super) fn violated(&self) -> Option<&'static str> {
+        let several = self.working().count() > 1;
+        self.broken.or(several.then_some(super::ONE))
+    }
+
+    /// Whether something waits for a move of its own.
+    pub(super) fn is_held_up(&self) -> bool {
+        let host = |host: &Host| host.paused || host.stalled_up || host.stalled_down;
+        !self.server.is_up()
+            || self.stranger.is_some()
+            || self.hosts.iter().any(host)
+            || self.lines.values().any(|line| line.half.is_some())
     }
 
     /// The process that leads, for all that it knows itself.

@@ -3,12 +3,19 @@
 use std::process::ExitCode;
 
 pub(crate) const HELP: &str = "\
+Start here:
+  export DATABASE_URL=postgres://app@db/app      or PGHOST and its family, PGSERVICE, ~/.pgpass
+  pg-leader doctor                               can a candidate work here?
+  pg-leader install                              the schema, once a database
+  pg-leader run --election billing --address 10.0.0.5:8080 -- ./billing-worker
+  pg-leader status                               who leads, and what is wrong
+
 Exit status (a subcommand's own help says where it differs):
   0  done
   1  it failed
   2  the command line or a setting is wrong
   3  no connection to the server: trying again may help
-  4  the server was reached and cannot be used: it is unfit, or its schema is missing, old or forbidden
+  4  the server cannot be used: it is unfit, or its schema is missing, old or forbidden
   5  status of one election: nobody leads it
   6  there is no such election
   7  doctor: warnings

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use crate::exit::Failure;
@@ -36,13 +36,10 @@ pub(crate) fn print_all(lines: impl IntoIterator<Item = Value>) -> Result<(), Fa
     lines.into_iter().try_for_each(print)
 }
 
-/// A table without lines. Colours only where a terminal shows them, and NO_COLOR is not set.
+/// A table without lines, never wrapped: a line is a row, also for grep. Colours only where a terminal shows them, and NO_COLOR is not set.
 pub(crate) fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(head);
+    table.load_style(presets::NOTHING).set_header(head);
     if !console::colors_enabled() {
         table.force_no_tty();
     }

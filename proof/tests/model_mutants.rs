@@ -1,0 +1,77 @@
+//! The checker can fail: it finds fault with everything that is broken on purpose, and with what is shipped,
+//! within the same bounds, it does not. Each prints how it comes to the fault.
+
+use std::time::Duration;
+
+use pg_leader_proof::model::{Bounds, FOUR, Fault, LIVENESS, ONE, Subject, TWO, check};
+use pg_leader_proof::mutants::mutant;
+
+/// The mutant breaks `property` within these bounds, and what is shipped breaks nothing.
+fn finds(name: &'static str, property: &str, bounds: Bounds) {
+    let limit = Some(Duration::from_secs(300));
+    let broken = mutant(name).expect("there is such a mutant");
+    let report = check(&bounds, broken, limit);
+    println!("{report}");
+    let found = report.counterexample.expect("the checker finds it");
+    assert_eq!(found.property, property);
+    assert!(!found.trace.is_empty());
+    let report = check(&bounds, Subject::shipped(), limit);
+    println!("shipped {report}");
+    assert!(
+        report.counterexample.is_none() && report.complete,
+        "{report}"
+    );
+}
+
+fn one(name: &'static str, menu: &[Fault]) -> Bounds {
+    Bounds::two(name, 1, 0).only(menu)
+}
+
+fn two(name: &'static str, menu: &[Fault]) -> Bounds {
+    Bounds::two(name, 2, 0).only(menu)
+}
+
+/// So short that an answer may come later.
+fn short(bounds: Bounds) -> Bounds {
+    bounds.lease(Duration::from_millis(500))
+}
+
+macro_rules! mutants {
+    ($($name:ident breaks $property:ident within $bounds:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            let bounds: fn(&'static str) -> Bounds = $bounds;
+            let name = stringify!($name);
+            finds(name, $property, bounds(name));
+        }
+    )*};
+}
+
+mutants! {
+    no_refractory_period breaks ONE within |name| one(name, &[Fault::Killed]);
+    deadline_from_the_answer breaks ONE within |name| one(name, &[Fault::Cut]);
+    unlock_before_the_work_stopped breaks FOUR within |name| Bounds::two(name, 0, 1);
+    autopsy_of_an_indirect_session breaks ONE within |name| one(name, &[]).indirect();
+    sample_of_any_backend breaks ONE within |name| two(name, &[Fault::Killed, Fault::Stranger]);
+    sample_after_the_try breaks ONE within |name| two(name, &[Fault::Killed, Fault::Half]);
+    sample_kept_across_a_reconnect breaks ONE within |name| two(name, &[Fault::Crash]);
+    sessions_fatal_ignored breaks ONE within |name| one(name, &[Fault::Fatal]);
+    sessions_killed_ignored breaks ONE within |name| one(name, &[Fault::Killed]);
+    reset_ignored breaks ONE within |name| two(name, &[Fault::Killed, Fault::Reset]);
+    counters_before_the_backend_is_gone breaks ONE within |name| two(name, &[Fault::Killed]);
+    socket_closed_early breaks ONE within |name| one(name, &[Fault::StallUp]);
+    late_answer_revives breaks ONE within |name| one(name, &[Fault::Pause]);
+    work_starts_too_late breaks ONE within |name| short(one(name, &[Fault::Cut])).from_the_start();
+    never_deposed breaks ONE within |name| short(one(name, &[Fault::Cut]));
+    work_not_dropped_when_deposed breaks ONE within |name| one(name, &[Fault::Killed]);
+    work_not_aborted breaks ONE within |name| one(name, &[Fault::StallUp]).stubborn();
+    vacates_while_the_work_runs breaks FOUR within |name| one(name, &[Fault::Killed]);
+    half_a_lease_of_silence breaks ONE within |name| one(name, &[Fault::StallUp]);
+    silence_from_the_sending_to_the_answer breaks ONE within |name| two(name, &[Fault::StallUp]);
+    vacate_of_any_term breaks ONE within |name| two(name, &[Fault::Killed, Fault::Pause]);
+    vacate_of_any_timeline breaks ONE within |name| Bounds::two(name, 1, 1).only(&[Fault::Promote]);
+    number_plus_one breaks TWO within |name| one(name, &[Fault::Promote]);
+    office_unasked breaks ONE within |name| one(name, &[Fault::Killed]);
+    closed_is_vacated breaks ONE within |name| one(name, &[Fault::Killed]);
+    no_reconnection breaks LIVENESS within |name| one(name, &[Fault::Restart]);
+}
