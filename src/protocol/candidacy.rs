@@ -55,8 +55,8 @@ pub(crate) struct Following {
     /// How often to probe as the successor.
     pub(crate) probe_interval: Duration,
     pub(crate) watch: Option<Watch>,
-    /// The last look found nobody leading, and somebody else as the successor.
-    pub(crate) found_free: bool,
+    /// Nobody leads, and somebody else is the successor: from then on it is tried for all the same.
+    pub(crate) overdue_at: Option<Instant>,
     /// When the leader's backend was last asked to end.
     pub(crate) evicted_at: Option<Instant>,
     /// Until then nobody who ranks higher is made way for: they had their time to come.

@@ -1,6 +1,6 @@
 //! The model checker: the shipped state machine in every order of events, within bounds.
 //!
-//! A [`World`] holds two or three processes, each with the shipped [`Process`](crate::protocol::Process) and
+//! A `World` holds two or three processes, each with the shipped `Process` and
 //! what the driver does for it, their connections, one pretend server and the time. Things happen in one
 //! order by themselves: what was sent arrives at once, whoever wants to be woken is woken on the dot. Every
 //! other order is a fault, and every fault may come at every step, until the faults of the [`Bounds`] are

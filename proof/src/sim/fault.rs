@@ -86,7 +86,9 @@ impl Fault {
         match self {
             Fault::ServerCrash | Fault::ServerRestart | Fault::ServerOff => 1,
             Fault::Failover | Fault::FailoverWithLoss => 1,
-            Fault::ProcessKilled | Fault::SessionKilled | Fault::StepDown => 6,
+            Fault::ProcessKilled | Fault::SessionKilled | Fault::StepDown | Fault::LeaveAndJoin => {
+                6
+            }
             Fault::ProcessStopped | Fault::CutBoth | Fault::CutToServer | Fault::CutFromServer => 4,
             _ => 3,
         }

@@ -32,7 +32,7 @@ impl Place {
 }
 
 /// Every change of place that the machine allows from one event to the next.
-pub(super) const MOVES: [(Place, Place); 34] = {
+pub(super) const MOVES: [(Place, Place); 35] = {
     use Place::*;
     [
         (Gone, Absent),
@@ -46,6 +46,8 @@ pub(super) const MOVES: [(Place, Place); 34] = {
         (Successor, Gone),
         (Waiting, Gone),
         (Leaving, Gone),
+        // Its grace passed while it stood still.
+        (Ending, Gone),
         (Joining, Absent),
         (Joining, Following),
         (Joining, Leaving),

@@ -214,7 +214,6 @@ impl World {
             retry_interval: self.longest_retry(),
             grace: grace.max().unwrap_or_default(),
             latency: self.longest_latency,
-            shared: false,
         }
     }
 
@@ -315,11 +314,7 @@ impl World {
         if ending == Ending::BothKilled && !third {
             return false;
         }
-        let circumstances = Circumstances {
-            shared: self.has_other_successors(leader, successor),
-            ..self.circumstances()
-        };
-        let limit = bound(ending, &self.hosts[leader].timings, &circumstances);
+        let limit = bound(ending, &self.hosts[leader].timings, &self.circumstances());
         let by = self.after(limit);
         let lease = self.hosts[leader].timings.lease;
         self.tell(Fact::Struck {
@@ -332,14 +327,6 @@ impl World {
         let look = self.hosts[leader].timings.lease / 4;
         self.phase(Phase::Struck { key, term, by }, look);
         true
-    }
-
-    /// Whether elections of this leader have other successors than this one.
-    fn has_other_successors(&self, leader: usize, successor: usize) -> bool {
-        let place = |host: usize, key: Key| self.coverage.place(self.hosts[host].who(host), key);
-        self.elections.iter().any(|&key| {
-            place(leader, key) == Place::Leading && place(successor, key) != Place::Successor
-        })
     }
 
     fn end(&mut self, ending: Ending, key: Key, term: u64, leader: usize, successor: usize) {

@@ -150,7 +150,8 @@ impl World {
         true
     }
 
-    /// Rather from a place that is seldom stood in; and now and then its session is lost at once.
+    /// Rather from a place that is seldom stood in; and now and then its session is lost at once, or its
+    /// machine stands still until the grace is over.
     fn leave_somewhere(&mut self, host: usize) -> bool {
         let who = self.hosts[host].who(host);
         let keys = self.stands_in(host);
@@ -159,13 +160,21 @@ impl World {
             .copied()
             .filter(|&key| self.coverage.place(who, key).is_seldom())
             .collect();
-        let keys = if seldom.is_empty() { keys } else { seldom };
+        let is_seldom = !seldom.is_empty();
+        let keys = if is_seldom { seldom } else { keys };
         let Some(&key) = self.chance.pick(&keys) else {
             return false;
         };
         self.want_out(host, key);
-        if self.chance.one_in(4) {
-            self.kill_session_of(host);
+        match self.chance.below(8) {
+            0 | 1 => self.kill_session_of(host),
+            2..=5 if is_seldom => self.kill_session_of(host),
+            6 => {
+                let timings = &self.hosts[host].timings;
+                let lasts = timings.grace + timings.lease * 2;
+                self.strike(Fault::MachineSuspended, host, lasts);
+            }
+            _ => {}
         }
         true
     }

@@ -48,8 +48,11 @@ impl Process {
                 }
             }
             Answer::Left { key } => {
-                if let Some(candidacy) = self.candidacies.get_mut(&key) {
-                    candidacy.place = Place::Leaving { told: true };
+                // A candidacy that was begun again meanwhile is not the one that has left.
+                if let Some(candidacy) = self.candidacies.get_mut(&key)
+                    && let Place::Leaving { told } = &mut candidacy.place
+                {
+                    *told = true;
                 }
             }
             Answer::BackendGone { key, gone } => {

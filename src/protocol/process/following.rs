@@ -229,7 +229,8 @@ impl Process {
                 if following.successor {
                     successor_of.push(*key);
                 }
-                if following.found_free || now < following.insists_until {
+                let is_overdue = following.overdue_at.is_some_and(|at| now >= at);
+                if is_overdue || now < following.insists_until {
                     overdue.push(*key);
                 }
             }

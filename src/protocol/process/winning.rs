@@ -55,7 +55,8 @@ impl Process {
         candidacy.seen_term = held.term;
         let free = held.holder_pid.is_none();
         let later = now + self.timings.probe_interval(lease) * 4;
-        following.found_free = free && !held.successor;
+        let left = free && !held.successor;
+        following.overdue_at = left.then_some(following.overdue_at.unwrap_or(later));
         match held.bar {
             // Whoever lifts these says so.
             Some(Bar::Suspended | Bar::Excluded) => {}
@@ -68,7 +69,8 @@ impl Process {
             // The successor comes first. It may be a stranger that only holds its place. A transfer may be
             // given up without a word.
             _ if free && (held.bar.is_some() || !held.successor) => {
-                candidacy.try_at = candidacy.try_at.min(later);
+                let overdue_at = following.overdue_at.filter(|at| *at > now);
+                candidacy.try_at = candidacy.try_at.min(overdue_at.unwrap_or(later));
             }
             // It was let go while we tried.
             _ if free => candidacy.try_at = now,

@@ -336,3 +336,30 @@ fn shutdown_finishes_when_all_is_told_or_cannot_be() {
     }
     assert!(bench.now.since(began) <= Duration::from_secs(11));
 }
+
+#[test]
+fn a_late_answer_to_leaving_does_not_take_back_the_next_candidacy() {
+    let leaves = |query: &Query| matches!(query, Query::Leave { .. });
+    let mut bench = Bench::leader();
+    bench.event(Event::Leave { key: KEY });
+    while !bench.has_done(|action| matches!(action, Action::Drop { .. })) {
+        bench.pass(LEASE / 10);
+        bench.stay_well();
+    }
+    // The grace is over: the candidacy ends without the database's word.
+    bench.event(stopped(Stop::Dropped));
+    bench.event(Event::Timer);
+    assert!(bench.has_done(|action| matches!(action, Action::Left { .. })));
+    bench.done.clear();
+
+    let autopsy = true;
+    bench.event(Event::Join { key: KEY, autopsy });
+    bench.answer(leaves, Answer::Left { key: KEY });
+    bench.event(Event::Leave { key: KEY });
+    assert!(!bench.has_done(|action| matches!(action, Action::Left { .. })));
+    bench.answer(
+        |query| matches!(query, Query::Join { .. }),
+        Answer::Joined { key: KEY },
+    );
+    assert!(bench.has_asked(leaves), "a candidate would stay on record");
+}

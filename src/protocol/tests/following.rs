@@ -264,3 +264,39 @@ fn an_election_that_the_successor_leaves_free_is_tried_for_all_the_same() {
         )
     );
 }
+
+#[test]
+fn what_is_found_free_is_left_to_the_successor_for_a_while_whatever_is_heard() {
+    let free = Held {
+        holder_pid: None,
+        successor: false,
+        ..held()
+    };
+    let campaigns = |query: &Query| matches!(query, Query::Campaign { .. });
+    let takes =
+        |query: &Query| matches!(query, Query::Campaign { overdue, .. } if *overdue == [KEY]);
+    let reads = |query: &Query| matches!(query, Query::Read);
+    let mut bench = Bench::candidate();
+    bench.answer_campaign(Try::Held(free.clone()));
+    let found = bench.now;
+    let mut tries = 0;
+    while !bench.has_asked(takes) {
+        assert!(bench.now.since(found) < LEASE, "it is never taken");
+        bench.pass(LEASE / 100);
+        if bench.has_asked(campaigns) && !bench.has_asked(takes) {
+            tries += 1;
+            bench.answer_campaign(Try::Held(free.clone()));
+        }
+        bench.event(Event::Hint { keys: vec![KEY] });
+        if bench.has_asked(reads) {
+            let view = View {
+                vacant: true,
+                ..view()
+            };
+            let views = vec![(KEY, view)];
+            bench.answer(reads, Answer::Read { views });
+        }
+    }
+    assert!(tries > 0, "nothing heard made it try");
+    assert!(bench.now.since(found) >= LEASE / 20 * 4);
+}

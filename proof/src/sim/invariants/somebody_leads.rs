@@ -15,9 +15,6 @@ pub(in crate::sim) struct Circumstances {
     pub(in crate::sim) retry_interval: Duration,
     pub(in crate::sim) grace: Duration,
     pub(in crate::sim) latency: Duration,
-    /// The leader leads other elections, too, with another successor: who of them ends its session spoils
-    /// what the others have watched.
-    pub(in crate::sim) shared: bool,
 }
 
 /// How long an election is without a leader at most, by how its term ended. Each follows the table "the life
@@ -39,12 +36,7 @@ pub(in crate::sim) fn bound(
         Ending::SessionKilled => probe * 2 + lease + steps,
         Ending::ServerRestarted => lease + retry + lease / 50 + steps,
         Ending::NetworkCut | Ending::Stopped | Ending::MachineOff => {
-            let spoilt = if circumstances.shared {
-                lease
-            } else {
-                Duration::ZERO
-            };
-            leader.silence_limit + spoilt + probe * 2 + steps
+            leader.silence_limit + probe * 2 + steps
         }
         Ending::BothKilled => retry + lease + probe * 4 + steps,
     }
@@ -58,7 +50,6 @@ pub(in crate::sim) fn bound_after_storm(circumstances: &Circumstances) -> Durati
         retry_interval,
         grace,
         latency,
-        ..
     } = circumstances;
     let connecting = Duration::from_secs(5);
     // A transfer to somebody who does not come is given up after ten leases.
