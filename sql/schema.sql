@@ -340,15 +340,10 @@ BEGIN
     PERFORM pgleader.end_requests(election, next_term);
     IF next_term % 20 = 0 THEN
         PERFORM pgleader.forget_candidates(election);
-        WITH oldest AS (
-            SELECT t.number FROM pgleader.term AS t WHERE t.election_id = election
-            ORDER BY t.number DESC OFFSET 999 LIMIT 1
-        ), old_terms AS (
-            DELETE FROM pgleader.term AS t USING oldest AS o
-            WHERE t.election_id = election AND t.number < o.number
-        )
-        DELETE FROM pgleader.request AS r USING oldest AS o
-        WHERE r.election_id = election AND r.term < o.number AND r.ended_at IS NOT NULL;
+        DELETE FROM pgleader.term AS t
+        WHERE t.election_id = election AND t.number < (
+            SELECT o.number FROM pgleader.term AS o WHERE o.election_id = election
+            ORDER BY o.number DESC OFFSET 999 LIMIT 1);
     END IF;
     RETURN next_term;
 END
@@ -913,7 +908,10 @@ BEGIN
     IF bound IS NULL THEN
         RETURN NULL;
     END IF;
-    SELECT greatest(request.requested_at, max(t.ended_at)), 10 * coalesce(max(t.lease), bound) INTO since, bound
+    SELECT greatest(request.requested_at, max(t.ended_at) FILTER (
+               WHERE t.ended_request = 'transfer' OR t.ended_at <= request.requested_at + 10 * t.lease)),
+           10 * coalesce(max(t.lease), bound)
+    INTO since, bound
     FROM pgleader.term AS t WHERE t.election_id = election AND t.number = request.term;
     RETURN CASE WHEN clock_timestamp() BETWEEN since AND since + bound THEN request.address END;
 END
@@ -986,6 +984,12 @@ BEGIN
     UPDATE pgleader.request AS r SET ended_at = clock_timestamp()
     WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind IN ('step down', 'transfer')
       AND r.term < end_requests.term;
+    IF end_requests.term % 20 = 0 THEN
+        DELETE FROM pgleader.request AS r
+        WHERE r.election_id = election AND r.ended_at IS NOT NULL AND r.term < (
+            SELECT t.number FROM pgleader.term AS t WHERE t.election_id = election
+            ORDER BY t.number DESC OFFSET 999 LIMIT 1);
+    END IF;
 EXCEPTION WHEN lock_not_available THEN
     RETURN;
 END
@@ -1020,8 +1024,8 @@ AS $function$
 $function$;
 REVOKE ALL ON FUNCTION pgleader.leading_term(integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.ask(election integer, kind text, address text DEFAULT NULL::text)
- RETURNS void
+CREATE OR REPLACE FUNCTION pgleader.ask(election integer, kind text, address text DEFAULT NULL::text, only_term bigint DEFAULT NULL::bigint)
+ RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1031,11 +1035,15 @@ BEGIN
     INSERT INTO pgleader.request AS r (election_id, term, kind, address, timeline, requested_by, ended_at)
     SELECT e.id, e.term, ask.kind, ask.address, pgleader.timeline(), session_user,
            CASE WHEN ask.kind = 'depose' THEN clock_timestamp() END
-    FROM pgleader.election AS e WHERE e.id = election;
+    FROM pgleader.election AS e WHERE e.id = election AND e.term = coalesce(only_term, e.term);
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
     PERFORM pgleader.notify(election);
+    RETURN true;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.ask(integer,text,text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.ask(integer,text,text,bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.notify(election integer)
  RETURNS void
@@ -1102,8 +1110,8 @@ DECLARE
     its_id integer := pgleader.election_id(election);
     leading_term bigint := pgleader.leading_term(its_id);
 BEGIN
-    IF leading_term IS NOT NULL THEN
-        PERFORM pgleader.ask(its_id, 'step down');
+    IF leading_term IS NULL OR NOT pgleader.ask(its_id, 'step down', only_term => leading_term) THEN
+        RETURN NULL;
     END IF;
     RETURN leading_term;
 END
@@ -1140,7 +1148,10 @@ BEGIN
         RAISE NOTICE '"%" leads election "%" already', address, election;
         RETURN NULL;
     END IF;
-    PERFORM pgleader.ask(its_id, 'transfer', address);
+    IF NOT pgleader.ask(its_id, 'transfer', address, leading_term) THEN
+        RAISE EXCEPTION 'another term of election "%" began just now', election
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.transfer again.';
+    END IF;
     RETURN leading_term;
 END
 $function$;
@@ -1221,10 +1232,10 @@ DECLARE
     its_id integer := pgleader.election_id(election);
     leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = its_id);
 BEGIN
-    IF pgleader.leader_backend(its_id, leading_term) IS NULL THEN
+    IF pgleader.leader_backend(its_id, leading_term) IS NULL
+        OR NOT pgleader.ask(its_id, 'depose', only_term => leading_term) THEN
         RETURN NULL;
     END IF;
-    PERFORM pgleader.ask(its_id, 'depose');
     RETURN leading_term;
 END
 $function$;

@@ -321,3 +321,48 @@ async fn an_operators_open_transaction_blocks_no_other_operator() {
     slow.client.batch_execute("COMMIT").await.unwrap();
     until("somebody leads", || candidates.iter().any(Candidate::leads)).await;
 }
+
+/// Old requests are cleared away with every twentieth term, and whoever locks them delays none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_term_begins_while_the_requests_cannot_be_written() {
+    let cluster = Cluster::start().unwrap();
+    drop(support::elector(&cluster).await);
+    let seat = Seat::join(&cluster, "indexed", "a").await;
+    for term in 1..20 {
+        assert_eq!(seat.campaign().await, ("began".to_owned(), term));
+        assert!(seat.vacate(term).await);
+        seat.release().await;
+    }
+    let maintainer = support::client(&cluster.url()).await;
+    maintainer
+        .batch_execute("BEGIN; LOCK TABLE pgleader.request IN SHARE MODE")
+        .await
+        .unwrap();
+    let began = tokio::time::timeout(CEILING, seat.campaign()).await;
+    assert_eq!(
+        began.expect("it waits for nobody"),
+        ("began".to_owned(), 20)
+    );
+}
+
+/// Another term begins after the lever has looked who leads: it is left alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lever_acts_on_the_term_that_it_returns() {
+    let cluster = Cluster::start().unwrap();
+    let operator = Operator::of(&cluster).await;
+    let seat = Seat::join(&cluster, "late", "a").await;
+    let _target = Seat::join(&cluster, "late", "b").await;
+    assert_eq!(seat.campaign().await, ("began".to_owned(), 1));
+    cluster
+        .execute(
+            "CREATE OR REPLACE FUNCTION pgleader.leading_term(election integer) RETURNS bigint \
+             LANGUAGE sql AS $$ SELECT 0::bigint $$",
+        )
+        .unwrap();
+    assert_eq!(operator.call("step_down('late')").await, None);
+    assert_eq!(
+        operator.refused("transfer('late', 'b')").await,
+        "55000: another term of election \"late\" began just now"
+    );
+    assert_eq!(request(&cluster, "late", "request, term"), None);
+}

@@ -204,3 +204,36 @@ async fn the_target_leads_next_whoever_is_successor() {
         Some("c")
     );
 }
+
+/// Nobody obeyed it, because it was committed late or its target was away: the term ends for another reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_that_was_given_up_does_not_come_back() {
+    let cluster = Cluster::start().unwrap();
+    let operator = Operator::of(&cluster).await;
+    for crashes in [false, true] {
+        let name = format!("old-{crashes}");
+        let leader = Seat::join(&cluster, &name, "a").await;
+        assert_eq!(leader.campaign().await, ("began".to_owned(), 1));
+        let other = Seat::join(&cluster, &name, "b").await;
+        let _target = Seat::join(&cluster, &name, "c").await;
+        operator.call(&format!("transfer('{name}', 'c')")).await;
+        cluster
+            .execute("UPDATE pgleader.request SET requested_at = requested_at - interval '1 hour'")
+            .unwrap();
+        if crashes {
+            drop(leader);
+            until("its session is gone", || {
+                status(&cluster, &name, "candidates").as_deref() == Some("2")
+            })
+            .await;
+            assert_eq!(other.campaign().await, ("won".to_owned(), 1));
+            let began = ("began".to_owned(), Some(2));
+            assert_eq!(other.take_office(true).await, began);
+        } else {
+            assert!(leader.vacate(1).await);
+            leader.release().await;
+            let began = ("began".to_owned(), None);
+            assert_eq!(other.try_in_turn(false).await, began);
+        }
+    }
+}

@@ -352,15 +352,10 @@ BEGIN
     PERFORM pgleader.end_requests(election, next_term);
     IF next_term % 20 = 0 THEN
         PERFORM pgleader.forget_candidates(election);
-        WITH oldest AS (
-            SELECT t.number FROM pgleader.term AS t WHERE t.election_id = election
-            ORDER BY t.number DESC OFFSET 999 LIMIT 1
-        ), old_terms AS (
-            DELETE FROM pgleader.term AS t USING oldest AS o
-            WHERE t.election_id = election AND t.number < o.number
-        )
-        DELETE FROM pgleader.request AS r USING oldest AS o
-        WHERE r.election_id = election AND r.term < o.number AND r.ended_at IS NOT NULL;
+        DELETE FROM pgleader.term AS t
+        WHERE t.election_id = election AND t.number < (
+            SELECT o.number FROM pgleader.term AS o WHERE o.election_id = election
+            ORDER BY o.number DESC OFFSET 999 LIMIT 1);
     END IF;
     RETURN next_term;
 END

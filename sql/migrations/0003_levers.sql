@@ -15,7 +15,8 @@ DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('pgleader: install')); END $$
 
 -- Purpose: the address that is to lead next, while a transfer is under way. Given up when no candidate of that
 --          address lives or may lead, when the server writes another timeline, and ten leases after it was asked
---          for or the term has ended, whichever is later.
+--          for; or after the term has ended, where that was on its account or within those ten leases.
+-- Hazard: what was given up stays given up, whenever and however the term ends.
 -- Hazard: where the server's clock was put back the request lies in the future: given up.
 CREATE OR REPLACE FUNCTION pgleader.transfer_to(election integer) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -42,7 +43,10 @@ BEGIN
     IF bound IS NULL THEN
         RETURN NULL;
     END IF;
-    SELECT greatest(request.requested_at, max(t.ended_at)), 10 * coalesce(max(t.lease), bound) INTO since, bound
+    SELECT greatest(request.requested_at, max(t.ended_at) FILTER (
+               WHERE t.ended_request = 'transfer' OR t.ended_at <= request.requested_at + 10 * t.lease)),
+           10 * coalesce(max(t.lease), bound)
+    INTO since, bound
     FROM pgleader.term AS t WHERE t.election_id = election AND t.number = request.term;
     RETURN CASE WHEN clock_timestamp() BETWEEN since AND since + bound THEN request.address END;
 END
@@ -109,7 +113,8 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
--- Purpose: the requests about terms before this one are done. Called when it begins.
+-- Purpose: the requests about terms before this one are done, and those about forgotten terms are forgotten.
+--          Called when it begins.
 -- Hazard: whoever has locked the table of requests must not delay a term; a later one does it then.
 CREATE OR REPLACE FUNCTION pgleader.end_requests(election integer, term bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5ms'
@@ -118,6 +123,12 @@ BEGIN
     UPDATE pgleader.request AS r SET ended_at = clock_timestamp()
     WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind IN ('step down', 'transfer')
       AND r.term < end_requests.term;
+    IF end_requests.term % 20 = 0 THEN
+        DELETE FROM pgleader.request AS r
+        WHERE r.election_id = election AND r.ended_at IS NOT NULL AND r.term < (
+            SELECT t.number FROM pgleader.term AS t WHERE t.election_id = election
+            ORDER BY t.number DESC OFFSET 999 LIMIT 1);
+    END IF;
 EXCEPTION WHEN lock_not_available THEN
     RETURN;
 END
@@ -148,7 +159,11 @@ AS $$
 $$;
 
 -- Purpose: record what an operator asks for, and tell everybody to look.
-CREATE OR REPLACE FUNCTION pgleader.ask(election integer, kind text, address text DEFAULT NULL) RETURNS void
+-- Parameters: only_term, the term that it is about; null where it is about whichever is the newest.
+-- Meaning: false where a term after only_term has begun: nothing is recorded.
+CREATE OR REPLACE FUNCTION pgleader.ask(
+    election integer, kind text, address text DEFAULT NULL, only_term bigint DEFAULT NULL
+) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -156,8 +171,12 @@ BEGIN
     INSERT INTO pgleader.request AS r (election_id, term, kind, address, timeline, requested_by, ended_at)
     SELECT e.id, e.term, ask.kind, ask.address, pgleader.timeline(), session_user,
            CASE WHEN ask.kind = 'depose' THEN clock_timestamp() END
-    FROM pgleader.election AS e WHERE e.id = election;
+    FROM pgleader.election AS e WHERE e.id = election AND e.term = coalesce(only_term, e.term);
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
     PERFORM pgleader.notify(election);
+    RETURN true;
 END
 $$;
 
@@ -211,7 +230,7 @@ END
 $$;
 
 -- Purpose: ask the leader to give up its term in order. It does so within a heartbeat of the commit.
--- Meaning: the term that ends; null when nobody leads.
+-- Meaning: the term that ends; null when nobody leads, and when that term has ended by itself just now.
 CREATE OR REPLACE FUNCTION pgleader.step_down(election text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -219,8 +238,8 @@ DECLARE
     its_id integer := pgleader.election_id(election);
     leading_term bigint := pgleader.leading_term(its_id);
 BEGIN
-    IF leading_term IS NOT NULL THEN
-        PERFORM pgleader.ask(its_id, 'step down');
+    IF leading_term IS NULL OR NOT pgleader.ask(its_id, 'step down', only_term => leading_term) THEN
+        RETURN NULL;
     END IF;
     RETURN leading_term;
 END
@@ -257,7 +276,10 @@ BEGIN
         RAISE NOTICE '"%" leads election "%" already', address, election;
         RETURN NULL;
     END IF;
-    PERFORM pgleader.ask(its_id, 'transfer', address);
+    IF NOT pgleader.ask(its_id, 'transfer', address, leading_term) THEN
+        RAISE EXCEPTION 'another term of election "%" began just now', election
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.transfer again.';
+    END IF;
     RETURN leading_term;
 END
 $$;
@@ -330,10 +352,10 @@ DECLARE
     its_id integer := pgleader.election_id(election);
     leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = its_id);
 BEGIN
-    IF pgleader.leader_backend(its_id, leading_term) IS NULL THEN
+    IF pgleader.leader_backend(its_id, leading_term) IS NULL
+        OR NOT pgleader.ask(its_id, 'depose', only_term => leading_term) THEN
         RETURN NULL;
     END IF;
-    PERFORM pgleader.ask(its_id, 'depose');
     RETURN leading_term;
 END
 $$;
