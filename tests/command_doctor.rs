@@ -146,6 +146,45 @@ async fn poolers_and_proxies_are_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_several_hosts_the_most_telling_reason_is_found() {
+    let cluster = installed().await;
+    let [first, second] = [cluster.standby().unwrap(), cluster.standby().unwrap()];
+    let [one, two] = [first.port(), second.port()].map(|port| format!("127.0.0.1:{port}"));
+    let at = |hosts: &[&str]| format!("postgres://postgres@{}/postgres", hosts.join(","));
+
+    let standbys = examine(&at(&[&one, &two]));
+    assert_eq!(standbys.code, 4, "{standbys:?}");
+    let primary = found(&standbys, "primary", "problem");
+    assert!(
+        primary.contains(&one) && primary.contains(&two),
+        "{primary}"
+    );
+    let status = |url: String| {
+        let mut command = bare();
+        command.env("DATABASE_URL", url).arg("status");
+        command::run(command)
+    };
+    let refused = status(at(&[&one, &two]));
+    assert!(
+        refused.code == 4
+            && refused.err.contains("this server is a standby")
+            && refused.err.contains(&two),
+        "{refused:?}"
+    );
+
+    // The one that is down may be the primary: trying again may help.
+    let down = "127.0.0.1:1";
+    let half = status(at(&[&one, down]));
+    assert!(half.code == 3 && half.err.contains("a standby"), "{half:?}");
+    let unknown = format!("{}?dbname=nowhere", at(&[down, &one]));
+    let unknown = found(&examine(&unknown), "connection", "problem");
+    assert!(
+        unknown.contains("3D000") && unknown.contains(down),
+        "{unknown}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_standby_is_no_place_for_a_candidate() {
     let cluster = installed().await;
     let standby = cluster.standby().unwrap();
