@@ -258,6 +258,12 @@ async fn a_server_almost_out_of_connections_is_a_warning_and_a_full_one_a_proble
         .unwrap();
     install_by_an_ordinary_owner(&cluster, &[("app", "candidate")]).await;
     let app = url_of(&cluster, "app");
+    let until_others_are = |number: usize| {
+        let all = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
+        support::wait_until("only the others are there", || {
+            cluster.query(all).unwrap() == Some(number.to_string())
+        });
+    };
     let mut others = vec![];
     // Three are for superusers. Of nine the doctor takes one, and a second for its proof.
     for _ in 0..5 {
@@ -269,6 +275,7 @@ async fn a_server_almost_out_of_connections_is_a_warning_and_a_full_one_a_proble
         found(&few, "connections", "warning").contains("3 of 9"),
         "{few:?}"
     );
+    until_others_are(others.len());
     for _ in 0..3 {
         others.push(support::client(&app).await);
     }
@@ -276,6 +283,7 @@ async fn a_server_almost_out_of_connections_is_a_warning_and_a_full_one_a_proble
     assert_eq!(last.code, 4, "{last:?}");
     assert!(found(&last, "connections", "problem").contains("0 of 9"));
     assert!(found(&last, "endings", "warning").contains("not proved"));
+    until_others_are(others.len());
     others.push(support::client(&app).await);
     let none = examine(&app);
     assert_eq!(none.code, 4, "{none:?}");
@@ -285,10 +293,7 @@ async fn a_server_almost_out_of_connections_is_a_warning_and_a_full_one_a_proble
         .execute("ALTER ROLE app CONNECTION LIMIT 2")
         .unwrap();
     drop(others);
-    support::wait_until("they are gone", || {
-        let left = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
-        cluster.query(left).unwrap().as_deref() == Some("0")
-    });
+    until_others_are(0);
     let limited = examine(&app);
     assert!(
         found(&limited, "connections", "problem").contains("1 of 2"),
