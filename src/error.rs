@@ -25,6 +25,8 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: Kind,
     source: Option<Source>,
+    /// What became of each host, where there are several.
+    hosts: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +84,8 @@ pub(crate) enum Kind {
         remedy: &'static str,
     },
     #[error(
-        "the schema pgleader lacks something that this build asks for ({0}): run pg-leader install, or \
-         sql/migrations/*.sql with psql -f, as the schema's owner"
+        "the schema pgleader lacks something that this build asks for ({0}): run \
+         pg-leader install --print | psql, or sql/migrations/*.sql with psql -f, as the schema's owner"
     )]
     SchemaIncomplete(String),
     #[error(
@@ -119,14 +121,29 @@ pub(crate) enum Kind {
 
 impl Error {
     pub(crate) fn new(kind: Kind) -> Self {
-        Error(Box::new(Inner { kind, source: None }))
+        Error(Box::new(Inner {
+            kind,
+            source: None,
+            hosts: None,
+        }))
     }
 
     pub(crate) fn caused(kind: Kind, source: impl Into<Source>) -> Self {
         Error(Box::new(Inner {
             kind,
             source: Some(source.into()),
+            hosts: None,
         }))
+    }
+
+    /// The same, of several hosts: what became of each.
+    pub(crate) fn of_hosts(mut self, hosts: String) -> Self {
+        self.0.hosts = Some(hosts);
+        self
+    }
+
+    pub(crate) fn hosts(&self) -> Option<&str> {
+        self.0.hosts.as_deref()
     }
 
     pub(crate) fn session(doing: &str, source: tokio_postgres::Error) -> Self {
@@ -246,7 +263,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.kind.fmt(f)
+        self.0.kind.fmt(f)?;
+        match self.hosts() {
+            Some(hosts) => write!(f, " ({hosts})"),
+            None => Ok(()),
+        }
     }
 }
 

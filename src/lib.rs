@@ -23,7 +23,9 @@ pub use elector::Elector;
 pub use error::Error;
 pub use leader::{Leader, run};
 pub use observer::Observer;
-pub use operator::{Backend, CandidateStatus, ElectionStatus, Installed, Operator, PastTerm};
+pub use operator::{
+    Backend, CandidateStatus, ElectionStatus, Installed, Operator, PastTerm, Request,
+};
 pub use standing::{
     AddressError, ElectionState, ParseStateError, ProcessState, Standing, WaitingFor,
 };

@@ -82,7 +82,8 @@ pub struct CandidateStatus {
     pub address: String,
     /// Higher comes first when a term ends.
     pub priority: i32,
-    /// `leader`, `successor` or `follower`.
+    /// `leader`, `waiting` (elected, and the last term's work may still run), `successor` or `follower`.
+    /// More may be added.
     pub place: String,
     /// Whether its address is excluded.
     pub excluded: bool,
@@ -134,6 +135,29 @@ pub struct PastTerm {
     pub by: Option<String>,
     /// By which lever: `step down`, `transfer`, `suspend`, `exclude` or `depose`.
     pub request: Option<String>,
+}
+
+/// What an operator asked for: a row of `pgleader.requests`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Request {
+    /// The election.
+    pub election: String,
+    /// `step down`, `transfer`, `suspend`, `exclude` or `depose`. More may be added. A `resume` ends a
+    /// suspension, an `include` an exclusion.
+    pub request: String,
+    /// The address that is excluded, or to which a transfer goes.
+    pub address: Option<String>,
+    /// The newest term when it was asked for.
+    pub term: u64,
+    /// The database user who asked.
+    pub by: String,
+    /// When, by the server's clock.
+    pub at: SystemTime,
+    /// The database user who took it back, where somebody did.
+    pub ended_by: Option<String>,
+    /// Since when it is no more in force; `None`: it is.
+    pub ended_at: Option<SystemTime>,
 }
 
 /// What [`Operator::install`] did.
@@ -206,6 +230,23 @@ impl Operator {
         let mut session = self.session.lock().await;
         let client = session.client.clone();
         let asked = operations::history(&client, &self.role, election, limit);
+        drive(&mut session, asked).await
+    }
+
+    /// What operators asked of one election, or of all, the newest first; `limit` at most. The database keeps
+    /// them as long as the terms they were about.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Operator::status).
+    pub async fn requests(
+        &self,
+        election: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Request>, Error> {
+        let mut session = self.session.lock().await;
+        let client = session.client.clone();
+        let asked = operations::requests(&client, &self.role, election, limit);
         drive(&mut session, asked).await
     }
 
@@ -309,7 +350,8 @@ impl Operator {
             .await
     }
 
-    /// Install the schema, or what it lacks. A newer one is left as it is.
+    /// Install the schema, or what a later version has added. One that is of this build's version, or of a
+    /// newer one, is left as it is.
     ///
     /// # Errors
     ///
@@ -323,8 +365,8 @@ impl Operator {
                 Err(error) if matches!(error.kind(), Kind::SchemaMissing { .. }) => None,
                 Err(error) => return Err(error),
             };
-            // A newer schema's functions would be replaced by older ones.
-            if before.is_none_or(schema::is_ours) {
+            // Nothing is changed under those who work, and a newer schema's functions are not replaced by older ones.
+            if before.is_none_or(schema::is_older) {
                 schema::install(&client, &self.role).await?;
             }
             schema::check(&client, &self.role).await?;

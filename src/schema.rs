@@ -20,9 +20,9 @@ const SCHEMA_VERSION: i32 = 1;
 /// From here a schema is no longer an extension of ours.
 const NEXT_GENERATION: i32 = 100;
 
-/// Whether this build brings all that a schema of this version may lack.
-pub(crate) fn is_ours(version: i32) -> bool {
-    version <= SCHEMA_VERSION
+/// Whether a schema of this version lacks what this build brings.
+pub(crate) fn is_older(version: i32) -> bool {
+    version < SCHEMA_VERSION
 }
 
 /// The version of the schema that is there, which this role may use.
@@ -79,24 +79,25 @@ pub(crate) async fn install(client: &Client, role: &str) -> Result<(), Error> {
             return check(client, role).await;
         };
         let deadlock = error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED);
-        if deadlock && tries < TRIES {
-            let rollback = client.batch_execute("ROLLBACK").await;
-            rollback.map_err(|error| Error::session("installing the schema", error))?;
-            // Another installer may have done it meanwhile.
-            if check(client, role).await.is_ok() {
-                return Ok(());
-            }
-            continue;
+        let forbidden = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+        if !forbidden && (!deadlock || tries == TRIES) {
+            return Err(Error::session("installing the schema", error));
         }
-        return Err(match error.code() {
-            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Error::caused(
-                Kind::SchemaMissing {
-                    role: role.to_owned(),
-                },
-                error,
-            ),
-            _ => Error::session("installing the schema", error),
-        });
+        let rollback = client.batch_execute("ROLLBACK").await;
+        rollback.map_err(|error| Error::session("installing the schema", error))?;
+        // Another installer may have done it meanwhile.
+        match check(client, role).await {
+            Ok(()) => return Ok(()),
+            // It is there: what is wrong is not that it is missing.
+            Err(why) if forbidden && !matches!(why.kind(), Kind::SchemaMissing { .. }) => {
+                return Err(why);
+            }
+            Err(_) if forbidden => {
+                let role = role.to_owned();
+                return Err(Error::caused(Kind::SchemaMissing { role }, error));
+            }
+            Err(_) => {}
+        }
     }
 }
 

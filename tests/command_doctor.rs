@@ -146,6 +146,45 @@ async fn poolers_and_proxies_are_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_several_hosts_the_most_telling_reason_is_found() {
+    let cluster = installed().await;
+    let [first, second] = [cluster.standby().unwrap(), cluster.standby().unwrap()];
+    let [one, two] = [first.port(), second.port()].map(|port| format!("127.0.0.1:{port}"));
+    let at = |hosts: &[&str]| format!("postgres://postgres@{}/postgres", hosts.join(","));
+
+    let standbys = examine(&at(&[&one, &two]));
+    assert_eq!(standbys.code, 4, "{standbys:?}");
+    let primary = found(&standbys, "primary", "problem");
+    assert!(
+        primary.contains(&one) && primary.contains(&two),
+        "{primary}"
+    );
+    let status = |url: String| {
+        let mut command = bare();
+        command.env("DATABASE_URL", url).arg("status");
+        command::run(command)
+    };
+    let refused = status(at(&[&one, &two]));
+    assert!(
+        refused.code == 4
+            && refused.err.contains("this server is a standby")
+            && refused.err.contains(&two),
+        "{refused:?}"
+    );
+
+    // The one that is down may be the primary: trying again may help.
+    let down = "127.0.0.1:1";
+    let half = status(at(&[&one, down]));
+    assert!(half.code == 3 && half.err.contains("a standby"), "{half:?}");
+    let unknown = format!("{}?dbname=nowhere", at(&[down, &one]));
+    let unknown = found(&examine(&unknown), "connection", "problem");
+    assert!(
+        unknown.contains("3D000") && unknown.contains(down),
+        "{unknown}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_standby_is_no_place_for_a_candidate() {
     let cluster = installed().await;
     let standby = cluster.standby().unwrap();
@@ -219,6 +258,12 @@ async fn a_server_almost_out_of_connections_is_a_warning_and_a_full_one_a_proble
         .unwrap();
     install_by_an_ordinary_owner(&cluster, &[("app", "candidate")]).await;
     let app = url_of(&cluster, "app");
+    let until_others_are = |number: usize| {
+        let all = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
+        support::wait_until("only the others are there", || {
+            cluster.query(all).unwrap() == Some(number.to_string())
+        });
+    };
     let mut others = vec![];
     // Three are for superusers. Of nine the doctor takes one, and a second for its proof.
     for _ in 0..5 {
@@ -230,6 +275,7 @@ async fn a_server_almost_out_of_connections_is_a_warning_and_a_full_one_a_proble
         found(&few, "connections", "warning").contains("3 of 9"),
         "{few:?}"
     );
+    until_others_are(others.len());
     for _ in 0..3 {
         others.push(support::client(&app).await);
     }
@@ -237,6 +283,7 @@ async fn a_server_almost_out_of_connections_is_a_warning_and_a_full_one_a_proble
     assert_eq!(last.code, 4, "{last:?}");
     assert!(found(&last, "connections", "problem").contains("0 of 9"));
     assert!(found(&last, "endings", "warning").contains("not proved"));
+    until_others_are(others.len());
     others.push(support::client(&app).await);
     let none = examine(&app);
     assert_eq!(none.code, 4, "{none:?}");
@@ -246,10 +293,7 @@ async fn a_server_almost_out_of_connections_is_a_warning_and_a_full_one_a_proble
         .execute("ALTER ROLE app CONNECTION LIMIT 2")
         .unwrap();
     drop(others);
-    support::wait_until("they are gone", || {
-        let left = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
-        cluster.query(left).unwrap().as_deref() == Some("0")
-    });
+    until_others_are(0);
     let limited = examine(&app);
     assert!(
         found(&limited, "connections", "problem").contains("1 of 2"),

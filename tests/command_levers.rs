@@ -57,6 +57,32 @@ fn ended(cluster: &Cluster, election: &str, term: u64) -> [Option<String>; 3] {
     ["ending", "request", "by"].map(|column| history(cluster, election, term, column))
 }
 
+/// The requests, the newest first: what, the address, who, whether it is in force, who took it back.
+fn requests(cluster: &Cluster, election: &str) -> Vec<Value> {
+    let listed = pull_as(
+        cluster,
+        "eve",
+        &["history", election, "--requests", "--json"],
+    );
+    let all = listed.objects().into_iter();
+    all.map(|request| {
+        assert_eq!(
+            keys(&request),
+            [
+                "address", "at", "by", "election", "ended_at", "ended_by", "request", "term"
+            ]
+        );
+        json!([
+            request["request"],
+            request["address"],
+            request["by"],
+            request["ended_at"].is_null(),
+            request["ended_by"],
+        ])
+    })
+    .collect()
+}
+
 fn by_alice(ending: &str, request: &str) -> [Option<String>; 3] {
     [ending, request, "alice"].map(|text| Some(text.to_owned()))
 }
@@ -133,6 +159,10 @@ async fn suspend_keeps_everybody_out_until_resume() {
             .all(|candidate| candidate.leader.state() == ProcessState::Following)
     );
     says(&pull(&cluster, &["resume", "pause"]), &["pause is resumed"]);
+    assert_eq!(
+        requests(&cluster, "pause"),
+        [json!(["suspend", null, "alice", false, "alice"])]
+    );
     until("somebody leads", || candidates.iter().any(Candidate::leads)).await;
     says(
         &pull(&cluster, &["resume", "pause"]),
@@ -173,6 +203,17 @@ async fn exclude_drains_an_address_until_include() {
         &pull(&cluster, &["include", "drain", "--address", "a"]),
         &["a may lead drain again"],
     );
+    assert_eq!(
+        requests(&cluster, "drain"),
+        [
+            json!(["exclude", "c", "alice", true, null]),
+            json!(["exclude", "a", "alice", false, "alice"]),
+        ]
+    );
+    let newest = ["history", "drain", "--requests", "--limit", "1"];
+    let newest = pull(&cluster, &newest);
+    says(&newest, &["drain", "exclude", "c", "alice", "in force"]);
+    assert_eq!(newest.out.lines().count(), 2, "{newest:?}");
     until_successor(&cluster, "drain").await;
     says(
         &pull(&cluster, &["include", "drain", "--address", "a"]),

@@ -200,12 +200,43 @@ fn install_prints_what_it_runs_and_changes_nothing_the_second_time() {
         other.query(functions).unwrap()
     );
 
+    let written = "SELECT max(xmin::text::bigint) FROM pg_proc";
+    let before = other.query(written).unwrap();
+    command::run(command::at(&other, &["install"]));
+    assert_eq!(
+        other.query(written).unwrap(),
+        before,
+        "functions were made anew"
+    );
+
     other.execute("CREATE ROLE poor LOGIN").unwrap();
+    other
+        .execute("SELECT pgleader.grant_candidate('poor')")
+        .unwrap();
+    let poor = || {
+        let mut poor = bare();
+        poor.env("DATABASE_URL", support::url_of(&other, "poor"))
+            .arg("install");
+        command::run(poor)
+    };
+    let current = poor();
+    assert!(
+        current.code == 0 && current.out.contains("there already"),
+        "{current:?}"
+    );
+    let older =
+        "CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer LANGUAGE sql AS 'SELECT 0'";
+    other.execute(older).unwrap();
+    let older = poor();
+    assert!(
+        older.code == 4
+            && older.err.contains("has version 0")
+            && older.err.contains("as the schema's owner"),
+        "{older:?}"
+    );
+
     other.execute("DROP SCHEMA pgleader CASCADE").unwrap();
-    let mut poor = bare();
-    poor.env("DATABASE_URL", support::url_of(&other, "poor"))
-        .arg("install");
-    let refused = command::run(poor);
+    let refused = poor();
     assert!(
         refused.code == 4 && refused.err.contains("may create it"),
         "{refused:?}"

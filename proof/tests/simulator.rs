@@ -6,7 +6,7 @@ use std::time::Duration;
 use pg_leader_proof::sim::{self, Limits, Report};
 
 /// So many fixed seeds, from 1 on.
-const FIXED: u64 = 200;
+const FIXED: u64 = 320;
 
 fn search(first: u64, limits: Limits) -> Report {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -7,6 +7,17 @@ use crate::session::facts::Seen;
 
 /// Why no candidate could connect.
 pub(super) fn refused(error: &Error) -> Finding {
+    let mut finding = reason(error);
+    // Where the words are not the error's own.
+    if let Some(hosts) = error.hosts()
+        && !finding.what.contains(hosts)
+    {
+        finding.what = format!("{} ({hosts})", finding.what);
+    }
+    finding
+}
+
+fn reason(error: &Error) -> Finding {
     match error.kind() {
         Kind::Pooler(why) => Finding::problem(
             "direct",

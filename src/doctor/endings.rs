@@ -1,4 +1,7 @@
 //! That this engine counts the ends of sessions as PostgreSQL does: the autopsy of a leader rests on it.
+//!
+//! Hazard: the ends made here move the counters too. A leader that crashes meanwhile costs one refractory
+//! period that it need not.
 
 use std::time::Duration;
 

@@ -316,6 +316,13 @@ pub(crate) enum Bar {
     Unknown,
 }
 
+impl Held {
+    /// Whether the successor's place is for somebody else.
+    pub(crate) fn makes_way(&self) -> bool {
+        self.successor && self.bar.is_some_and(|bar| bar != Bar::Unknown)
+    }
+}
+
 /// What came of taking office.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Office {

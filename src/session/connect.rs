@@ -85,20 +85,41 @@ pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Sessio
         };
         failures.push((name, failure));
     }
-    // With one host its own error says most.
-    if failures.len() == 1
-        && let Some((name, error)) = failures.pop()
-    {
-        return Err(match error.kind() {
-            Kind::Unreachable(why) => Error::new(Kind::Unreachable(format!("{name}: {why}"))),
-            _ => error,
-        });
-    }
-    let all: Vec<String> = failures
+    Err(most_telling(failures))
+}
+
+/// One error for all hosts: the one that says most about what to do, with what became of each.
+fn most_telling(failures: Vec<(String, Error)>) -> Error {
+    // A standby tells least: the host that does not answer may be its primary.
+    let tells = |error: &Error| match error.kind() {
+        Kind::Standby | Kind::ReadOnly => 0,
+        Kind::Unreachable(_) => 1,
+        Kind::Session(_) => 2,
+        _ => 3,
+    };
+    let several = failures.len() > 1;
+    let each: Vec<String> = failures
         .iter()
-        .map(|(name, error)| format!("{name}: {error}"))
+        .map(|(name, error)| match error.kind() {
+            Kind::Unreachable(why) => format!("{name}: {why}"),
+            Kind::Standby => format!("{name}: a standby"),
+            Kind::ReadOnly => format!("{name}: read-only"),
+            _ => format!("{name}: {error}"),
+        })
         .collect();
-    Err(Error::new(Kind::Unreachable(all.join("; "))))
+    let each = each.join("; ");
+    match failures
+        .into_iter()
+        .map(|(_, error)| error)
+        .max_by_key(tells)
+    {
+        None => Error::new(Kind::Unreachable(each)),
+        Some(error) => match error.kind() {
+            Kind::Unreachable(_) => Error::new(Kind::Unreachable(each)),
+            _ if several => error.of_hosts(each),
+            _ => error,
+        },
+    }
 }
 
 /// How much TLS must prove.

@@ -20,6 +20,29 @@ pub(crate) enum Trust {
     VerifyFull,
 }
 
+/// What libpq knows and `tokio_postgres` refuses.
+const ASK_FOR_NOTHING: [&str; 7] = [
+    "fallback_application_name",
+    "sslcompression",
+    "krbsrvname",
+    "gssencmode",
+    "gssdelegation",
+    "client_encoding",
+    "sslsni",
+];
+
+/// Whether leaving such a parameter out changes nothing: the session has a name of its own, GSSAPI is never
+/// used, text is UTF-8, TLS is not compressed and names the host.
+fn asks_for_nothing(key: &str, value: &str) -> bool {
+    match key {
+        "fallback_application_name" | "sslcompression" | "krbsrvname" => true,
+        "gssencmode" => matches!(value, "disable" | "prefer"),
+        "gssdelegation" => value == "0",
+        "sslsni" => value == "1",
+        _ => ["utf8", "utf-8", "unicode", "auto"].contains(&value.to_lowercase().as_str()),
+    }
+}
+
 /// A connection string, read.
 pub(crate) struct Conninfo {
     pub(crate) postgres: PgConfig,
@@ -78,8 +101,14 @@ impl Conninfo {
                     .to_owned(),
             ));
         }
-        // The session's own name is set later; libpq's fallback says nothing that it does not.
-        pairs.take("fallback_application_name");
+        for key in ASK_FOR_NOTHING {
+            if pairs
+                .get(key)
+                .is_some_and(|value| asks_for_nothing(key, value))
+            {
+                pairs.take(key);
+            }
+        }
         let mut postgres = PgConfig::from_str(&pairs.to_key_values())
             .map_err(|error| Error::caused(Kind::Conninfo(describe(&error)), error))?;
         postgres.ssl_mode(match trust {
@@ -202,6 +231,26 @@ mod tests {
         let conninfo = read("postgres://u@a:1,b:2/d?target_session_attrs=read-write");
         assert_eq!(conninfo.postgres.get_hosts().len(), 2);
         assert_eq!(conninfo.postgres.get_ports(), [1, 2]);
+    }
+
+    #[test]
+    fn what_asks_for_nothing_is_left_out() {
+        for harmless in [
+            "fallback_application_name=psql",
+            "gssencmode=disable",
+            "gssencmode=prefer",
+            "client_encoding=UTF8",
+            "client_encoding=auto",
+            "sslcompression=0",
+            "sslsni=1",
+            "krbsrvname=postgres",
+        ] {
+            read(&format!("host=h user=u {harmless}"));
+        }
+        for harmful in ["gssencmode=require", "client_encoding=latin1", "sslsni=0"] {
+            let key = harmful.split('=').next().unwrap();
+            assert!(refusal(&format!("host=h user=u {harmful}")).contains(key));
+        }
     }
 
     #[test]

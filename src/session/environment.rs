@@ -1,5 +1,5 @@
 //! What a connection string leaves out, from where every Postgres tool looks for it: a service file, the
-//! `PG*` variables, a password file.
+//! `PG*` variables, a password file, a file of root certificates.
 
 use std::path::{Path, PathBuf};
 
@@ -92,6 +92,19 @@ impl Environment<'_> {
             && let Some(home) = &self.home
         {
             pairs.add("passfile", home.join(".pgpass").display().to_string());
+        }
+        // Whoever asks for less than `require` has nothing verified, and needs no root.
+        if pairs.get("sslrootcert").is_none()
+            && matches!(
+                pairs.get("sslmode"),
+                Some("require" | "verify-ca" | "verify-full")
+            )
+            && let Some(home) = &self.home
+        {
+            let root = home.join(".postgresql/root.crt");
+            if root.exists() {
+                pairs.add("sslrootcert", root.display().to_string());
+            }
         }
         Ok(())
     }
@@ -278,6 +291,26 @@ mod tests {
         let pairs = place.complete("").unwrap();
         assert_eq!(pairs.get("hostaddr"), Some("10.0.0.1"));
         assert_eq!(pairs.get("host"), None);
+    }
+
+    #[test]
+    fn the_root_certificates_of_the_user_count_where_something_is_verified() {
+        let place = Place::new(&[("PGUSER", "u"), ("PGHOST", "h")]);
+        let root = |conninfo: &str| {
+            let pairs = place.complete(conninfo).unwrap();
+            pairs.get("sslrootcert").map(ToOwned::to_owned)
+        };
+        assert_eq!(root("sslmode=verify-full"), None);
+        std::fs::create_dir(place.home.path().join(".postgresql")).unwrap();
+        let file = place.file(".postgresql/root.crt", "");
+        let file = Some(file.display().to_string());
+        for mode in ["require", "verify-ca", "verify-full"] {
+            assert_eq!(root(&format!("sslmode={mode}")), file, "{mode}");
+        }
+        assert_eq!(root("sslmode=prefer"), None);
+        assert_eq!(root(""), None);
+        let named = root("sslmode=verify-ca sslrootcert=mine");
+        assert_eq!(named.as_deref(), Some("mine"));
     }
 
     #[test]

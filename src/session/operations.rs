@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Row};
 
 use super::statements::state;
 use crate::error::{Error, Kind};
-use crate::operator::{Backend, CandidateStatus, ElectionStatus, PastTerm};
+use crate::operator::{Backend, CandidateStatus, ElectionStatus, PastTerm, Request};
 use crate::schema;
 
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -38,6 +38,11 @@ const HISTORY: &str = "
     SELECT name, term, address, started_at, ready_at, ended_at, ending, fenced_ended, by::text, request
     FROM pgleader.history WHERE $1::text IS NULL OR name = $1
     ORDER BY started_at DESC, term DESC LIMIT $2";
+
+const REQUESTS: &str = "
+    SELECT name, request, address, term, by::text, at, ended_by::text, ended_at
+    FROM pgleader.requests WHERE $1::text IS NULL OR name = $1
+    ORDER BY at DESC LIMIT $2";
 
 /// Every election, or one.
 pub(crate) async fn status(
@@ -125,6 +130,32 @@ pub(crate) async fn history(
                 fenced_ended: unsigned(i64::from(column::<i32>(row, 7)?))?,
                 by: column(row, 8)?,
                 request: column(row, 9)?,
+            })
+        })
+        .collect()
+}
+
+/// What operators asked of every election, or of one.
+pub(crate) async fn requests(
+    client: &Client,
+    role: &str,
+    election: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Request>, Error> {
+    let limit = i64::from(limit);
+    let parameters: [Parameter<'_>; 2] = [(&election, Type::TEXT), (&limit, Type::INT8)];
+    let rows = ask(client, role, REQUESTS, &parameters).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Request {
+                election: column(row, 0)?,
+                request: column(row, 1)?,
+                address: column(row, 2)?,
+                term: unsigned(column(row, 3)?)?,
+                by: column(row, 4)?,
+                at: column(row, 5)?,
+                ended_by: column(row, 6)?,
+                ended_at: column(row, 7)?,
             })
         })
         .collect()

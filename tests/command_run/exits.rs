@@ -47,10 +47,14 @@ async fn what_goes_wrong_before_there_is_a_command_has_a_code_of_its_own() {
     assert_eq!(code, Some(125));
     assert!(said.contains("no server could be reached"), "{said}");
     let (code, said) = run(&[&base[..], &["--lease", "1ms", "--", "true"]].concat());
-    assert_eq!(code, Some(125));
+    assert_eq!(code, Some(2));
     assert!(said.contains("the lease must be"), "{said}");
     let (code, _) = run(&base);
     assert_eq!(code, Some(2));
+    // From 100 the guard keeps its own.
+    let (code, said) = run(&[&base[..], &["--ready-fd", "100", "--", "true"]].concat());
+    assert_eq!(code, Some(2));
+    assert!(said.contains("3..100"), "{said}");
 }
 
 #[tokio::test]

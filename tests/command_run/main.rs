@@ -10,6 +10,7 @@ mod losses;
 mod readiness;
 mod runner;
 mod soak;
+mod strangers;
 
 use std::path::Path;
 use std::time::Duration;

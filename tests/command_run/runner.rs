@@ -44,8 +44,23 @@ impl Stage {
     }
 
     pub(crate) fn run_command(&self, address: &str, options: &[&str], command: &[&str]) -> Run {
+        // Whoever started the tests may ignore some.
+        let usual = ["env", "--default-signal=HUP,INT,TERM"];
+        self.run_by(&usual, address, options, command)
+    }
+
+    /// The same, started by a launcher that becomes the command line behind it.
+    pub(crate) fn run_by(
+        &self,
+        launcher: &[&str],
+        address: &str,
+        options: &[&str],
+        command: &[&str],
+    ) -> Run {
         let lease = format!("{}ms", LEASE.as_millis());
-        let child = Command::new(env!("CARGO_BIN_EXE_pg-leader"))
+        let child = Command::new(launcher[0])
+            .args(&launcher[1..])
+            .arg(env!("CARGO_BIN_EXE_pg-leader"))
             .args(["run", "--election", self.election, "--address", address])
             .args(["--lease", &lease])
             .args(options)

@@ -12,7 +12,7 @@ use rustix::net::{
 };
 
 /// Programs choose small numbers themselves, shells use some up to 63 and 255.
-const ASIDE: RawFd = 100;
+pub(crate) const ASIDE: RawFd = 100;
 
 /// Give two descriptors to the process at the other end.
 pub(crate) fn send(to: &UnixStream, descriptors: [BorrowedFd<'_>; 2]) -> io::Result<()> {

@@ -12,7 +12,8 @@ use crate::output::{Form, print, print_all};
 /// Connect as a candidate would, and say what is wrong and what to do about it.
 ///
 /// Give it the connection string and the role of your processes, and run it on their machine. Takes about two
-/// seconds, opens four sessions, writes nothing.
+/// seconds, opens four sessions, writes nothing. Two of the sessions are ended by force, and the server counts them: a
+/// leader that crashes in that second is followed after a lease more than need be.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 It looks at: the connection (direct, or a pooler or proxy between; TLS), the server (version, primary, standbys,

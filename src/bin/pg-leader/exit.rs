@@ -75,9 +75,12 @@ impl Failure {
         }
     }
 
-    /// The same with the exit code of the subcommand's own.
+    /// The same with the exit code of the subcommand's own. A wrong command line has the same everywhere.
     pub(crate) fn with_code(self, code: u8) -> Failure {
-        Failure { code, ..self }
+        match self.code {
+            USAGE => self,
+            _ => Failure { code, ..self },
+        }
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {

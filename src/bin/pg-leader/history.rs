@@ -1,9 +1,9 @@
-//! `pg-leader history`: the last terms, and how each ended.
+//! `pg-leader history`: the last terms, and how each ended; what operators asked for.
 
 use std::process::ExitCode;
 
 use comfy_table::{Cell, Color};
-use pg_leader::PastTerm;
+use pg_leader::{PastTerm, Request};
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
@@ -11,11 +11,15 @@ use crate::exit::Failure;
 use crate::output::{Form, duration, or_dash, print_all, print_table, table, time};
 
 /// Show the last terms, the newest first: who led, for how long, how it ended and who did it.
+///
+/// With --requests what operators asked for instead, also what ended no term: a resume, an include, a suspension
+/// while nobody led, the exclusion of a follower.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   pg-leader history billing --limit 5
   pg-leader history --json | jq 'select(.ending == \"lost\")'
+  pg-leader history billing --requests
 
 Endings: resigned (given up by its process), stepped down (an operator asked, REQUEST says how), failed (its work
 returned an error), deposed (lost; its process has said since that its work stopped), lost (its process has not
@@ -23,12 +27,18 @@ been heard of since).
 
 Exit status: 6 where ELECTION is given and there is none of that name.
 
-JSON: election, term, address, started_at, ready_at, ended_at, ending, request, by, fenced_ended.")]
+JSON: election, term, address, started_at, ready_at, ended_at, ending, request, by, fenced_ended. With --requests:
+election, request (step down, transfer, suspend, exclude, depose), address, term (the newest when it was asked for),
+by, at, ended_by (who resumed or included), ended_at (null while in force).")]
 pub(crate) struct Arguments {
     /// Only this one.
     election: Option<String>,
 
-    /// So many terms at most. The database keeps the last 1,000 of each election.
+    /// What operators asked for, instead of terms.
+    #[arg(long)]
+    requests: bool,
+
+    /// So many at most. The database keeps the last 1,000 terms of each election.
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     limit: u32,
 
@@ -44,6 +54,15 @@ impl Arguments {
             && operator.status_of(election).await?.is_none()
         {
             return Err(Failure::no_election(election));
+        }
+        if self.requests {
+            let requests = operator.requests(election, self.limit).await?;
+            if self.form.json {
+                print_all(requests.iter().map(request_as_json))?;
+            } else {
+                show_requests(&requests)?;
+            }
+            return Ok(ExitCode::SUCCESS);
         }
         let terms = operator.history(election, self.limit).await?;
         if self.form.json {
@@ -80,6 +99,42 @@ fn show(terms: &[PastTerm]) -> Result<(), Failure> {
         ]);
     }
     print_table(&table)
+}
+
+fn show_requests(requests: &[Request]) -> Result<(), Failure> {
+    let mut table = table(&[
+        "ELECTION", "REQUEST", "ADDRESS", "TERM", "BY", "AT", "ENDED", "ENDED BY",
+    ]);
+    for request in requests {
+        let ended = match request.ended_at {
+            None => Cell::new("in force").fg(Color::Yellow),
+            Some(end) => Cell::new(humantime::format_rfc3339_seconds(end)),
+        };
+        table.add_row(vec![
+            Cell::new(&request.election),
+            Cell::new(&request.request),
+            Cell::new(or_dash(request.address.as_ref())),
+            Cell::new(request.term),
+            Cell::new(&request.by),
+            Cell::new(humantime::format_rfc3339_seconds(request.at)),
+            ended,
+            Cell::new(or_dash(request.ended_by.as_ref())),
+        ]);
+    }
+    print_table(&table)
+}
+
+fn request_as_json(request: &Request) -> Value {
+    json!({
+        "election": request.election,
+        "request": request.request,
+        "address": request.address,
+        "term": request.term,
+        "by": request.by,
+        "at": time(request.at),
+        "ended_by": request.ended_by,
+        "ended_at": request.ended_at.map(time),
+    })
 }
 
 fn as_json(term: &PastTerm) -> Value {

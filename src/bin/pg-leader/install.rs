@@ -11,7 +11,7 @@ use crate::output::print;
 /// Install the schema pgleader, or what a later version has added to it.
 ///
 /// The role becomes its owner and needs CREATE on the database. A candidate installs it too, where its role
-/// may. A schema of a newer version is left as it is.
+/// may. A schema of this version or of a newer one is left as it is.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

@@ -132,7 +132,11 @@ impl Lever {
             .status_of(&election)
             .await?
             .ok_or_else(|| Failure::no_election(&election))?;
-        let next = next(&before);
+        let others = operator.candidates(&election).await?;
+        let others = others
+            .iter()
+            .any(|other| !other.excluded && Some(&other.address) != before.address.as_ref());
+        let next = next(before.successor.as_deref(), others);
         Ok(match self {
             Lever::StepDown(OfElection { form, .. }) => {
                 let term = operator.step_down(&election).await?;
@@ -281,9 +285,25 @@ fn at(status: &ElectionStatus) -> String {
     address.map_or(String::new(), |address| format!(" ({address})"))
 }
 
-fn next(status: &ElectionStatus) -> String {
-    match &status.successor {
+/// `others`: somebody else may lead.
+fn next(successor: Option<&str>, others: bool) -> String {
+    match successor {
         Some(successor) => format!("Then {successor} is first in line."),
+        None if others => {
+            "No candidate is first in line just now: then any of the others leads.".to_owned()
+        }
         None => "There is no successor: nobody else is there to lead.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next;
+
+    #[test]
+    fn nobody_else_is_there_only_where_nobody_is() {
+        assert!(next(Some("b"), true).contains("b is first"));
+        assert!(next(None, true).contains("any of the others"));
+        assert!(next(None, false).contains("nobody else"));
     }
 }

@@ -29,6 +29,27 @@ pub(crate) fn die_with_parent(parent: Pid) -> io::Result<bool> {
     Ok(rustix::process::getppid() == Some(parent))
 }
 
+/// The children of `parent`. Empty where there is no /proc.
+pub(crate) fn children(parent: Pid) -> io::Result<Vec<Pid>> {
+    let parents = parents()?.into_iter();
+    let children = parents.filter(|(_, of)| *of == parent);
+    Ok(children.map(|(child, _)| child).collect())
+}
+
+/// Whether this process ignores a signal, as what started it may have asked for. False where there is no /proc.
+pub(crate) fn ignores(number: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    (ignored(&status) >> (number - 1)) & 1 == 1
+}
+
+/// The set of ignored signals in the text of /proc/PID/status, the first in the lowest bit.
+fn ignored(status: &str) -> u64 {
+    status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
 /// Every process that descends from `ancestor`, but for `except` and what descends from these. Empty where
 /// there is no /proc.
 ///

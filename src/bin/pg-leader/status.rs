@@ -31,7 +31,7 @@ As for every subcommand 3 and 4 say that it cannot be known.
 JSON: election, state (vacant, recovering, leading), term, address, leader_pid, since, lease_ms, successor,
 candidates, waiting_for, suspended_by, transfer_to, excluded, stranger and fenced (pid, user, application, client,
 transaction_since), trouble (what is wrong, for people). With ELECTION also members: address, priority, place
-(leader, successor, follower), excluded, lease_ms, pid, joined_at.")]
+(leader, waiting, successor, follower), excluded, lease_ms, pid, joined_at.")]
 pub(crate) struct Arguments {
     /// Only this one.
     election: Option<String>,

@@ -3,7 +3,7 @@
 use super::Process;
 use super::session::Session;
 use crate::protocol::candidacy::Place;
-use crate::protocol::{Action, Answer, Ending, Instant, Notice, Query};
+use crate::protocol::{Action, Answer, Ending, Instant, Key, Notice, Query, Try};
 
 impl Process {
     pub(super) fn answered(&mut self, now: Instant, sent: Instant, answer: Answer) {
@@ -24,8 +24,19 @@ impl Process {
             }
             Answer::Campaigned { tries } => {
                 up.campaigning = false;
+                let loosened = std::mem::take(&mut up.loosened);
+                let makes_way: Vec<Key> = tries
+                    .iter()
+                    .filter(|(_, tried)| matches!(tried, Try::Held(held) if held.makes_way()))
+                    .map(|(key, _)| *key)
+                    .collect();
                 for (key, tried) in tries {
                     self.tried(now, sent, key, tried);
+                }
+                self.make_way(now, makes_way);
+                if loosened && self.holds_any() {
+                    // The server released after it had tried.
+                    self.release(now, vec![], vec![]);
                 }
             }
             Answer::Office { key, office } => self.asked_for_office(now, key, office),

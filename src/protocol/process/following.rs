@@ -62,6 +62,9 @@ impl Process {
     /// Let go of locks. Their places must have been left already.
     pub(super) fn release(&mut self, now: Instant, leadership: Vec<Key>, succession: Vec<Key>) {
         let holds_more = self.holds_any();
+        if let Some(up) = self.up() {
+            up.loosened |= up.campaigning && !holds_more;
+        }
         let release = Query::Release {
             leadership,
             succession,
@@ -139,6 +142,11 @@ impl Process {
         };
         let news = view.term != candidacy.seen_term;
         candidacy.seen_term = view.term;
+        if let Place::Following(following) = &mut candidacy.place
+            && (news || !view.vacant)
+        {
+            following.overdue_at = None;
+        }
         if !candidacy.may_campaign() || candidacy.is_successor() {
             return;
         }

@@ -30,6 +30,8 @@ pub(super) struct Up {
     pub(super) retry_at: Instant,
     pub(super) probe_at: Instant,
     pub(super) campaigning: bool,
+    /// While a try was under way the session was told that it holds nothing more.
+    pub(super) loosened: bool,
     pub(super) reading: bool,
     pub(super) read_again: bool,
 }
@@ -69,6 +71,7 @@ impl Process {
             retry_at: now + self.jitter.around(self.timings.retry_interval),
             probe_at: Instant::NEVER,
             campaigning: false,
+            loosened: false,
             reading: false,
             read_again: false,
         });

@@ -52,10 +52,17 @@ impl Process {
             return;
         };
         let lease = held.lease.unwrap_or(self.timings.lease);
+        if candidacy.seen_term != held.term {
+            following.overdue_at = None;
+        }
         candidacy.seen_term = held.term;
         let free = held.holder_pid.is_none();
         let later = now + self.timings.probe_interval(lease) * 4;
-        let left = free && !held.successor;
+        let forbidden = matches!(
+            held.bar,
+            Some(Bar::Suspended | Bar::Excluded | Bar::Transfer)
+        );
+        let left = free && !held.successor && !forbidden;
         following.overdue_at = left.then_some(following.overdue_at.unwrap_or(later));
         match held.bar {
             // Whoever lifts these says so.
@@ -97,9 +104,9 @@ impl Process {
             following.evicted_at = Some(now);
         }
         let probe_at = now + following.probe_interval;
-        following.successor = held.successor;
+        following.successor = held.successor && !held.makes_way();
         if let Session::Up(up) = &mut self.session
-            && held.successor
+            && following.successor
         {
             up.probe_at = up.probe_at.min(probe_at);
         }
@@ -110,17 +117,14 @@ impl Process {
                 .push_back(Action::Tell(Notice::Evicting { key, term }));
         }
         self.barred(key, held.bar);
-        if held.successor && held.bar.is_some_and(|bar| bar != Bar::Unknown) {
-            self.make_way(now, key);
-        }
     }
 
-    /// Give the successor's place up, for those who may lead.
-    fn make_way(&mut self, now: Instant, key: Key) {
-        if let Some(Place::Following(following)) = self.place(key) {
-            following.successor = false;
-            self.release(now, vec![], vec![key]);
-            self.send(now, Query::Announce { keys: vec![key] });
+    /// Give successors' places up, for those who may lead: in one query for all elections (invariant 7).
+    pub(super) fn make_way(&mut self, now: Instant, mut keys: Vec<Key>) {
+        keys.retain(|key| matches!(self.place(*key), Some(Place::Following(_))));
+        if !keys.is_empty() {
+            self.release(now, vec![], keys.clone());
+            self.send(now, Query::Announce { keys });
         }
     }
 
@@ -216,6 +220,7 @@ impl Process {
     pub(super) fn asked_for_office(&mut self, now: Instant, key: Key, office: Office) {
         let since = self.waiting(key).and_then(|waiting| waiting.fenced_since);
         let interval = self.fenced_interval(now.since(since.unwrap_or(now)));
+        let probe_interval = self.timings.probe_interval(self.timings.lease);
         let Some(waiting) = self.waiting(key) else {
             return;
         };
@@ -223,12 +228,19 @@ impl Process {
         match office {
             Office::Began { term } => self.begin(now, key, term),
             Office::Waiting => {}
+            Office::Barred(Bar::Unknown) => {
+                waiting.try_at = now + probe_interval;
+                self.barred(key, Some(Bar::Unknown));
+            }
             Office::Barred(bar) => {
                 // The lock is for those who may lead.
                 self.follow(key);
                 self.barred(key, Some(bar));
                 self.release(now, vec![key], vec![]);
                 self.send(now, Query::Announce { keys: vec![key] });
+                if !matches!(bar, Bar::Suspended | Bar::Excluded) {
+                    self.try_soon(key, now + probe_interval * 4);
+                }
             }
             Office::Fenced => {
                 // The last term is vacated or its time is over: only fenced transactions stand in the way.

@@ -229,3 +229,122 @@ fn who_ranks_higher_and_does_not_come_is_waited_for_once() {
     assert!(insisted >= Duration::from_secs(5), "{insisted:?}");
     assert!(insisted <= Duration::from_secs(6), "{insisted:?}");
 }
+
+/// What operators ask for could not be read for a moment: that costs no lock that was won.
+#[test]
+fn who_has_won_and_cannot_know_whether_it_may_lead_asks_again() {
+    let mut bench = Bench::candidate();
+    bench.answer_campaign(Try::Won(won()));
+    bench.stay_well();
+    bench.pass(LEASE);
+    let asks = |query: &Query| matches!(query, Query::TakeOffice { .. });
+    let office = Office::Barred(Bar::Unknown);
+    bench.answer(asks, Answer::Office { key: KEY, office });
+    assert!(!bench.has_asked(|query| matches!(query, Query::Release { .. })));
+    assert!(!bench.has_asked(asks));
+    bench.stay_well();
+    bench.pass(LEASE / 20);
+    assert!(bench.has_asked(asks));
+}
+
+/// While nobody may lead nothing is overdue: once it is resumed, rank counts and the successor comes first.
+#[test]
+fn what_was_free_because_nobody_may_lead_is_not_overdue() {
+    let mut bench = Bench::candidate();
+    let free = Held {
+        holder_pid: None,
+        successor: false,
+        bar: Some(Bar::Suspended),
+        ..held()
+    };
+    bench.answer_campaign(Try::Held(free));
+    bench.pass(LEASE * 2);
+    read(
+        &mut bench,
+        View {
+            vacant: true,
+            ..view()
+        },
+    );
+    bench.pass(LEASE / 20);
+    let overdue =
+        |query: &Query| matches!(query, Query::Campaign { overdue, .. } if !overdue.is_empty());
+    assert!(bench.has_asked(campaigns));
+    assert!(!bench.has_asked(overdue));
+}
+
+const OTHER: Key = Key(2);
+
+/// A candidate in a second election too.
+fn join_other(bench: &mut Bench) {
+    let (key, autopsy) = (OTHER, true);
+    bench.event(Event::Join { key, autopsy });
+    bench.answer(
+        |query| matches!(query, Query::Join { .. }),
+        Answer::Joined { key },
+    );
+}
+
+/// However many elections somebody joins who ranks higher (invariant 7).
+#[test]
+fn one_query_makes_way_in_all_elections() {
+    let mut bench = Bench::successor();
+    join_other(&mut bench);
+    bench.pass(LEASE / 20);
+    let tries = [KEY, OTHER].map(|key| (key, Try::Held(barred(Bar::Outranked, true))));
+    bench.answer(
+        campaigns,
+        Answer::Campaigned {
+            tries: tries.into(),
+        },
+    );
+    let asked: Vec<&Query> = bench.asked.iter().map(|(_, query)| query).collect();
+    let release = Query::Release {
+        leadership: vec![],
+        succession: vec![KEY, OTHER],
+        holds_more: false,
+    };
+    let announce = Query::Announce {
+        keys: vec![KEY, OTHER],
+    };
+    assert_eq!(asked, [&release, &announce]);
+}
+
+/// The server tries before it releases: what it has won meanwhile must not be left with the patience of a session
+/// that holds nothing.
+#[test]
+fn what_is_won_while_the_rest_is_let_go_is_held_to_its_lease() {
+    let mut bench = Bench::candidate();
+    bench.answer_campaign(Try::Won(won()));
+    bench.stay_well();
+    bench.pass(LEASE);
+    join_other(&mut bench);
+    assert!(bench.has_asked(campaigns), "the other is not tried for");
+    let office = Office::Barred(Bar::Suspended);
+    bench.answer(
+        |query| matches!(query, Query::TakeOffice { .. }),
+        Answer::Office { key: KEY, office },
+    );
+    let nothing_more = |query: &Query| {
+        matches!(
+            query,
+            Query::Release {
+                holds_more: false,
+                ..
+            }
+        )
+    };
+    assert!(bench.has_asked(nothing_more));
+    let tries = vec![(OTHER, Try::Began { term: 3 })];
+    bench.answer(campaigns, Answer::Campaigned { tries });
+    let more = |query: &Query| {
+        matches!(
+            query,
+            Query::Release {
+                holds_more: true,
+                ..
+            }
+        )
+    };
+    assert!(bench.has_asked(more));
+}

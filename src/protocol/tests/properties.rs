@@ -259,8 +259,10 @@ impl World {
         match answer {
             Answer::Office {
                 key,
-                office: Office::Barred(_),
-            } => assert!(!self.leadership.contains(key), "barred, and keeps the lock"),
+                office: Office::Barred(bar),
+            } if *bar != Bar::Unknown => {
+                assert!(!self.leadership.contains(key), "barred, and keeps the lock")
+            }
             Answer::Campaigned { tries } => {
                 for (key, tried) in tries {
                     if let Try::Held(held) = tried

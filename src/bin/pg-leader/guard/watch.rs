@@ -26,7 +26,7 @@ pub(super) struct Watch {
     /// Timers stand still while the machine is suspended, the limits do not: look so often.
     tick: Duration,
     children: unix::Signal,
-    /// Their handlers swallow them.
+    /// Their handlers swallow them. What is ignored stays so, for the command inherits that and no handler.
     _swallowed: Vec<unix::Signal>,
 }
 
@@ -61,6 +61,7 @@ impl Watch {
             children: signal(SignalKind::child())?,
             _swallowed: swallowed
                 .into_iter()
+                .filter(|kind| !processes::ignores(kind.as_raw_value()))
                 .map(signal)
                 .collect::<io::Result<_>>()?,
         })

@@ -6,12 +6,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pg_leader::Term;
-use rustix::process::{Pid, Signal, WaitOptions, getpid};
+use rustix::process::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 
+use super::children::Children;
 use super::ready::Readiness;
 use crate::clock::Instant;
 use crate::message::{Order, Report};
@@ -23,14 +25,14 @@ pub(super) struct Task {
     pub(super) lease: Duration,
     pub(super) grace: Duration,
     pub(super) readiness: Readiness,
-    /// Children of this process that are none of ours: a shell may have had them before it became us.
-    pub(super) strangers: Vec<Pid>,
+    pub(super) children: Arc<Children>,
 }
 
 /// A guard with its command. Once this is dropped everything that the command has started is dead.
 pub(super) struct Guard<'a> {
     task: &'a Task,
-    pid: Pid,
+    /// It has said that everything of the command is dead.
+    is_done: bool,
     /// The command's process group.
     group: Option<Pid>,
     orders: UnixStream,
@@ -44,7 +46,8 @@ impl Guard<'_> {
     pub(super) fn start<'a>(task: &'a Task, term: &Term) -> io::Result<Guard<'a>> {
         let session = term.session_socket()?;
         let (ours, theirs) = UnixStream::pair()?;
-        let child = Command::new(processes::this_program()?)
+        let mut command = Command::new(processes::this_program()?);
+        command
             .arg0("leader-guard")
             .arg("guard")
             .args([
@@ -64,13 +67,15 @@ impl Guard<'_> {
             .envs(task.readiness.for_command())
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             // What ends our group by a signal must not end the guard.
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
+        task.children.start(&mut command)?;
+        // Its end of the orders must not stay open here.
+        drop(command);
         ours.set_nonblocking(true)?;
         let reports = tokio::net::UnixStream::from_std(ours.try_clone()?)?;
         let mut guard = Guard {
             task,
-            pid: Pid::from_child(&child),
+            is_done: false,
             group: None,
             orders: ours,
             reports: BufReader::new(reports).lines(),
@@ -117,8 +122,10 @@ impl Guard<'_> {
         let report = line
             .parse()
             .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-        if let Report::Started { group } = report {
-            self.group = Pid::from_raw(group);
+        match report {
+            Report::Started { group } => self.group = Pid::from_raw(group),
+            Report::Ended(_) => self.is_done = true,
+            Report::Ready => {}
         }
         Ok(report)
     }
@@ -137,18 +144,14 @@ impl Drop for Guard<'_> {
 impl Guard<'_> {
     /// Kill what lives of the guard and its command. True when that is nothing.
     ///
-    /// A guard that has done its duty is gone by itself. One that was killed has left its children to us; one
-    /// that is stopped is of no use.
+    /// A guard that was killed has left its children to us, where they cannot be told from the orphans of
+    /// strangers; one that is stopped is of no use.
     fn swept(&self) -> bool {
-        while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
-        // Nothing is known to be dead while nothing can be seen.
-        let Ok(left) = processes::descendants(getpid(), &self.task.strangers) else {
-            return false;
-        };
+        if self.is_done {
+            return self.task.children.end_guard();
+        }
         let group = self.group.filter(|_| !cfg!(target_os = "linux"));
-        processes::signal(group, &left, Signal::KILL);
-        left.is_empty()
-            && (cfg!(target_os = "linux") || rustix::process::test_kill_process(self.pid).is_err())
+        self.task.children.sweep(group)
     }
 }
 

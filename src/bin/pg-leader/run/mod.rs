@@ -1,5 +1,6 @@
 //! `pg-leader run`: a command that runs only while this process leads.
 
+mod children;
 mod guard;
 mod ready;
 mod signals;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pg_leader::{Campaign, Elector, Leader, ProcessState, Term};
-use rustix::process::getpid;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,7 @@ use crate::connection::Connection;
 use crate::exit::{Failure, OURSELVES};
 use crate::message::Ended;
 use crate::processes;
+use children::Children;
 use guard::Task;
 use signals::Signals;
 
@@ -35,7 +37,8 @@ How the command ends:
 
   SIGTERM, SIGINT or SIGHUP   SIGTERM to the command's process group, SIGKILL after the
   to pg-leader                grace; then the leadership is given up in order. A second
-                              signal: SIGKILL at once.
+                              signal: SIGKILL at once. What was ignored at the start, as
+                              SIGHUP under nohup, stays ignored, also by the command.
   an operator asks for the    The same, and pg-leader stays a candidate.
   leadership
   the leadership is lost      SIGTERM; SIGKILL 0.8 of the lease after the last heartbeat
@@ -54,7 +57,11 @@ is dead. Elsewhere it knows the process group only, and a guard that is killed i
 
 Not covered: pg-leader and its guard both killed or stopped in the same moment (what the command has started \
 then lives on until its container or its systemd unit ends it); programs that pg-leader may not signal, such \
-as those of another user. Under systemd use KillMode=mixed.
+as those of another user; work that the command hands to another daemon (docker run, systemd-run, ssh, at); \
+processes in uninterruptible sleep, which outlive SIGKILL. Where the guard is \
+killed or stopped, orphans that pg-leader has adopted from others meanwhile (as the first process of a \
+container, or below a shell) cannot be told from the command's, and die with them. Under systemd use \
+KillMode=mixed.
 
 Exit status:
 
@@ -62,7 +69,7 @@ Exit status:
   0    after SIGTERM
   129  after SIGHUP
   130  after SIGINT
-  2    the command line is wrong
+  2    the command line or a setting is wrong
   125  pg-leader itself failed before there was a command
   126  the command cannot be executed
   127  the command is not found
@@ -171,7 +178,7 @@ impl Arguments {
             lease: self.lease.into(),
             grace: self.grace.into(),
             readiness: self.ready.readiness()?,
-            strangers: alone()
+            children: look_after()
                 .map_err(|error| Failure::system("cannot look after processes", &error))?,
         });
         let elector = tokio::select! {
@@ -243,8 +250,17 @@ async fn left(leaving: &mut watch::Receiver<Option<u8>>, leader: &Leader) {
     }
 }
 
-/// What is started from now on can be found, and told from the children that this process has already.
-fn alone() -> std::io::Result<Vec<rustix::process::Pid>> {
+/// What is started from now on can be found, and what has ended does not stay a zombie.
+fn look_after() -> std::io::Result<Arc<Children>> {
     processes::adopt_orphans()?;
-    processes::descendants(getpid(), &[])
+    let children = Arc::new(Children::default());
+    let mut ended = signal(SignalKind::child())?;
+    let reaped = Arc::clone(&children);
+    tokio::spawn(async move {
+        loop {
+            reaped.reap();
+            ended.recv().await;
+        }
+    });
+    Ok(children)
 }

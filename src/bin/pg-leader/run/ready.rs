@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::descriptors::ASIDE;
 use crate::exit::Failure;
 
 #[derive(Debug, clap::Args)]
@@ -22,9 +23,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "URL")]
     ready_http: Option<String>,
 
-    /// The command is ready once it has written a line to the descriptor of this number, 3 or more, which is
-    /// also in PG_LEADER_READY_FD.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..1000))]
+    /// The command is ready once it has written a line to the descriptor of this number, from 3 to 99,
+    /// which is also in PG_LEADER_READY_FD.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..i64::from(ASIDE)))]
     ready_fd: Option<RawFd>,
 }
 

@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{self, SignalKind, signal};
 
+use crate::processes;
+
 pub(super) struct Signals {
-    terminate: unix::Signal,
-    interrupt: unix::Signal,
-    hangup: unix::Signal,
+    terminate: Option<unix::Signal>,
+    interrupt: Option<unix::Signal>,
+    hangup: Option<unix::Signal>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -19,21 +21,39 @@ pub(super) enum Signal {
 }
 
 impl Signals {
+    /// What this process was started to ignore, as under nohup, it never hears.
     pub(super) fn listen() -> io::Result<Signals> {
         Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
+            terminate: heard(SignalKind::terminate())?,
+            interrupt: heard(SignalKind::interrupt())?,
+            hangup: heard(SignalKind::hangup())?,
         })
     }
 
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.terminate.recv() => Signal::Terminate,
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.hangup.recv() => Signal::Hangup,
+            _ = received(&mut self.terminate) => Signal::Terminate,
+            _ = received(&mut self.interrupt) => Signal::Interrupt,
+            _ = received(&mut self.hangup) => Signal::Hangup,
         }
+    }
+}
+
+fn heard(kind: SignalKind) -> io::Result<Option<unix::Signal>> {
+    if processes::ignores(kind.as_raw_value()) {
+        return Ok(None);
+    }
+    signal(kind).map(Some)
+}
+
+/// Cancel safe.
+async fn received(signal: &mut Option<unix::Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
 
