@@ -19,6 +19,14 @@ const fn edit(file: &'static str, from: &'static str, to: &'static str) -> Edit 
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "aborted_without_a_margin",
+        edits: &[edit(
+            "process/session.rs",
+            "work.abort_at = contact + self.timings.aborted;",
+            "work.abort_at = contact + self.timings.lease;",
+        )],
+    },
+    Mutant {
         name: "no_refractory_period",
         edits: &[edit(
             "process/winning.rs",

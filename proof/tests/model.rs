@@ -84,3 +84,15 @@ fn answers_that_come_later_than_the_lease() {
             .only(&menu),
     );
 }
+/// A leader whose clock runs slow, and one whose clock runs fast.
+#[test]
+fn clocks_that_run_unequally() {
+    let menu = [Fault::StallUp, Fault::Killed];
+    for (name, rates) in [
+        ("two candidates, the leader's clock slow", [100, 105]),
+        ("two candidates, the leader's clock fast", [105, 100]),
+    ] {
+        let bounds = Bounds::two(name, 1, 0).clocks(&rates, 2).stubborn();
+        proves(bounds.only(&menu));
+    }
+}

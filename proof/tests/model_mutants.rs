@@ -36,6 +36,23 @@ fn short(bounds: Bounds) -> Bounds {
     bounds.lease(Duration::from_millis(500))
 }
 
+/// It takes unequal clocks to see it, and with these the shipped machine has more states than a test may look at:
+/// `cargo model --slow-clock` looks at all.
+#[test]
+fn aborted_without_a_margin() {
+    let name = "aborted_without_a_margin";
+    let bounds = two(name, &[Fault::StallUp, Fault::Killed]);
+    let bounds = bounds.stubborn().clocks(&[100, 105], 1);
+    let broken = mutant(name).expect("there is such a mutant");
+    let report = check(&bounds, broken, Some(Duration::from_secs(60)));
+    println!("{report}");
+    let found = report.counterexample.expect("the checker finds it");
+    assert_eq!(found.property, ONE);
+    let report = check(&bounds, Subject::shipped(), Some(Duration::from_secs(10)));
+    println!("shipped {report}");
+    assert!(report.counterexample.is_none(), "{report}");
+}
+
 macro_rules! mutants {
     ($($name:ident breaks $property:ident within $bounds:expr;)*) => {$(
         #[test]

@@ -46,7 +46,7 @@ struct Arguments {
     /// Heartbeats every L/8, not L/20.
     #[arg(long)]
     shipped_pace: bool,
-    /// The clock of the first process runs 5 % slower than those of the others.
+    /// The clock of the first process runs 5 % slower than those of the others. Looks at four leases.
     #[arg(long)]
     slow_clock: bool,
     /// Check what is broken in the way that has this name in proof/tests/model_mutants.rs.
@@ -87,7 +87,7 @@ fn bounds(arguments: &Arguments) -> Bounds {
     if arguments.slow_clock {
         let clock = |process| if process == 0 { 100 } else { 105 };
         let clocks: Vec<u64> = (0..arguments.processes).map(clock).collect();
-        bounds = bounds.clocks(&clocks);
+        bounds = bounds.clocks(&clocks, 4);
     }
     for (wanted, change) in [
         (arguments.indirect, Bounds::indirect as fn(Bounds) -> Bounds),

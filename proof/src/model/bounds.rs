@@ -23,6 +23,9 @@ pub struct Bounds {
     pub pace: Pace,
     /// Whether things begin before anybody is connected. Otherwise the first process has led for a while.
     pub from_the_start: bool,
+    /// For how long things are looked at, where the steady state is no circle: clocks that run unequally never
+    /// show the same again.
+    pub horizon: Option<Duration>,
     /// How many faults there may be.
     pub faults: u8,
     /// How many orders of the application or an operator there may be: that work ends by itself or by request.
@@ -108,6 +111,7 @@ impl Bounds {
             lease: Duration::from_secs(1),
             pace: Pace::Even,
             from_the_start: false,
+            horizon: None,
             faults,
             orders,
             menu: Fault::DIRECT.to_vec(),
@@ -145,10 +149,11 @@ impl Bounds {
         self
     }
 
-    /// Clocks at these rates, in percent of the server's.
+    /// Clocks at these rates, in percent of the server's, for so many leases.
     #[must_use]
-    pub fn clocks(mut self, rates: &[u64]) -> Self {
+    pub fn clocks(mut self, rates: &[u64], leases: u32) -> Self {
         self.rates = rates.to_vec();
+        self.horizon = Some(self.lease * leases);
         self
     }
 

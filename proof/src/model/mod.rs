@@ -10,7 +10,7 @@
 //!
 //! Time jumps from one moment at which something happens to the next, by the clocks of each process, so that
 //! the deadlines of the protocol keep their exact order. States that differ in the time of day alone are one
-//! state, which makes the steady state a circle: there is no horizon.
+//! state, which makes the steady state a circle: there is no horizon, but where clocks run unequally.
 //!
 //! The work of a stopped process does not run. When it wakes, its driver's first act is to take an event to
 //! the state machine, and so to look at the clock: what runs between is not covered (invariant 1 says so).
@@ -26,6 +26,7 @@ mod relative;
 mod world;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use stateright::Property;
 
@@ -35,6 +36,7 @@ pub(crate) use self::machine::{Machine, Make, machine, shipped};
 
 use self::bounds::Move;
 use self::recovery::Known;
+use self::relative::DAWN;
 use self::world::{KEY, Memory, World};
 use crate::postgres::Flaw;
 use crate::protocol::{Event, Timings};
@@ -89,6 +91,11 @@ impl Model {
         }
     }
 
+    /// Clocks that run unequally may never come back to the same state.
+    fn settles_within(&self) -> Duration {
+        self.timings.lease * 4
+    }
+
     fn start(&self) -> World {
         let rates = &self.bounds.rates;
         let machines = rates
@@ -106,12 +113,12 @@ impl Model {
             self.tell(&mut world, index, Event::Join { key: KEY, autopsy });
         }
         let mut seen = HashSet::new();
-        // Clocks that run unequally may never come back to the same state.
-        let settled = world.now + self.timings.lease * 4;
+        let settled = world.now + self.settles_within();
         while !self.bounds.from_the_start && world.now < settled && seen.insert(world.fingerprint())
         {
             self.make(&mut world, Move::Go);
         }
+        world.dated = self.bounds.horizon.is_some();
         world
     }
 }
@@ -142,6 +149,13 @@ impl stateright::Model for Model {
             }
         }
         Some(world)
+    }
+
+    fn within_boundary(&self, world: &World) -> bool {
+        let until = |horizon| DAWN + self.settles_within() + horizon;
+        self.bounds
+            .horizon
+            .is_none_or(|horizon| world.now <= until(horizon))
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

@@ -26,9 +26,6 @@ impl Model {
     /// stranger lets go. Connections that were forgotten on the way stay so. From there everything happens
     /// in the usual order.
     pub(super) fn outlook(&self, world: &World) -> Result<Duration, &'static str> {
-        if world.hosts.iter().all(|host| host.machine.is_none()) {
-            return Ok(Duration::ZERO);
-        }
         let mut world = world.clone();
         self.heal(&mut world);
         let healed = world.now;
@@ -38,6 +35,10 @@ impl Model {
         let led_from = loop {
             if let Some(property) = world.violated() {
                 return Err(property);
+            }
+            // Invariant 6 wants a candidate that lives; work that cannot be dropped takes its process along.
+            if world.hosts.iter().all(|host| host.machine.is_none()) {
+                return Ok(Duration::ZERO);
             }
             let fingerprint = world.fingerprint();
             if let Some(within) = self.known.get(fingerprint) {

@@ -33,6 +33,8 @@ pub(crate) struct World {
     /// What happened, where somebody wants to read it. No part of the state.
     pub(super) log: Option<Vec<String>>,
     pub(super) memory: Memory,
+    /// Whether the time is a part of the state.
+    pub(super) dated: bool,
 }
 
 /// How far back the rules look.
@@ -134,6 +136,7 @@ impl World {
             settled: false,
             log: None,
             memory,
+            dated: false,
         }
     }
 
@@ -227,6 +230,9 @@ impl World {
 
 impl Hash for World {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        if self.dated {
+            state.write_u64(self.now.as_nanos());
+        }
         let mut hasher = Relative {
             inner: state,
             now: self.now,
