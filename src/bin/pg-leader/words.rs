@@ -49,7 +49,13 @@ pub(crate) fn trouble(status: &ElectionStatus) -> Vec<String> {
         ));
     }
     if status.state != ElectionState::Vacant && status.successor.is_none() {
-        all.push("no successor: nobody takes over when the leader ends".to_owned());
+        let others = status.candidates > 1 && status.excluded.is_empty();
+        let comes = if others {
+            "no successor yet: another candidate takes the place within a retry interval"
+        } else {
+            "no successor: nobody takes over when the leader ends"
+        };
+        all.push(comes.to_owned());
     }
     all
 }
