@@ -279,7 +279,8 @@ impl World {
                     return false;
                 };
                 let lease = self.longest_lease();
-                let takes = self.chance.any_scale(lease, lease * 20);
+                // Over before the calm's endings, whose bounds know of no fenced transaction.
+                let takes = self.chance.any_scale(lease, lease * 8);
                 return self.fence(key, term, takes);
             }
             Fault::Transfer => {
