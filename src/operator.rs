@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Mutex;
+use tokio_postgres::Client;
 
 use crate::config::Config;
 use crate::error::{Error, Kind};
@@ -198,9 +199,8 @@ impl Operator {
     ///
     /// Cancel safe. So are all methods here; but what a lever has asked for may be in force already.
     pub async fn status(&self) -> Result<Vec<ElectionStatus>, Error> {
-        let mut session = self.session.lock().await;
-        let client = session.client.clone();
-        drive(&mut session, operations::status(&client, &self.role, None)).await
+        self.ask(async |client| operations::status(client, &self.role, None).await)
+            .await
     }
 
     /// How one election stands; `None` where nobody has ever joined it.
@@ -209,11 +209,9 @@ impl Operator {
     ///
     /// As [`status`](Operator::status).
     pub async fn status_of(&self, election: &str) -> Result<Option<ElectionStatus>, Error> {
-        let mut session = self.session.lock().await;
-        let client = session.client.clone();
-        let asked = operations::status(&client, &self.role, Some(election));
-        let mut all = drive(&mut session, asked).await?;
-        Ok(all.pop())
+        let asked =
+            async |client: &Client| operations::status(client, &self.role, Some(election)).await;
+        Ok(self.ask(asked).await?.pop())
     }
 
     /// The newest terms of one election, or of all, the newest first; `limit` at most. The database keeps
@@ -227,10 +225,8 @@ impl Operator {
         election: Option<&str>,
         limit: u32,
     ) -> Result<Vec<PastTerm>, Error> {
-        let mut session = self.session.lock().await;
-        let client = session.client.clone();
-        let asked = operations::history(&client, &self.role, election, limit);
-        drive(&mut session, asked).await
+        self.ask(async |client| operations::history(client, &self.role, election, limit).await)
+            .await
     }
 
     /// What operators asked of one election, or of all, the newest first; `limit` at most. The database keeps
@@ -244,10 +240,8 @@ impl Operator {
         election: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Request>, Error> {
-        let mut session = self.session.lock().await;
-        let client = session.client.clone();
-        let asked = operations::requests(&client, &self.role, election, limit);
-        drive(&mut session, asked).await
+        self.ask(async |client| operations::requests(client, &self.role, election, limit).await)
+            .await
     }
 
     /// The server's clock, which `status` and `history` are written by.
@@ -256,9 +250,7 @@ impl Operator {
     ///
     /// When the session broke.
     pub async fn now(&self) -> Result<SystemTime, Error> {
-        let mut session = self.session.lock().await;
-        let client = session.client.clone();
-        drive(&mut session, operations::now(&client)).await
+        self.ask(async |client| operations::now(client).await).await
     }
 
     /// Who takes part in an election: the leader first, then the successor. None where nobody has ever
@@ -268,10 +260,8 @@ impl Operator {
     ///
     /// As [`status`](Operator::status).
     pub async fn candidates(&self, election: &str) -> Result<Vec<CandidateStatus>, Error> {
-        let mut session = self.session.lock().await;
-        let client = session.client.clone();
-        let asked = operations::candidates(&client, &self.role, election);
-        drive(&mut session, asked).await
+        self.ask(async |client| operations::candidates(client, &self.role, election).await)
+            .await
     }
 
     /// Ask the leader to give up its term in order. It acts when the notification arrives, at its next
@@ -357,23 +347,21 @@ impl Operator {
     ///
     /// When this role may not, or the schema is of a generation that this build does not understand.
     pub async fn install(&self) -> Result<Installed, Error> {
-        let mut session = self.session.lock().await;
-        let client = session.client.clone();
-        let installing = async {
-            let before = match schema::version(&client, &self.role).await {
+        let installing = async |client: &Client| {
+            let before = match schema::version(client, &self.role).await {
                 Ok(version) => Some(version),
                 Err(error) if matches!(error.kind(), Kind::SchemaMissing { .. }) => None,
                 Err(error) => return Err(error),
             };
             // Nothing is changed under those who work, and a newer schema's functions are not replaced by older ones.
             if before.is_none_or(schema::is_older) {
-                schema::install(&client, &self.role).await?;
+                schema::install(client, &self.role).await?;
             }
-            schema::check(&client, &self.role).await?;
-            let now = schema::version(&client, &self.role).await?;
+            schema::check(client, &self.role).await?;
+            let now = schema::version(client, &self.role).await?;
             Ok(Installed { before, now })
         };
-        drive(&mut session, installing).await
+        self.ask(installing).await
     }
 
     /// The SQL of [`install`](Operator::install), for `psql`: several transactions, each of which changes
@@ -382,18 +370,34 @@ impl Operator {
         schema::MIGRATIONS.join("\n")
     }
 
-    async fn end(&self, statement: &str, parameters: &[&str]) -> Result<Option<u64>, Error> {
+    /// One question at a time: whoever asks also drives the session meanwhile.
+    async fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        // The server gives up a statement after 30 s; where no answer can come any more this does.
+        let limit = Duration::from_secs(60);
         let mut session = self.session.lock().await;
         let client = session.client.clone();
-        let asked = operations::term_that_ends(&client, &self.role, statement, parameters);
-        drive(&mut session, asked).await
+        let answer = connect::with(&mut session.messages, question(&client));
+        let answer = tokio::time::timeout(limit, answer).await;
+        answer.unwrap_or_else(|_| {
+            Err(Error::new(Kind::Session(format!(
+                "no answer within {limit:?}"
+            ))))
+        })
+    }
+
+    async fn end(&self, statement: &str, parameters: &[&str]) -> Result<Option<u64>, Error> {
+        self.ask(async |client| {
+            operations::term_that_ends(client, &self.role, statement, parameters).await
+        })
+        .await
     }
 
     async fn take_back(&self, statement: &str, parameters: &[&str]) -> Result<bool, Error> {
-        let mut session = self.session.lock().await;
-        let client = session.client.clone();
-        let asked = operations::was_so(&client, &self.role, statement, parameters);
-        drive(&mut session, asked).await
+        self.ask(async |client| operations::was_so(client, &self.role, statement, parameters).await)
+            .await
     }
 }
 
@@ -402,21 +406,6 @@ fn timings() -> Result<Timings, Error> {
     let day = Duration::from_secs(86_400);
     Timings::new(Duration::from_secs(30), day, Duration::ZERO)
         .map_err(|incoherent| Error::new(Kind::Settings(incoherent.to_string())))
-}
-
-async fn drive<T>(
-    session: &mut Session,
-    asked: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    // The server gives up a statement after 30 s; where no answer can come any more this does.
-    let limit = Duration::from_secs(60);
-    let answer = connect::with(&mut session.messages, asked);
-    let answer = tokio::time::timeout(limit, answer).await;
-    answer.unwrap_or_else(|_| {
-        Err(Error::new(Kind::Session(format!(
-            "no answer within {limit:?}"
-        ))))
-    })
 }
 
 impl fmt::Debug for Operator {
