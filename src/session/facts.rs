@@ -2,12 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use tokio_postgres::types::{FromSql, ToSql, Type};
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
+use super::statements::{Parameter, column};
 use crate::error::{Error, Kind};
-
-type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// The session, as the server sees it.
 pub(crate) struct Seen {
@@ -242,11 +241,6 @@ async fn one(client: &Client, statement: &str, parameters: &[Parameter<'_>]) -> 
         .into_iter()
         .next()
         .ok_or_else(|| Error::new(Kind::Unexpected("no row".to_owned())))
-}
-
-fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Error> {
-    row.try_get(index)
-        .map_err(|error| Error::session("reading an answer", error))
 }
 
 #[cfg(test)]

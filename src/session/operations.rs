@@ -3,15 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{FromSql, ToSql, Type};
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use super::statements::state;
+use super::statements::{Parameter, column, state};
 use crate::error::{Error, Kind};
 use crate::operator::{Backend, CandidateStatus, ElectionStatus, PastTerm, Request};
 use crate::schema;
-
-type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 const STATUS: &str = "
     SELECT s.name, s.state, s.term, s.address, s.leader_pid, s.since,
@@ -262,11 +260,6 @@ async fn refusal(client: &Client, role: &str, error: tokio_postgres::Error) -> E
         (_, Some(_)) => Error::caused(Kind::Refused(message), error),
         _ => Error::session("asking as an operator", error),
     }
-}
-
-fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Error> {
-    row.try_get(index)
-        .map_err(|error| Error::session("reading an answer", error))
 }
 
 fn unsigned(number: i64) -> Result<u64, Error> {

@@ -16,7 +16,7 @@ use crate::protocol::{Bar, Counters, Ending, Held, Office, Try, Won};
 use crate::standing::ElectionState;
 
 /// A parameter and its type.
-type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 const CAMPAIGN: &str = "SELECT election, outcome, term, state, address, leader_pid, lease_ms, wait_ms, \
                      was_direct, holder_pid, stranger, successor, silent_since, killed, fatal, reset, bar \
@@ -119,12 +119,7 @@ async fn value<T: for<'a> FromSql<'a>>(
     )
 }
 
-fn column<T: for<'a> FromSql<'a>>(row: &Row, index: usize) -> Result<T, Error> {
-    row.try_get(index)
-        .map_err(|error| Error::session("reading an answer", error))
-}
-
-fn text(row: &Row, index: usize) -> Result<&str, Error> {
+pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Error> {
     row.try_get(index)
         .map_err(|error| Error::session("reading an answer", error))
 }
@@ -268,7 +263,7 @@ pub(crate) async fn campaign(
 
 fn tried(row: &Row) -> Result<Tried, Error> {
     let term = column::<Option<i64>>(row, 2)?.map_or(Ok(0), number)?;
-    let outcome = match text(row, 1)? {
+    let outcome = match column::<&str>(row, 1)? {
         "began" if term > 0 => Try::Began { term },
         "won" => Try::Won(Won {
             last_term: term,
@@ -300,7 +295,7 @@ fn tried(row: &Row) -> Result<Tried, Error> {
         state: if gone {
             ElectionState::Vacant
         } else {
-            state(text(row, 3)?)?
+            state(column(row, 3)?)?
         },
         address: if gone { None } else { column(row, 4)? },
         bar: bar(row, 16)?,
@@ -338,7 +333,7 @@ pub(crate) async fn take_office(
     let row = rows
         .first()
         .ok_or_else(|| unexpected("no office".to_owned()))?;
-    match (text(row, 0)?, column::<Option<i64>>(row, 1)?) {
+    match (column::<&str>(row, 0)?, column::<Option<i64>>(row, 1)?) {
         ("began", Some(term)) => Ok(Office::Began {
             term: number(term)?,
         }),
@@ -454,7 +449,7 @@ pub(crate) async fn read(
         .map(|row| {
             let seen = Seen {
                 term: number(column(row, 1)?)?,
-                state: state(text(row, 2)?)?,
+                state: state(column(row, 2)?)?,
                 address: column(row, 3)?,
                 bar: bar(row, 4)?,
                 called: column(row, 5)?,
