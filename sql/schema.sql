@@ -901,10 +901,7 @@ BEGIN
     END IF;
     SELECT max(a.lease) INTO bound FROM pgleader.alive AS a
     WHERE a.election_id = election AND a.address = request.address
-      AND NOT EXISTS (
-          SELECT FROM pgleader.request AS r
-          WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind = 'exclude'
-            AND r.address = request.address);
+      AND NOT pgleader.in_force(election, 'exclude', request.address);
     IF bound IS NULL THEN
         RETURN NULL;
     END IF;
@@ -960,10 +957,7 @@ BEGIN
                       SELECT FROM pgleader.election AS e
                       JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
                       WHERE e.id = c.election_id AND t.instance = a.instance)
-                  AND NOT EXISTS (
-                      SELECT FROM pgleader.request AS r
-                      WHERE r.election_id = c.election_id AND r.ended_at IS NULL AND r.kind = 'exclude'
-                        AND r.address = a.address))
+                  AND NOT pgleader.in_force(c.election_id, 'exclude', a.address))
         ) || found;
     END IF;
     RETURN found;
