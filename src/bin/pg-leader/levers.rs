@@ -97,49 +97,40 @@ pub(crate) enum Lever {
     Depose(OfElection),
 }
 
-/// What came of a lever.
-struct Done {
-    lever: &'static str,
-    election: String,
-    address: Option<String>,
-    term: Option<u64>,
-    said: String,
-    form: Form,
-}
-
 impl Lever {
     pub(crate) async fn execute(self, connection: &Connection) -> Result<ExitCode, Failure> {
         let operator = connection.operator("lever").await?;
-        let done = self.pull(&operator).await?;
-        print(if done.form.json {
+        let (term, said) = self.pull(&operator).await?;
+        print(if self.form().json {
             json!({
-                "lever": done.lever,
-                "election": done.election,
-                "address": done.address,
-                "term": done.term,
-                "said": done.said,
+                "lever": self.name(),
+                "election": self.election(),
+                "address": self.address(),
+                "term": term,
+                "said": said,
             })
             .to_string()
         } else {
-            done.said
+            said
         })?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn pull(self, operator: &Operator) -> Result<Done, Failure> {
-        let election = self.election().to_owned();
+    /// The term that ends by it, and what to say.
+    async fn pull(&self, operator: &Operator) -> Result<(Option<u64>, String), Failure> {
+        let election = self.election();
         let before = operator
-            .status_of(&election)
+            .status_of(election)
             .await?
-            .ok_or_else(|| Failure::no_election(&election))?;
-        let others = operator.candidates(&election).await?;
+            .ok_or_else(|| Failure::no_election(election))?;
+        let others = operator.candidates(election).await?;
         let others = others
             .iter()
             .any(|other| !other.excluded && Some(&other.address) != before.address.as_ref());
         let next = next(before.successor.as_deref(), others);
         Ok(match self {
-            Lever::StepDown(OfElection { form, .. }) => {
-                let term = operator.step_down(&election).await?;
+            Lever::StepDown(_) => {
+                let term = operator.step_down(election).await?;
                 let said = match term {
                     Some(term) => format!(
                         "Term {term} of {election}{} is asked to end: its work gets the grace to stop. {next}",
@@ -147,41 +138,27 @@ impl Lever {
                     ),
                     None => format!("Nobody leads {election}: nothing was asked for."),
                 };
-                Done {
-                    lever: "step-down",
-                    election,
-                    address: None,
-                    term,
-                    said,
-                    form,
-                }
+                (term, said)
             }
-            Lever::Transfer(ToAddress { to, form, .. }) => {
-                let term = operator.transfer(&election, &to).await?;
+            Lever::Transfer(ToAddress { to, .. }) => {
+                let term = operator.transfer(election, to).await?;
                 let said = match term {
                     Some(term) => format!(
                         "Term {term} of {election}{} is asked to end, and the next is for {to} alone. It is given up \
                          after ten leases, or when {to} is gone: then anybody leads.",
                         at(&before)
                     ),
-                    None if before.address.as_ref() == Some(&to) => {
+                    None if before.address.as_ref() == Some(to) => {
                         format!("{to} leads {election} already: nothing was asked for.")
                     }
                     None => {
                         format!("Nobody leads {election} now: the next term is for {to} alone.")
                     }
                 };
-                Done {
-                    lever: "transfer",
-                    election,
-                    address: Some(to),
-                    term,
-                    said,
-                    form,
-                }
+                (term, said)
             }
-            Lever::Suspend(OfElection { form, .. }) => {
-                let term = operator.suspend(&election).await?;
+            Lever::Suspend(_) => {
+                let term = operator.suspend(election).await?;
                 let ends = match term {
                     Some(term) => format!(" Term {term}{} is asked to end.", at(&before)),
                     None => String::new(),
@@ -189,32 +166,18 @@ impl Lever {
                 let said = format!(
                     "{election} is suspended.{ends} Nobody leads it until pg-leader resume {election}."
                 );
-                Done {
-                    lever: "suspend",
-                    election,
-                    address: None,
-                    term,
-                    said,
-                    form,
-                }
+                (term, said)
             }
-            Lever::Resume(OfElection { form, .. }) => {
-                let said = if operator.resume(&election).await? {
+            Lever::Resume(_) => {
+                let said = if operator.resume(election).await? {
                     format!("{election} is resumed. A candidate leads as soon as it hears of it.")
                 } else {
                     format!("{election} was not suspended: nothing has changed.")
                 };
-                Done {
-                    lever: "resume",
-                    election,
-                    address: None,
-                    term: None,
-                    said,
-                    form,
-                }
+                (None, said)
             }
-            Lever::Exclude(OfAddress { address, form, .. }) => {
-                let term = operator.exclude(&election, &address).await?;
+            Lever::Exclude(OfAddress { address, .. }) => {
+                let term = operator.exclude(election, address).await?;
                 let ends = match term {
                     Some(term) => format!("it leads term {term}, which is asked to end. {next}"),
                     None => "it does not lead now.".to_owned(),
@@ -223,32 +186,18 @@ impl Lever {
                     "{address} is excluded from {election}: {ends} It stays out until pg-leader include {election} \
                      --address {address}."
                 );
-                Done {
-                    lever: "exclude",
-                    election,
-                    address: Some(address),
-                    term,
-                    said,
-                    form,
-                }
+                (term, said)
             }
-            Lever::Include(OfAddress { address, form, .. }) => {
-                let said = if operator.include(&election, &address).await? {
+            Lever::Include(OfAddress { address, .. }) => {
+                let said = if operator.include(election, address).await? {
                     format!("{address} may lead {election} again.")
                 } else {
                     format!("{address} was not excluded from {election}: nothing has changed.")
                 };
-                Done {
-                    lever: "include",
-                    election,
-                    address: Some(address),
-                    term: None,
-                    said,
-                    form,
-                }
+                (None, said)
             }
-            Lever::Depose(OfElection { form, .. }) => {
-                let term = operator.depose(&election).await?;
+            Lever::Depose(_) => {
+                let term = operator.depose(election).await?;
                 let said = match term {
                     Some(term) => format!(
                         "The session of term {term} of {election}{} is ended. The next term begins once its process \
@@ -257,16 +206,21 @@ impl Lever {
                     ),
                     None => format!("Nobody leads {election}: nothing was done."),
                 };
-                Done {
-                    lever: "depose",
-                    election,
-                    address: None,
-                    term,
-                    said,
-                    form,
-                }
+                (term, said)
             }
         })
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Lever::StepDown(_) => "step-down",
+            Lever::Transfer(_) => "transfer",
+            Lever::Suspend(_) => "suspend",
+            Lever::Resume(_) => "resume",
+            Lever::Exclude(_) => "exclude",
+            Lever::Include(_) => "include",
+            Lever::Depose(_) => "depose",
+        }
     }
 
     fn election(&self) -> &str {
@@ -276,6 +230,24 @@ impl Lever {
             }
             Lever::Exclude(of) | Lever::Include(of) => &of.election,
             Lever::Transfer(of) => &of.election,
+        }
+    }
+
+    fn address(&self) -> Option<&str> {
+        match self {
+            Lever::StepDown(_) | Lever::Suspend(_) | Lever::Resume(_) | Lever::Depose(_) => None,
+            Lever::Exclude(of) | Lever::Include(of) => Some(&of.address),
+            Lever::Transfer(of) => Some(&of.to),
+        }
+    }
+
+    fn form(&self) -> &Form {
+        match self {
+            Lever::StepDown(of) | Lever::Suspend(of) | Lever::Resume(of) | Lever::Depose(of) => {
+                &of.form
+            }
+            Lever::Exclude(of) | Lever::Include(of) => &of.form,
+            Lever::Transfer(of) => &of.form,
         }
     }
 }
