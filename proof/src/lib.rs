@@ -2,7 +2,10 @@
 
 pub mod chaos;
 pub mod judge;
+pub mod model;
+pub mod mutants;
 pub mod pictures;
+pub mod sim;
 
 /// The shipped state machine, as it is.
 #[allow(
@@ -14,18 +17,7 @@ pub mod pictures;
 mod protocol;
 
 /// The pretend server, for the checker and the simulator alike.
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "each of its users needs a part of it"
-)]
 mod postgres;
-
-pub mod model;
-
-pub mod mutants;
-
-pub mod sim;
 
 /// What a command of this package gives, or why not, in words.
 pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;

@@ -31,7 +31,7 @@ pub(crate) use self::execute::{Asker, Refusal};
 pub(crate) use self::flaw::Flaw;
 pub(crate) use self::levers::Rank;
 pub(crate) use self::locks::Kind;
-pub(crate) use self::tables::{State, Tables};
+pub(crate) use self::tables::Tables;
 
 use self::backends::Backend;
 use self::locks::Locks;
@@ -90,11 +90,6 @@ impl Postgres {
     /// What it has to say to its sessions since this was last asked, oldest first.
     pub(crate) fn take_words(&mut self) -> Vec<(Pid, Word)> {
         std::mem::take(&mut self.words)
-    }
-
-    /// The timeline that it writes.
-    pub(crate) fn timeline(&self) -> u64 {
-        self.timeline
     }
 
     /// What it has on disk.

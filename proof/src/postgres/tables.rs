@@ -57,15 +57,8 @@ pub(super) struct Term {
 }
 
 impl Tables {
-    /// The number and state of an election on record.
-    pub(crate) fn election(&self, election: u32) -> Option<(u64, State)> {
-        let row = self.elections.get(&election)?;
-        Some((row.term, row.state))
-    }
-
-    /// Whether the work of a term is on record as stopped, and how it ended; `None`: no such term.
-    pub(crate) fn vacated(&self, election: u32, term: u64) -> Option<(bool, Option<Ending>)> {
-        let row = self.terms.get(&(election, term))?;
-        Some((row.vacated, row.ending))
+    /// The newest term of an election on record.
+    pub(crate) fn newest_term(&self, election: u32) -> Option<u64> {
+        Some(self.elections.get(&election)?.term)
     }
 }

@@ -275,7 +275,7 @@ impl World {
                 }
             }
             Fault::TransactionStays => {
-                let Some((term, _)) = self.server.postgres.tables().election(key.0) else {
+                let Some(term) = self.server.postgres.tables().newest_term(key.0) else {
                     return false;
                 };
                 let lease = self.longest_lease();
