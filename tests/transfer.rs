@@ -10,12 +10,10 @@ use support::record::{self, Record};
 use support::seat::Seat;
 use support::{CEILING, Candidate, LEASE, history, status, until, until_successor};
 
-/// Short, since a transfer is given up after ten of it; and only pushes can explain what is done at once.
-const SHORT: std::time::Duration = std::time::Duration::from_millis(300);
-
+/// Only pushes can explain what is done at once.
 fn config(cluster: &Cluster) -> Config {
     Config::new(cluster.url())
-        .lease(SHORT)
+        .lease(LEASE)
         .retry_interval(CEILING * 10)
 }
 
@@ -26,8 +24,8 @@ async fn leadership_is_handed_to_a_follower_that_is_not_the_successor() {
     let record = Record::in_memory();
     let mut candidates = vec![];
     for index in 0..4 {
-        let patient = config(&cluster).lease(LEASE);
-        candidates.push(Candidate::start(patient, "hand", &format!("hand-{index}"), &record).await);
+        let address = format!("hand-{index}");
+        candidates.push(Candidate::start(config(&cluster), "hand", &address, &record).await);
         if index == 0 {
             until("the first leads", || candidates[0].leads()).await;
         }
@@ -138,8 +136,8 @@ async fn a_transfer_is_given_up_after_ten_leases() {
     );
     until("another leads all the same", || record.last_term() == 2).await;
     let gap = record::gap_after(&record.steps(), 1).unwrap();
-    assert!(gap >= SHORT * 9, "given up after {gap:?}");
-    assert!(gap < SHORT * 30, "given up only after {gap:?}");
+    assert!(gap >= LEASE * 9, "given up after {gap:?}");
+    assert!(gap < LEASE * 30, "given up only after {gap:?}");
     assert_eq!(status(&cluster, "idle", "transfer_to"), None);
     record::assert_no_overlap(&record.steps());
 }
