@@ -40,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) pid: i32,
     pub(crate) direct: bool,
     pub(crate) role: String,
+    /// What the session bears, so that a call that meets another one can be told.
+    pub(crate) mark: String,
 }
 
 /// Connect to the first host that is a fit primary. The schema is not looked at.
@@ -266,14 +268,7 @@ async fn finish(
     options: &Options,
 ) -> Result<Session, Error> {
     let proof = with(&mut messages, prove::server(&client, options, ends)).await?;
-    if proof.server_version >= 170_000 {
-        with(
-            &mut messages,
-            client.batch_execute("SET transaction_timeout = 0"),
-        )
-        .await
-        .map_err(|error| Error::session("SET transaction_timeout", error))?;
-    }
+    let mark = with(&mut messages, prove::mark(&client, proof.server_version)).await?;
     Ok(Session {
         messages,
         client: Arc::new(client),
@@ -281,6 +276,7 @@ async fn finish(
         pid: proof.pid,
         direct: proof.direct,
         role: postgres.get_user().unwrap_or_default().to_owned(),
+        mark,
     })
 }
 

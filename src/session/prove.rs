@@ -27,7 +27,9 @@ const FACTS: &str = "
     SELECT pg_backend_pid(), current_setting('server_version_num')::int, pg_is_in_recovery(),
            current_setting('transaction_read_only') = 'on',
            host(inet_client_addr()), inet_client_port(), host(inet_server_addr()), inet_server_port(),
-           ARRAY(SELECT coalesce(current_setting(name, true), '') FROM unnest($1) AS name)";
+           ARRAY(SELECT coalesce(current_setting(name, true), '') FROM unnest($1) AS name),
+           coalesce(current_setting('pgleader.mark', true), '') <> '',
+           EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())";
 
 const LOCK_SHOWS: &str = "
     SELECT pg_backend_pid(), EXISTS (
@@ -74,6 +76,15 @@ pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Re
             "the startup option {name} did not take effect"
         ))));
     }
+    // Nobody but a pooler gives a new client what another one has used.
+    for (column, why) in [
+        (9, "a new session bears the mark of another client"),
+        (10, "a new session holds advisory locks of another client"),
+    ] {
+        if facts.try_get(column).map_err(failed)? {
+            return Err(Error::new(Kind::Pooler(why.to_owned())));
+        }
+    }
     if facts.try_get(3).map_err(failed)? {
         return Err(Error::new(Kind::ReadOnly));
     }
@@ -108,6 +119,21 @@ pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Re
         direct,
         server_version,
     })
+}
+
+/// Put a random mark into the session, and what a startup option cannot set on every version.
+pub(crate) async fn mark(client: &Client, server_version: i32) -> Result<String, Error> {
+    let setting = if server_version >= 170_000 {
+        "SELECT set_config('pgleader.mark', gen_random_uuid()::text, false), \
+                set_config('transaction_timeout', '0', false)"
+    } else {
+        "SELECT set_config('pgleader.mark', gen_random_uuid()::text, false)"
+    };
+    let rows = client.query_typed(setting, &[]).await;
+    let rows = rows.map_err(|error| Error::session("marking the session", error))?;
+    rows.first()
+        .and_then(|row| row.try_get(0).ok())
+        .ok_or_else(|| Error::new(Kind::Unexpected("no mark".to_owned())))
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {

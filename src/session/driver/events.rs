@@ -96,6 +96,11 @@ impl Driver {
         {
             election.id = Some(id);
         }
+        for (key, token) in reply.tokens {
+            if let Some(election) = self.elections.get_mut(&key) {
+                election.token = Some(token);
+            }
+        }
         for (key, term, request) in reply.requests {
             if let Some(election) = self.elections.get_mut(&key)
                 && let Some(office) = &election.office
@@ -222,6 +227,7 @@ impl Driver {
             candidate: None,
             observed: false,
             office: None,
+            token: None,
             request: None,
             waits: Waits::default(),
         })

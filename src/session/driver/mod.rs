@@ -63,6 +63,8 @@ struct Election {
     candidate: Option<Candidate>,
     observed: bool,
     office: Option<Office>,
+    /// That of the newest term that has begun for this process.
+    token: Option<Arc<str>>,
     /// What an operator asked for that ends the term.
     request: Option<Arc<Request>>,
     waits: Waits,

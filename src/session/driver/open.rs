@@ -25,7 +25,7 @@ pub(super) async fn open(
 ) -> Result<Opened, Error> {
     let mut session = connect::connect(&config, &timings).await?;
     let client = Arc::clone(&session.client);
-    let role = session.role.clone();
+    let (role, mark) = (session.role.clone(), session.mark.clone());
     let prepare = async {
         // LISTEN, then read: no gap. Pipelined with the check.
         let (checked, listening) = futures_util::join!(
@@ -47,7 +47,7 @@ pub(super) async fn open(
             tracing::info!("installing the schema pgleader");
             schema::install(&client, &role).await?;
         }
-        let link = Link::prepare(Arc::clone(&client)).await?;
+        let link = Link::prepare(Arc::clone(&client), mark).await?;
         let instance = match &instance {
             Some(instance) => instance.to_string(),
             None => statements::new_instance(&link).await?,
