@@ -14,9 +14,11 @@ use tokio_postgres::{AsyncMessage, Client, Config as PgConfig};
 
 use super::conninfo::{Conninfo, Trust};
 use super::options::{self, Options};
+use super::peer::Peer;
 use super::prove::{self, Ends};
 use super::socket::{self, SocketGuard};
 use super::tls::Tls;
+use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Kind};
 use crate::protocol::Timings;
@@ -172,12 +174,14 @@ async fn at(
         |error: std::io::Error| Error::caused(Kind::Unreachable(error.to_string()), error);
     let name = match &place.host {
         Host::Unix(directory) => {
+            let before = clock::now();
             let stream = socket::unix(directory, place.port)
                 .await
                 .map_err(unreachable)?;
             let guard = socket::guard(&stream).map_err(unreachable)?;
+            let ends = Ends::Unix(Peer::of(&stream, before));
             let opened = start(postgres, stream, tokio_postgres::NoTls).await?;
-            return finish(opened, guard, Ends::Unix, postgres, options).await;
+            return finish(opened, guard, ends, postgres, options).await;
         }
         Host::Tcp(name) => name,
     };

@@ -8,6 +8,7 @@ pub(crate) mod facts;
 pub(crate) mod operations;
 mod options;
 mod pairs;
+mod peer;
 mod prove;
 mod publish;
 mod queries;

@@ -6,9 +6,11 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::options::Options;
+use super::peer::Peer;
 use crate::error::{Error, Kind};
 
 const OLDEST_SERVER: i32 = 150_000;
+
 /// What a server proved.
 pub(crate) struct Proof {
     pub(crate) pid: i32,
@@ -19,7 +21,7 @@ pub(crate) struct Proof {
 /// The client's own end of the connection, as it sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ends {
-    Unix,
+    Unix(Peer),
     Tcp { local: SocketAddr, peer: SocketAddr },
 }
 
@@ -97,10 +99,7 @@ pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Re
     };
     let seen = (end(4, 5).map_err(failed)?, end(6, 7).map_err(failed)?);
     let direct = match ends {
-        Ends::Unix => facts
-            .try_get::<_, Option<String>>(4)
-            .map_err(failed)?
-            .is_none(),
+        Ends::Unix(peer) => seen == (None, None) && peer.is_server_of(pid),
         Ends::Tcp { local, peer } => seen == (Some(canonical(local)), Some(canonical(peer))),
     };
     Ok(Proof {
