@@ -62,7 +62,7 @@ impl Stage {
             .args(&launcher[1..])
             .arg(env!("CARGO_BIN_EXE_pg-leader"))
             .args(["run", "--election", self.election, "--address", address])
-            .args(["--lease", &lease])
+            .args(["--install", "--lease", &lease])
             .args(options)
             .arg("--")
             .args(command)

@@ -74,7 +74,7 @@ Exit status:
   126  the command cannot be executed
   127  the command is not found
 
-Example:
+Example, after pg-leader install, once a database:
 
   pg-leader run --election billing --address 10.0.0.5:8080 --on-exit restart -- ./worker";
 
@@ -116,6 +116,12 @@ pub(crate) struct Arguments {
     /// What to do when the command has ended by itself.
     #[arg(long, value_name = "WHAT", default_value = "leave")]
     on_exit: OnExit,
+
+    /// Install the schema pgleader at the start, where it is missing or old and the role may. Better run
+    /// pg-leader install once: whatever restarts this command would install into an empty server, too, should
+    /// the name lead to one then, and terms would begin again at 1.
+    #[arg(long)]
+    install: bool,
 
     #[command(flatten)]
     ready: ready::Arguments,
@@ -169,6 +175,7 @@ impl Arguments {
             .map_err(|error| Failure::system("cannot listen for signals", &error))?;
         let config = connection
             .config("run")?
+            .install(self.install)
             .lease(self.lease.into())
             .grace(self.grace.into());
         // Not `Overrun::Abort`: the guard ends the command in time on its own clock, and this process comes back
