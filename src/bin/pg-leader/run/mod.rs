@@ -4,6 +4,7 @@ mod children;
 mod guard;
 mod ready;
 mod signals;
+mod talk;
 mod work;
 
 use std::ffi::OsString;
@@ -178,6 +179,7 @@ impl Arguments {
             .install(self.install)
             .lease(self.lease.into())
             .grace(self.grace.into());
+        let (leave, mut leaving) = watch::channel(None);
         // Not `Overrun::Abort`: the guard ends the command in time on its own clock, and this process comes back
         // as a candidate when it wakes.
         let task = Arc::new(Task {
@@ -187,23 +189,24 @@ impl Arguments {
             readiness: self.ready.readiness()?,
             children: look_after()
                 .map_err(|error| Failure::system("cannot look after processes", &error))?,
+            on_exit: self.on_exit,
+            leave,
         });
         let elector = tokio::select! {
             elector = Elector::connect(config) => elector?,
             signal = signals.next() => return Ok(signal.exit_code()),
         };
         let hurry = CancellationToken::new();
-        let (leave, mut leaving) = watch::channel(None);
-        let on_exit = self.on_exit;
         let work = {
             let hurry = hurry.clone();
             move |term: Term| {
-                let (task, hurry, leave) = (Arc::clone(&task), hurry.clone(), leave.clone());
+                let (task, hurry) = (Arc::clone(&task), hurry.clone());
                 async move {
-                    let ended = work::run(&term, &task, &hurry).await?;
-                    if ended.by_itself && on_exit.leaves(ended) {
-                        leave.send_replace(Some(ended.status));
+                    if task.is_done() {
+                        // This candidate is about to leave, and was quicker to lead again.
+                        return Ok(());
                     }
+                    let ended = work::run(&term, &task, &hurry).await?;
                     outcome(ended, term.is_ending() || hurry.is_cancelled())
                 }
             }
@@ -259,6 +262,7 @@ async fn left(leaving: &mut watch::Receiver<Option<u8>>, leader: &Leader) {
 
 /// What is started from now on can be found, and what has ended does not stay a zombie.
 fn look_after() -> std::io::Result<Arc<Children>> {
+    processes::are_seen()?;
     processes::adopt_orphans()?;
     let children = Arc::new(Children::default());
     let mut ended = signal(SignalKind::child())?;
