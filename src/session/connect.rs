@@ -14,9 +14,12 @@ use tokio_postgres::{AsyncMessage, Client, Config as PgConfig};
 
 use super::conninfo::{Conninfo, Trust};
 use super::options::{self, Options};
+use super::peer::Peer;
+use super::pooler;
 use super::prove::{self, Ends};
 use super::socket::{self, SocketGuard};
 use super::tls::Tls;
+use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Kind};
 use crate::protocol::Timings;
@@ -40,8 +43,6 @@ pub(crate) struct Session {
     pub(crate) pid: i32,
     pub(crate) direct: bool,
     pub(crate) role: String,
-    /// What the session bears, so that a call that meets another one can be told.
-    pub(crate) mark: String,
 }
 
 /// Connect to the first host that is a fit primary. The schema is not looked at.
@@ -79,7 +80,7 @@ pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Sessio
             .unwrap_or(CONNECT_TIMEOUT);
         let name = place.to_string();
         let postgres = conninfo.at(&place.host, place.port);
-        let attempt = at(&place, &postgres, &tls, &options, timings);
+        let attempt = at(&place, &postgres, &tls, &options, timings, limit);
         let failure = match tokio::time::timeout(limit, attempt).await {
             Ok(Ok(session)) => return Ok(session),
             Ok(Err(error)) => error,
@@ -136,6 +137,20 @@ struct Place {
     port: u16,
 }
 
+impl Place {
+    /// The same, by the address that answered.
+    fn at(&self, ends: Ends) -> Place {
+        Place {
+            host: self.host.clone(),
+            address: match ends {
+                Ends::Unix(_) => None,
+                Ends::Tcp { peer, .. } => Some(peer.ip()),
+            },
+            port: self.port,
+        }
+    }
+}
+
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.host {
@@ -163,23 +178,52 @@ fn places(postgres: &PgConfig) -> Vec<Place> {
         .collect()
 }
 
+/// `limit`: within which this must end.
 async fn at(
     place: &Place,
     postgres: &PgConfig,
     tls: &Tls,
     options: &Options,
     timings: &Timings,
+    limit: Duration,
 ) -> Result<Session, Error> {
+    let (opened, socket, ends) = open(place, postgres, tls, timings).await?;
+    let (mut session, pooled) = finish(opened, socket, ends, postgres, options).await?;
+    if pooled {
+        let same = place.at(ends);
+        let second = async {
+            let (opened, ..) = open(&same, postgres, tls, timings).await?;
+            Ok(opened)
+        };
+        let Session {
+            client,
+            messages,
+            pid,
+            ..
+        } = &mut session;
+        pooler::keeps_backends(client, messages, *pid, second, limit / 2).await?;
+    }
+    Ok(session)
+}
+
+async fn open(
+    place: &Place,
+    postgres: &PgConfig,
+    tls: &Tls,
+    timings: &Timings,
+) -> Result<(Opened, SocketGuard, Ends), Error> {
     let unreachable =
         |error: std::io::Error| Error::caused(Kind::Unreachable(error.to_string()), error);
     let name = match &place.host {
         Host::Unix(directory) => {
+            let before = clock::now();
             let stream = socket::unix(directory, place.port)
                 .await
                 .map_err(unreachable)?;
             let guard = socket::guard(&stream).map_err(unreachable)?;
+            let ends = Ends::Unix(Peer::of(&stream, before));
             let opened = start(postgres, stream, tokio_postgres::NoTls).await?;
-            return finish(opened, guard, Ends::Unix, postgres, options).await;
+            return Ok((opened, guard, ends));
         }
         Host::Tcp(name) => name,
     };
@@ -205,7 +249,7 @@ async fn at(
             peer: stream.peer_addr().map_err(unreachable)?,
         };
         let opened = tls.start(postgres, stream, name).await?;
-        return finish(opened, guard, ends, postgres, options).await;
+        return Ok((opened, guard, ends));
     }
     Err(last)
 }
@@ -260,24 +304,32 @@ fn lacks_password(error: &tokio_postgres::Error) -> bool {
         .is_some_and(|cause| cause.to_string() == "password missing")
 }
 
+/// The session, and whether a pooler is between.
 async fn finish(
     (client, mut messages): Opened,
     socket: SocketGuard,
     ends: Ends,
     postgres: &PgConfig,
     options: &Options,
-) -> Result<Session, Error> {
+) -> Result<(Session, bool), Error> {
     let proof = with(&mut messages, prove::server(&client, options, ends)).await?;
-    let mark = with(&mut messages, prove::mark(&client, proof.server_version)).await?;
-    Ok(Session {
+    if proof.server_version >= 170_000 {
+        with(
+            &mut messages,
+            client.batch_execute("SET transaction_timeout = 0"),
+        )
+        .await
+        .map_err(|error| Error::session("SET transaction_timeout", error))?;
+    }
+    let session = Session {
         messages,
         client: Arc::new(client),
         socket,
         pid: proof.pid,
         direct: proof.direct,
         role: postgres.get_user().unwrap_or_default().to_owned(),
-        mark,
-    })
+    };
+    Ok((session, proof.pooled))
 }
 
 /// Drive the connection until `query` is answered. Notifications that come meanwhile are dropped: nothing

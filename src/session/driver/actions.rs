@@ -26,6 +26,7 @@ impl Driver {
                     self.config.clone(),
                     self.timings.clone(),
                     self.instance.clone(),
+                    self.first.is_some(),
                 );
                 self.opening = Some(Box::pin(open));
             }

@@ -35,7 +35,7 @@ impl Driver {
                         let _ = first.send(Err(error));
                         self.finished = true;
                     }
-                    None => tracing::warn!("no session: {error}; trying again"),
+                    None => self.not_opened(&error),
                 }
                 return Some(Event::Disconnected);
             }
@@ -43,6 +43,7 @@ impl Driver {
         if let Some(first) = self.first.take() {
             let _ = first.send(Ok(()));
         }
+        self.no_more_trouble();
         tracing::debug!(pid = session.pid, direct = session.direct, "connected");
         self.instance = Some(instance.into());
         let Session {
