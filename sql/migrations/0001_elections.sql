@@ -349,7 +349,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF (length(election) BETWEEN 1 AND 200) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('election', format('"%s"', left(election, 200)), 'have 1 to 200 characters');
+        PERFORM pgleader.refuse('election', '"' || left(election, 200) || '"', 'have 1 to 200 characters');
     END IF;
 END
 $$;
@@ -360,7 +360,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF (length(address) BETWEEN 1 AND 1000) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('address', format('"%s"', left(address, 200)), 'have 1 to 1000 characters');
+        PERFORM pgleader.refuse('address', '"' || left(address, 200) || '"', 'have 1 to 1000 characters');
     END IF;
 END
 $$;
@@ -408,6 +408,8 @@ BEGIN
     PERFORM pgleader.check_address(address);
     IF num_nulls(instance, backend_start, application, priority) > 0 THEN
         PERFORM pgleader.refuse('instance, backend_start, application or priority', NULL, '');
+    ELSIF NOT isfinite(backend_start) THEN
+        PERFORM pgleader.refuse('backend_start', backend_start::text, 'be a time');
     ELSIF (lease_ms BETWEEN 100 AND 3600000) IS NOT TRUE THEN
         PERFORM pgleader.refuse('lease_ms', lease_ms::text, 'be between 100 and 3600000');
     END IF;
@@ -926,6 +928,8 @@ BEGIN
         PERFORM pgleader.refuse('instance', NULL, '');
     ELSIF (ending IN ('resigned', 'stepped down', 'failed', 'deposed')) IS NOT TRUE THEN
         PERFORM pgleader.refuse('ending', ending, 'be resigned, stepped down, failed or deposed');
+    ELSIF ended_by = '' THEN
+        PERFORM pgleader.refuse('ended_by', '""', 'be null or a role');
     ELSIF ended_request NOT IN ('step down', 'transfer', 'suspend', 'exclude', 'depose') THEN
         PERFORM pgleader.refuse('ended_request', ended_request, 'be null or the kind of a request');
     END IF;

@@ -17,10 +17,11 @@ $$;
 -- Whoever waits for a lock holds up all that come after him, leaders too. Where it fails: run it again.
 SET LOCAL lock_timeout = '50ms';
 
--- Purpose: the version of this schema. Below 100 a newer one only adds to an older one.
+-- Purpose: the version of this schema. A build works with its own, and refuses another in words: builds of version 1
+--          refuse what is 100 or more.
 CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT 2 $$;
+AS $$ SELECT 100 $$;
 
 -- Purpose: what each kind of role needs, and nothing more. Called by the owner of the schema. Recorded: an install takes
 --          all rights from everybody else.
