@@ -6,6 +6,7 @@ mod fencing;
 mod following;
 mod levers;
 mod properties;
+mod returning;
 
 use std::time::Duration;
 
