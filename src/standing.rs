@@ -107,6 +107,9 @@ pub enum WaitingFor {
     HigherPriority,
     /// The leadership is held by a session that is no candidate: nobody can lead until it ends.
     Stranger,
+    /// This process has no session, because the schema `pgleader` has vanished or cannot be used: the log says
+    /// why. Not in `pgleader.status`, which is a part of it.
+    Schema,
 }
 
 impl fmt::Display for WaitingFor {
@@ -119,6 +122,7 @@ impl fmt::Display for WaitingFor {
             WaitingFor::Transfer => "transfer",
             WaitingFor::HigherPriority => "higher priority",
             WaitingFor::Stranger => "stranger",
+            WaitingFor::Schema => "schema",
         })
     }
 }

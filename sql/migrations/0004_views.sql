@@ -2,11 +2,20 @@
 -- Run with: psql -f 0004_views.sql DATABASE, after all before it, as the owner of the schema. Safe to run again.
 BEGIN;
 SET LOCAL statement_timeout = 0;
-SET LOCAL lock_timeout = 0;
+SET LOCAL lock_timeout = '10s';
 SET LOCAL client_min_messages = warning;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;
-DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('pgleader: install')); END $$;
+DO $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('pgleader: install'));
+EXCEPTION WHEN lock_not_available THEN
+    RAISE EXCEPTION 'somebody else has been installing the schema pgleader for 10 s'
+        USING ERRCODE = 'lock_not_available', HINT = 'See pg_locks for who it is; then run this again.';
+END
+$$;
+-- Whoever waits for a lock holds up all that come after him, leaders too. Where it fails: run it again.
+SET LOCAL lock_timeout = '50ms';
 
 -- Purpose: how every election stands.
 --   waiting_for    null (for nothing), `resume` (it is suspended), `transfer` (it is handed over to

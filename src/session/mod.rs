@@ -1,6 +1,7 @@
 //! The Postgres side: connect and prove, statements, the driver thread.
 
 pub(crate) mod aside;
+mod cancel_key;
 pub(crate) mod connect;
 mod conninfo;
 mod driver;
@@ -12,6 +13,8 @@ mod notices;
 pub(crate) mod operations;
 mod options;
 mod pairs;
+mod peer;
+mod pooler;
 mod prove;
 mod publish;
 mod queries;

@@ -5,21 +5,26 @@ use std::net::{IpAddr, SocketAddr};
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::cancel_key;
 use super::options::Options;
+use super::peer::Peer;
 use crate::error::{Error, Kind};
 
 const OLDEST_SERVER: i32 = 150_000;
+
 /// What a server proved.
 pub(crate) struct Proof {
     pub(crate) pid: i32,
     pub(crate) direct: bool,
+    /// The pid that came with the key for cancelling is not the backend's: somebody has made it up.
+    pub(crate) pooled: bool,
     pub(crate) server_version: i32,
 }
 
 /// The client's own end of the connection, as it sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ends {
-    Unix,
+    Unix(Peer),
     Tcp { local: SocketAddr, peer: SocketAddr },
 }
 
@@ -96,16 +101,16 @@ pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Re
         Ok(address.zip(port).map(SocketAddr::from))
     };
     let seen = (end(4, 5).map_err(failed)?, end(6, 7).map_err(failed)?);
-    let direct = match ends {
-        Ends::Unix => facts
-            .try_get::<_, Option<String>>(4)
-            .map_err(failed)?
-            .is_none(),
-        Ends::Tcp { local, peer } => seen == (Some(canonical(local)), Some(canonical(peer))),
-    };
+    let pooled = cancel_key::pid(client) != pid;
+    let direct = !pooled
+        && match ends {
+            Ends::Unix(peer) => seen == (None, None) && peer.is_server_of(pid),
+            Ends::Tcp { local, peer } => seen == (Some(canonical(local)), Some(canonical(peer))),
+        };
     Ok(Proof {
         pid,
         direct,
+        pooled,
         server_version,
     })
 }

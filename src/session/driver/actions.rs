@@ -31,6 +31,7 @@ impl Driver {
                     self.config.clone(),
                     self.timings.clone(),
                     self.memory.instance.clone(),
+                    self.memory.first.is_some(),
                     self.log.clone(),
                 );
                 self.opening = Some(Box::pin(open));

@@ -40,7 +40,7 @@ impl Driver {
                         self.hands.give(move || drop(first.send(Err(error))));
                         self.finished = true;
                     }
-                    None => self.say(Level::WARN, format!("no session: {error}; trying again")),
+                    None => self.not_opened(&error),
                 }
                 return Some(Event::Disconnected);
             }
@@ -48,6 +48,7 @@ impl Driver {
         if let Some(first) = self.memory.first.take() {
             self.hands.give(move || drop(first.send(Ok(()))));
         }
+        self.no_more_trouble();
         let how = if session.direct {
             "directly"
         } else {

@@ -10,6 +10,7 @@ mod line;
 mod memory;
 mod open;
 mod thread;
+mod trouble;
 mod waits;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::line::Line;
 use self::open::Opened;
 pub(crate) use self::thread::spawn;
+use self::trouble::Trouble;
 use self::waits::Waits;
 use super::hands::Hands;
 use super::log::{Entry, Log};
@@ -126,6 +128,7 @@ struct Driver {
     memory: Memory,
     process: Process,
     opening: Option<Opening>,
+    trouble: Trouble,
     line: Option<Line>,
     /// Replies that were there at once.
     early: Vec<Reply>,

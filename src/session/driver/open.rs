@@ -21,10 +21,14 @@ pub(super) struct Opened {
 }
 
 /// Connect, see to the schema, listen: all that must be done before anything is read.
+///
+/// Only the `first` session of a process installs: where the schema is gone later, a new one would begin
+/// its terms at 1 again (invariant 2).
 pub(super) async fn open(
     config: Config,
     timings: Timings,
     instance: Option<Arc<str>>,
+    first: bool,
     log: Log,
 ) -> Result<Opened, Error> {
     let mut session = connect::connect_and_say(&config, &timings, &log).await?;
@@ -39,14 +43,20 @@ pub(super) async fn open(
         listening.map_err(|error| Error::session("LISTEN", error))?;
         if let Err(error) = checked {
             // Never over a newer schema: its functions would be replaced by older ones.
-            let may = config.install
+            let may = first
+                && config.install
                 && match error.kind() {
                     Kind::SchemaMissing { .. } => true,
                     Kind::SchemaVersion { found, oldest, .. } => found < oldest,
                     _ => false,
                 };
             if !may {
-                return Err(error);
+                return Err(match error.kind() {
+                    Kind::SchemaMissing { .. } if !first => {
+                        Error::caused(Kind::SchemaVanished, error)
+                    }
+                    _ => error,
+                });
             }
             log.say(Entry::new(Level::INFO, "installing the schema pgleader"));
             schema::install(&client, &role).await?;

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
+use super::trouble::Trouble;
 use super::{Command, Driver, Memory};
 use crate::clock;
 use crate::config::Config;
@@ -62,6 +63,7 @@ pub(crate) fn spawn(
                 instance: None,
             },
             opening: None,
+            trouble: Trouble::default(),
             line: None,
             early: vec![],
             said: vec![],
