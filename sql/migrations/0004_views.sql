@@ -37,7 +37,7 @@ SELECT e.name,
        e.changed_at AS since,
        CASE WHEN leads.yes THEN e.lease END AS lease,
        (SELECT a.address FROM lock AS s JOIN alive AS a ON a.election_id = s.election_id AND a.pid = s.pid
-        WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id) AS successor,
+        WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id LIMIT 1) AS successor,
        (SELECT count(*) FROM alive AS a WHERE a.election_id = e.id) AS candidates,
        CASE
            WHEN leads.yes OR stranger.yes THEN NULL

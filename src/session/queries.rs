@@ -23,6 +23,8 @@ pub(crate) struct Reply {
     /// The election's id, from joining it.
     pub(crate) joined: Option<(Key, i32)>,
     pub(crate) said: Vec<Entry>,
+    /// The tokens of terms that have begun.
+    pub(crate) tokens: Vec<(Key, Arc<str>)>,
 }
 
 pub(crate) type Asked = Pin<Box<dyn Future<Output = Reply> + Send>>;
@@ -57,6 +59,7 @@ impl Asker {
             requests: vec![],
             joined: None,
             said: vec![],
+            tokens: vec![],
         };
         reply.answer = self.answer(query, &mut reply).await;
         reply
@@ -143,14 +146,18 @@ impl Asker {
                 for tried in tried {
                     let key = key_of(tried.election)?;
                     reply.seen.push((key, Some(tried.seen)));
+                    reply
+                        .tokens
+                        .extend(tried.token.map(|token| (key, token.into())));
                     tries.push((key, tried.outcome));
                 }
                 Ok(Answer::Campaigned { tries })
             }
             Query::TakeOffice { key, waited } => {
                 let id = self.id(key)?;
-                let office =
+                let (office, token) =
                     statements::take_office(link, id, instance, self.direct, waited).await?;
+                reply.tokens.extend(token.map(|token| (key, token.into())));
                 Ok(Answer::Office { key, office })
             }
             Query::Ready { key, term } => {

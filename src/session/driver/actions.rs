@@ -162,6 +162,7 @@ impl Driver {
         };
         let state = Arc::new(TermState {
             number,
+            token: election.token.take().unwrap_or_default(),
             pulse: Arc::clone(&line.pulse),
             ready: AtomicBool::new(false),
             over: AtomicBool::new(false),
