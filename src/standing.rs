@@ -105,6 +105,9 @@ pub enum WaitingFor {
     HigherPriority,
     /// The leadership is held by a session that is no candidate: nobody can lead until it ends.
     Stranger,
+    /// This process has heard of a term that lies too far beyond this server's: it waits for the server that it
+    /// knew, or to be restarted.
+    AnotherServer,
 }
 
 impl fmt::Display for WaitingFor {
@@ -117,6 +120,7 @@ impl fmt::Display for WaitingFor {
             WaitingFor::Transfer => "transfer",
             WaitingFor::HigherPriority => "higher priority",
             WaitingFor::Stranger => "stranger",
+            WaitingFor::AnotherServer => "another server",
         })
     }
 }

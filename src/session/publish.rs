@@ -21,6 +21,7 @@ pub(crate) fn seen(
     }
     let seen = seen.unwrap_or(Seen {
         term: 0,
+        lease: None,
         state: ElectionState::Vacant,
         address: None,
         bar: None,
@@ -133,6 +134,13 @@ pub(crate) fn tell(name: &str, address: &str, notice: &Notice) {
                 address,
                 "what operators ask for cannot be read, so nobody may begin a term: pgleader.request is locked"
             ),
+            Some(Bar::Beyond) => tracing::error!(
+                election,
+                address,
+                "this process has heard of a term that lies more than 16 blocks beyond this server's record and \
+                 timeline, and will not work below it: is this the right server? Restart the process to forget \
+                 that term"
+            ),
         },
         Notice::Waiting {
             last_term, at_most, ..
@@ -191,6 +199,15 @@ pub(crate) fn tell(name: &str, address: &str, notice: &Notice) {
         }
         Notice::Vacated { term, ending, .. } => {
             tracing::info!(election, address, term, ending = ?ending, "the term is vacated");
+        }
+        Notice::Stale { term, heard, .. } => {
+            tracing::error!(
+                election,
+                address,
+                term,
+                heard,
+                "the server has begun a term that is not above what was heard of: it is given up without work"
+            );
         }
         Notice::OutOfGrace { term, .. } => {
             tracing::warn!(

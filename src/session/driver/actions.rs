@@ -213,6 +213,7 @@ impl Driver {
             | Notice::Evicting { key, .. }
             | Notice::Deposed { key, .. }
             | Notice::Vacated { key, .. }
+            | Notice::Stale { key, .. }
             | Notice::OutOfGrace { key, .. } => *key,
         };
         let Some(election) = self.elections.get_mut(&key) else {
