@@ -212,8 +212,12 @@ impl Config {
         self
     }
 
-    /// Whether to install the schema when it is missing or old and the role may. Default true. A schema
-    /// that is newer than this build is never touched.
+    /// Whether the first connect installs the schema when it is missing or old and the role may. Default true.
+    /// A schema that is newer than this build is never touched, and no reconnect installs one: where the schema
+    /// has vanished, the elector waits until it is back.
+    ///
+    /// Whoever restarts your process makes it connect for the first time again. Where the name may lead to an
+    /// empty server then, say false here and run `pg-leader install` once: terms would begin again at 1.
     #[must_use]
     pub fn install(mut self, install: bool) -> Self {
         self.install = install;

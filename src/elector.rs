@@ -51,7 +51,7 @@ struct Entry {
 
 impl Elector {
     /// Connect, prove that the server can hold a leadership, and install the schema where it is missing
-    /// and the role may. From a connection string or a [`Config`].
+    /// and the role may ([`Config::install`]; later connects never do). From a connection string or a [`Config`].
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), pg_leader::Error> {

@@ -71,6 +71,17 @@ pub(crate) enum Kind {
     )]
     SchemaMissing { role: String },
     #[error(
+        "the schema pgleader is not there any more: somebody has dropped or renamed it, or the name leads to \
+         another server or database now; this process waits until it is back. A running process installs \
+         nothing, for terms would begin again at 1: to begin anew all the same, run pg-leader install"
+    )]
+    SchemaVanished,
+    #[error(
+        "the schema pgleader cannot be installed now, for a lock is in the way ({0}): end that transaction, or \
+         try again later"
+    )]
+    SchemaBusy(String),
+    #[error(
         "this role may not use the schema pgleader: run SELECT pgleader.grant_candidate('{role}') as its owner"
     )]
     SchemaForbidden { role: String },
@@ -203,11 +214,14 @@ impl Error {
         matches!(self.kind(), Kind::Pooler(_))
     }
 
-    /// The schema `pgleader` is missing, of another version, or not granted to this role.
+    /// The schema `pgleader` is missing, of another version, not granted to this role, or cannot be installed
+    /// now.
     pub fn is_schema(&self) -> bool {
         matches!(
             self.kind(),
             Kind::SchemaMissing { .. }
+                | Kind::SchemaVanished
+                | Kind::SchemaBusy(_)
                 | Kind::SchemaForbidden { .. }
                 | Kind::SchemaVersion { .. }
                 | Kind::SchemaIncomplete(_)

@@ -1,5 +1,7 @@
 //! The schema's migrations: their check and their installation.
 
+use std::time::{Duration, Instant};
+
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -16,7 +18,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
 ];
 
 /// The version of the schema that this build brings.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 /// From here a schema is no longer an extension of ours.
 const NEXT_GENERATION: i32 = 100;
 
@@ -67,24 +69,38 @@ pub(crate) async fn check(client: &Client, role: &str) -> Result<(), Error> {
     }))
 }
 
-/// A deadlock with somebody who reads the views that are being made is tried again so often.
-const TRIES: usize = 5;
+/// So long an installation tries to get past those who hold a lock that it needs.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two tries, at first and at most.
+const PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
+
+/// Who has locked what an installation changes.
+const HOLDERS: &str = "
+    SELECT string_agg(DISTINCT format('backend %s holds %s', l.pid, c.oid::regclass), ', ')
+    FROM pg_locks AS l
+    JOIN pg_class AS c ON c.oid = l.relation
+    WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.granted AND l.pid <> pg_backend_pid() AND c.relnamespace::regnamespace::text = 'pgleader'";
 
 /// Install what is missing.
+///
+/// A migration gives up after 50 ms of waiting for a lock and is run again: behind its wait those would
+/// queue who lead.
 pub(crate) async fn install(client: &Client, role: &str) -> Result<(), Error> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let Err(error) = migrate(client).await else {
-            return check(client, role).await;
-        };
-        let deadlock = error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED);
+    let failed = |error| Error::session("installing the schema", error);
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = PAUSE[0];
+    let mut missing = MIGRATIONS;
+    while let Err(error) = migrate(client, &mut missing).await {
+        client.batch_execute("ROLLBACK").await.map_err(failed)?;
+        let waited = matches!(
+            error.code(),
+            Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED)
+        );
         let forbidden = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
-        if !forbidden && (!deadlock || tries == TRIES) {
-            return Err(Error::session("installing the schema", error));
+        if !forbidden && !waited {
+            return Err(failed(error));
         }
-        let rollback = client.batch_execute("ROLLBACK").await;
-        rollback.map_err(|error| Error::session("installing the schema", error))?;
         // Another installer may have done it meanwhile.
         match check(client, role).await {
             Ok(()) => return Ok(()),
@@ -98,12 +114,26 @@ pub(crate) async fn install(client: &Client, role: &str) -> Result<(), Error> {
             }
             Err(_) => {}
         }
+        if Instant::now() >= deadline {
+            return Err(busy(client, error).await);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE[1]);
     }
+    check(client, role).await
 }
 
-async fn migrate(client: &Client) -> Result<(), tokio_postgres::Error> {
-    for migration in MIGRATIONS {
+async fn busy(client: &Client, error: tokio_postgres::Error) -> Error {
+    let holders = client.query_typed(HOLDERS, &[]).await.ok();
+    let holders = holders.and_then(|rows| rows.first()?.try_get::<_, Option<String>>(0).ok()?);
+    let message = error.as_db_error().map_or("", |db| db.message()).to_owned();
+    Error::caused(Kind::SchemaBusy(holders.unwrap_or(message)), error)
+}
+
+async fn migrate(client: &Client, missing: &mut &[&str]) -> Result<(), tokio_postgres::Error> {
+    while let [migration, rest @ ..] = missing {
         client.batch_execute(migration).await?;
+        *missing = rest;
     }
     Ok(())
 }

@@ -108,6 +108,9 @@ pub enum WaitingFor {
     /// This process has heard of a term that lies too far beyond this server's: it waits for the server that it
     /// knew, or to be restarted.
     AnotherServer,
+    /// This process has no session, because the schema `pgleader` has vanished or cannot be used: the log says
+    /// why. Not in `pgleader.status`, which is a part of it.
+    Schema,
 }
 
 impl fmt::Display for WaitingFor {
@@ -121,6 +124,7 @@ impl fmt::Display for WaitingFor {
             WaitingFor::HigherPriority => "higher priority",
             WaitingFor::Stranger => "stranger",
             WaitingFor::AnotherServer => "another server",
+            WaitingFor::Schema => "schema",
         })
     }
 }

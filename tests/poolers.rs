@@ -1,13 +1,14 @@
 //! What stands between a candidate and the server: poolers are found out and refused, proxies are told from
-//! direct connections, and an engine that takes no locks is no server for a leader. Settles row 5 of
+//! direct connections, and an engine that takes no locks is no server for a leader. Settles rows 5 and 34 of
 //! docs/known-faults.md.
 
 mod support;
 
 use pg_leader::testing::Cluster;
 use pg_leader::{Elector, Error};
-use support::bouncer::Bouncer;
-use support::config;
+use support::bouncer::{self, Bouncer};
+use support::record::{self, Record};
+use support::{Candidate, LEASE, config, until};
 
 async fn refusal(bouncer: &Bouncer) -> Error {
     Elector::connect(config(&bouncer.url())).await.unwrap_err()
@@ -35,6 +36,109 @@ async fn a_pooler_is_refused_whether_it_rejects_or_swallows_startup_options() {
         Some("0"),
         "it wrote through a pooler"
     );
+}
+
+const SWALLOWS: &str = "ignore_startup_parameters = options,extra_float_digits";
+
+/// The settings say nothing: what a candidate's session asks for is there all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_shares_backends_is_refused_although_all_settings_fit() {
+    let cluster = Cluster::start().unwrap();
+    bouncer::let_defaults_fit(&cluster, config).await;
+    for (mode, settings) in [
+        ("transaction", "default_pool_size = 1"),
+        ("transaction", "default_pool_size = 2"),
+        ("transaction", "default_pool_size = 20"),
+        (
+            "transaction",
+            "default_pool_size = 2\nserver_round_robin = 1",
+        ),
+        ("transaction", "min_pool_size = 8"),
+        ("statement", "default_pool_size = 20"),
+    ] {
+        let settings = format!("pool_mode = {mode}\n{settings}\n{SWALLOWS}");
+        let Some(bouncer) = Bouncer::start(&cluster, &settings) else {
+            return;
+        };
+        let error = refusal(&bouncer).await;
+        let words = error.to_string();
+        assert!(
+            error.is_pooler()
+                && (words.contains("one client after another") || mode == "statement")
+                && words.contains("connect directly"),
+            "{settings}: {error}"
+        );
+    }
+    let schema = cluster.query("SELECT count(*) FROM pg_namespace WHERE nspname = 'pgleader'");
+    assert_eq!(
+        schema.unwrap().as_deref(),
+        Some("0"),
+        "it wrote through a pooler"
+    );
+}
+
+/// While other clients come and go, the pool has more than two backends to give away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_shares_backends_is_refused_while_others_use_it() {
+    let cluster = Cluster::start().unwrap();
+    bouncer::let_defaults_fit(&cluster, config).await;
+    let settings = format!("pool_mode = transaction\ndefault_pool_size = 5\n{SWALLOWS}");
+    let Some(bouncer) = Bouncer::start(&cluster, &settings) else {
+        return;
+    };
+    let mut busy = vec![];
+    for _ in 0..4 {
+        let other = support::client(&bouncer.url()).await;
+        busy.push(tokio::spawn(async move {
+            while other.simple_query("SELECT pg_sleep(0.003)").await.is_ok() {}
+        }));
+    }
+    for _ in 0..5 {
+        let error = refusal(&bouncer).await;
+        assert!(error.is_pooler(), "{error}");
+    }
+    for task in busy {
+        task.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_in_session_mode_is_fit_and_never_direct() {
+    let cluster = Cluster::start().unwrap();
+    bouncer::let_defaults_fit(&cluster, config).await;
+    let settings = format!("pool_mode = session\n{SWALLOWS}");
+    let Some(bouncer) = Bouncer::start(&cluster, &settings) else {
+        return;
+    };
+    let record = Record::in_memory();
+    let first = Candidate::start(config(&bouncer.url()), "pooled", "first", &record).await;
+    until("the first leads", || first.leads()).await;
+    let second = Candidate::start(config(&bouncer.url()), "pooled", "second", &record).await;
+    support::until_successor(&cluster, "pooled").await;
+    first.elector.shutdown().await;
+    until("the second leads", || second.leads()).await;
+    let direct = "SELECT bool_or(direct) FROM pgleader.term";
+    assert_eq!(cluster.query(direct).unwrap().as_deref(), Some("f"));
+    second.elector.shutdown().await;
+    record::assert_no_overlap(&record.steps());
+}
+
+/// With room for one connection nobody can see whether the pool shares it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_without_room_for_a_trial_is_refused_in_words() {
+    let cluster = Cluster::start().unwrap();
+    bouncer::let_defaults_fit(&cluster, config).await;
+    let settings = format!("pool_mode = session\ndefault_pool_size = 1\n{SWALLOWS}");
+    let Some(bouncer) = Bouncer::start(&cluster, &settings) else {
+        return;
+    };
+    let began = std::time::Instant::now();
+    let error = refusal(&bouncer).await;
+    assert!(
+        error.is_pooler() && error.to_string().contains("room for two more connections"),
+        "{error}"
+    );
+    assert!(began.elapsed() < LEASE * 20, "{:?}", began.elapsed());
 }
 
 /// Some compatible engines accept the call, say yes, and lock nothing.

@@ -2,27 +2,26 @@
 -- Run with: psql -f 0002_fencing.sql DATABASE, after 0001, as the owner of the schema. Safe to run again.
 BEGIN;
 SET LOCAL statement_timeout = 0;
-SET LOCAL lock_timeout = 0;
+SET LOCAL lock_timeout = '10s';
 SET LOCAL client_min_messages = warning;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;
-DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('pgleader: install')); END $$;
+DO $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('pgleader: install'));
+EXCEPTION WHEN lock_not_available THEN
+    RAISE EXCEPTION 'somebody else has been installing the schema pgleader for 10 s'
+        USING ERRCODE = 'lock_not_available', HINT = 'See pg_locks for who it is; then run this again.';
+END
+$$;
+-- Whoever waits for a lock holds up all that come after him, leaders too. Where it fails: run it again.
+SET LOCAL lock_timeout = '50ms';
 
--- Purpose: admit this transaction only while that term is current. Any number of times, in any client, pooled
---          connections too; as the first statement or a later one, in functions and subtransactions.
--- Meaning: nothing; an error refuses:
---   PL001  the term is over (the message names the newer one): stop, and roll back
---   40001  under REPEATABLE READ and SERIALIZABLE: the transaction's snapshot is older than what the fence must
---          see. Run the transaction again; if the term is over, PL001 will say so
---   PL002  this server never gave that term out: it was lost in a failover, or is another database's
---   42704  there is no such election
---   25P01  the call is a transaction of its own, and guards nothing (seen where the client sends it by the
---          simple protocol, as psql does; no function can tell otherwise)
+-- Purpose: what pgleader.fence does, in both its forms.
 -- Hazards: the lock comes first and the reading second, in statements of their own: a snapshot that was taken
 --          before the lock was granted is stale. Where the snapshot cannot be renewed, the term's row is locked
 --          instead, and the update that closes a term is what a fence with an older snapshot runs into.
---          ROLLBACK TO SAVEPOINT across the call undoes it.
-CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint) RETURNS void
+CREATE OR REPLACE FUNCTION pgleader.admit(election text, term bigint, token uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -31,16 +30,20 @@ DECLARE
     may_pass boolean;
     locked boolean;
     over boolean;
+    anothers boolean;
+    its_timeline bigint;
     snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
 BEGIN
+    PERFORM pgleader.check_name(election);
+    PERFORM pgleader.check_number('term', term);
     IF now() = statement_timestamp()
         AND current_query() ~* '^\s*select\s+(\*\s+from\s+)?("?pgleader"?\s*\.\s*)?"?fence"?\s*\([^()]*\)[\s;]*$' THEN
         RAISE EXCEPTION 'this call of pgleader.fence is a transaction of its own, and guards nothing'
             USING ERRCODE = 'no_active_sql_transaction',
                   HINT = 'Call it between BEGIN and COMMIT, before the writes that it shall guard.';
     END IF;
-    SELECT e.id, e.term = fence.term AND e.closed_term < fence.term INTO its_id, may_pass
-    FROM pgleader.election AS e WHERE e.name = fence.election;
+    SELECT e.id, e.term = admit.term AND e.closed_term < admit.term INTO its_id, may_pass
+    FROM pgleader.election AS e WHERE e.name = admit.election;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no election named "%"', election
             USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
@@ -48,31 +51,33 @@ BEGIN
     -- It always is; an assignment is cheaper than PERFORM.
     locked := pg_advisory_xact_lock_shared('pgleader.term'::regclass::oid::integer, its_id) IS NOT NULL;
     may_pass := may_pass AND locked;
+    its_timeline := pgleader.timeline();
     -- In a current term one more row tells, read after the lock, since no term begins before the row of the last
     -- one is closed. Everything else goes the long way.
     IF may_pass AND snapshot_is_kept THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL
-          AND t.timeline::text = current_setting('pgleader.timeline', true)
+        WHERE t.election_id = its_id AND t.number = admit.term AND t.closed_at IS NULL
+          AND t.timeline = its_timeline AND (admit.token IS NULL OR t.token = admit.token)
         FOR SHARE;
     ELSIF may_pass THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL
-          AND t.timeline::text = current_setting('pgleader.timeline', true);
+        WHERE t.election_id = its_id AND t.number = admit.term AND t.closed_at IS NULL
+          AND t.timeline = its_timeline AND (admit.token IS NULL OR t.token = admit.token);
     END IF;
     IF may_pass AND FOUND THEN
         RETURN;
     END IF;
     IF snapshot_is_kept THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = its_id AND t.number = fence.term FOR SHARE;
+        WHERE t.election_id = its_id AND t.number = admit.term FOR SHARE;
     END IF;
     -- A term from before a failover is over although nobody has closed it yet: a later one may have begun on
     -- the server that was lost.
-    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL OR t.timeline <> pgleader.timeline()
-    INTO current_term, over
+    SELECT e.term, e.closed_term >= admit.term OR t.closed_at IS NOT NULL OR t.timeline <> its_timeline,
+           t.number IS NOT NULL AND t.token IS DISTINCT FROM coalesce(admit.token, t.token)
+    INTO current_term, over, anothers
     FROM pgleader.election AS e
-    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = fence.term
+    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = admit.term
     WHERE e.id = its_id;
     IF term > current_term THEN
         IF snapshot_is_kept THEN
@@ -83,10 +88,52 @@ BEGIN
         RAISE EXCEPTION 'term % of election "%" was never given out: the newest is %', term, election, current_term
             USING ERRCODE = 'PL002', HINT = 'Stop this term''s work: a failover of the database may have lost it, or it is of another database.';
     END IF;
-    IF term < current_term OR over THEN
+    IF anothers THEN
+        RAISE EXCEPTION 'term % of election "%" has another token: this server gave its number to somebody else',
+                term, election
+            USING ERRCODE = 'PL002', HINT = 'Stop this term''s work: a failover of the database may have lost it, or it is of another database.';
+    END IF;
+    -- In doubt it is over.
+    IF term < current_term OR over IS NOT FALSE THEN
         RAISE EXCEPTION 'term % of election "%" is over: the newest is %', term, election, current_term
             USING ERRCODE = 'PL001', HINT = 'Stop this term''s work, and roll back.';
     END IF;
+END
+$$;
+COMMENT ON FUNCTION pgleader.admit(text, bigint, uuid) IS 'null token: the number alone tells';
+
+-- Purpose: admit this transaction only while that term is current. Any number of times, in any client, pooled
+--          connections too; as the first statement or a later one, in functions and subtransactions.
+-- Parameters: token, that of the term. It tells the term from another with the same number, which a server that was
+--             lost in a failover has given out; it authorises nothing else.
+-- Meaning: nothing; an error refuses:
+--   PL001  the term is over (the message names the newer one): stop, and roll back
+--   40001  under REPEATABLE READ and SERIALIZABLE: the transaction's snapshot is older than what the fence must
+--          see. Run the transaction again; if the term is over, PL001 will say so
+--   PL002  this server never gave that term out, or not with that token: it was lost in a failover, or is another
+--          database's
+--   42704  there is no such election
+--   25P01  the call is a transaction of its own, and guards nothing (seen where the client sends it by the
+--          simple protocol, as psql does; no function can tell otherwise)
+--   22004, 22023  an argument is null, or none that can be
+-- Hazard: ROLLBACK TO SAVEPOINT across the call undoes it.
+CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint, token uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF token IS NULL THEN
+        PERFORM pgleader.refuse('token', NULL, '');
+    END IF;
+    PERFORM pgleader.admit(election, term, token);
+END
+$$;
+
+-- Purpose: the same by the number alone: another term with that number, begun on this timeline, passes too.
+CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgleader.admit(election, term, NULL);
 END
 $$;
 
@@ -98,10 +145,13 @@ FROM pgleader.lock AS l
 WHERE l.kind = 'pgleader.term'::regclass AND l.mode = 'ShareLock' AND l.granted;
 
 -- Purpose: end one such session, with the rights of the schema's owner. Called by the holder of the leadership.
-CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(election integer, backend integer) RETURNS boolean
+CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(mark text, election integer, backend integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('backend', backend);
     RETURN pgleader.holds_leadership(election)
         AND EXISTS (SELECT FROM pgleader.fenced AS f WHERE f.election_id = election AND f.pid = backend)
         AND pg_terminate_backend(backend);
@@ -111,10 +161,13 @@ END
 $$;
 
 -- Purpose: record how many were ended, for the history of the term that begins.
-CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(election integer, ended integer) RETURNS void
+CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(mark text, election integer, ended integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('ended', ended);
     IF pgleader.holds_leadership(election) THEN
         UPDATE pgleader.election AS e SET fenced_ended = e.fenced_ended + ended WHERE e.id = election;
     END IF;
@@ -124,20 +177,24 @@ $$;
 -- Purpose: end the sessions whose fenced transactions of past terms stand in the way, once the refractory
 --          period is over. The caller's own rights are tried first, then those of the schema's owner.
 -- Meaning: how many were ended, and how many are left that may not or cannot be ended.
-CREATE OR REPLACE FUNCTION pgleader.end_fenced(election integer, OUT ended integer, OUT remaining integer)
+CREATE OR REPLACE FUNCTION pgleader.end_fenced(
+    mark text, election integer, OUT ended integer, OUT remaining integer
+)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     backend integer;
     done boolean;
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
     ended := 0;
     remaining := 0;
     FOR backend IN SELECT f.pid FROM pgleader.fenced AS f WHERE f.election_id = election LOOP
         BEGIN
             done := coalesce(pg_terminate_backend(backend), false);
         EXCEPTION WHEN insufficient_privilege THEN
-            done := pgleader.end_fenced_backend(election, backend);
+            done := pgleader.end_fenced_backend(mark, election, backend);
         END;
         IF done THEN
             ended := ended + 1;
@@ -146,9 +203,10 @@ BEGIN
         END IF;
     END LOOP;
     IF ended > 0 THEN
-        PERFORM pgleader.count_fenced_ended(election, ended);
+        PERFORM pgleader.count_fenced_ended(mark, election, ended);
     END IF;
 END
 $$;
 
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgleader FROM PUBLIC;
 COMMIT;

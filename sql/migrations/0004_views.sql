@@ -2,11 +2,20 @@
 -- Run with: psql -f 0004_views.sql DATABASE, after all before it, as the owner of the schema. Safe to run again.
 BEGIN;
 SET LOCAL statement_timeout = 0;
-SET LOCAL lock_timeout = 0;
+SET LOCAL lock_timeout = '10s';
 SET LOCAL client_min_messages = warning;
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;
-DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('pgleader: install')); END $$;
+DO $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('pgleader: install'));
+EXCEPTION WHEN lock_not_available THEN
+    RAISE EXCEPTION 'somebody else has been installing the schema pgleader for 10 s'
+        USING ERRCODE = 'lock_not_available', HINT = 'See pg_locks for who it is; then run this again.';
+END
+$$;
+-- Whoever waits for a lock holds up all that come after him, leaders too. Where it fails: run it again.
+SET LOCAL lock_timeout = '50ms';
 
 -- Purpose: how every election stands.
 --   waiting_for    null (for nothing), `resume` (it is suspended), `transfer` (it is handed over to
@@ -28,7 +37,7 @@ SELECT e.name,
        e.changed_at AS since,
        CASE WHEN leads.yes THEN e.lease END AS lease,
        (SELECT a.address FROM lock AS s JOIN alive AS a ON a.election_id = s.election_id AND a.pid = s.pid
-        WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id) AS successor,
+        WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id LIMIT 1) AS successor,
        (SELECT count(*) FROM alive AS a WHERE a.election_id = e.id) AS candidates,
        CASE
            WHEN leads.yes OR stranger.yes THEN NULL
@@ -36,7 +45,7 @@ SELECT e.name,
            WHEN h.pid IS NOT NULL AND EXISTS (
                SELECT FROM lock AS f WHERE f.kind = 'pgleader.term'::regclass AND f.election_id = e.id
                  AND f.mode = 'ShareLock')
-               AND e.changed_at + pgleader.refractory_period(e.id, e.term) * interval '1 ms'
+               AND e.changed_at + pgleader.refractory_period(e.id) * interval '1 ms'
                    <= clock_timestamp() THEN 'fenced transactions'
            WHEN h.pid IS NOT NULL THEN 'refractory period'
            WHEN asked.transfer_to IS NOT NULL THEN 'transfer'

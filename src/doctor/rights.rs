@@ -21,7 +21,7 @@ pub(super) async fn schema(client: &Client, role: &str, rights: &Rights) -> Find
     match error.kind() {
         Kind::SchemaMissing { .. } if rights.may_create => Finding::note(
             CHECK,
-            "pgleader is not there yet: the first candidate of this role will install it",
+            "pgleader is not there yet: the first connect of a program of this role will install it, pg-leader run only with --install",
         )
         .remedy("run pg-leader install"),
         Kind::SchemaMissing { .. } => {

@@ -49,7 +49,8 @@
 //!
 //! 1. At most one process runs an election's work at any instant, whatever the order of losses, delays,
 //!    pauses and restarts, clocks differing in rate by up to 5 %. Assumed: one writable primary, and nobody
-//!    on the path of a direct connection forges resets. Not covered, and left to the fence: the
+//!    on the path of a direct connection forges resets or ends it in the process's name: a transparent
+//!    proxy that keeps both ends of a path cannot be told. Not covered, and left to the fence: the
 //!    instructions that a process runs between waking from a stop and looking at its clock; a machine
 //!    whose clock stood still; work that cannot be dropped, without `Overrun::Abort`.
 //! 2. Terms strictly increase, across restarts and failovers of the database too.

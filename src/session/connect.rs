@@ -14,9 +14,12 @@ use tokio_postgres::{AsyncMessage, Client, Config as PgConfig};
 
 use super::conninfo::{Conninfo, Trust};
 use super::options::{self, Options};
+use super::peer::Peer;
+use super::pooler;
 use super::prove::{self, Ends};
 use super::socket::{self, SocketGuard};
 use super::tls::Tls;
+use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Kind};
 use crate::protocol::Timings;
@@ -77,7 +80,7 @@ pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Sessio
             .unwrap_or(CONNECT_TIMEOUT);
         let name = place.to_string();
         let postgres = conninfo.at(&place.host, place.port);
-        let attempt = at(&place, &postgres, &tls, &options, timings);
+        let attempt = at(&place, &postgres, &tls, &options, timings, limit);
         let failure = match tokio::time::timeout(limit, attempt).await {
             Ok(Ok(session)) => return Ok(session),
             Ok(Err(error)) => error,
@@ -134,6 +137,20 @@ struct Place {
     port: u16,
 }
 
+impl Place {
+    /// The same, by the address that answered.
+    fn at(&self, ends: Ends) -> Place {
+        Place {
+            host: self.host.clone(),
+            address: match ends {
+                Ends::Unix(_) => None,
+                Ends::Tcp { peer, .. } => Some(peer.ip()),
+            },
+            port: self.port,
+        }
+    }
+}
+
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.host {
@@ -161,23 +178,52 @@ fn places(postgres: &PgConfig) -> Vec<Place> {
         .collect()
 }
 
+/// `limit`: within which this must end.
 async fn at(
     place: &Place,
     postgres: &PgConfig,
     tls: &Tls,
     options: &Options,
     timings: &Timings,
+    limit: Duration,
 ) -> Result<Session, Error> {
+    let (opened, socket, ends) = open(place, postgres, tls, timings).await?;
+    let (mut session, pooled) = finish(opened, socket, ends, postgres, options).await?;
+    if pooled {
+        let same = place.at(ends);
+        let second = async {
+            let (opened, ..) = open(&same, postgres, tls, timings).await?;
+            Ok(opened)
+        };
+        let Session {
+            client,
+            messages,
+            pid,
+            ..
+        } = &mut session;
+        pooler::keeps_backends(client, messages, *pid, second, limit / 2).await?;
+    }
+    Ok(session)
+}
+
+async fn open(
+    place: &Place,
+    postgres: &PgConfig,
+    tls: &Tls,
+    timings: &Timings,
+) -> Result<(Opened, SocketGuard, Ends), Error> {
     let unreachable =
         |error: std::io::Error| Error::caused(Kind::Unreachable(error.to_string()), error);
     let name = match &place.host {
         Host::Unix(directory) => {
+            let before = clock::now();
             let stream = socket::unix(directory, place.port)
                 .await
                 .map_err(unreachable)?;
             let guard = socket::guard(&stream).map_err(unreachable)?;
+            let ends = Ends::Unix(Peer::of(&stream, before));
             let opened = start(postgres, stream, tokio_postgres::NoTls).await?;
-            return finish(opened, guard, Ends::Unix, postgres, options).await;
+            return Ok((opened, guard, ends));
         }
         Host::Tcp(name) => name,
     };
@@ -203,7 +249,7 @@ async fn at(
             peer: stream.peer_addr().map_err(unreachable)?,
         };
         let opened = tls.start(postgres, stream, name).await?;
-        return finish(opened, guard, ends, postgres, options).await;
+        return Ok((opened, guard, ends));
     }
     Err(last)
 }
@@ -258,13 +304,14 @@ fn lacks_password(error: &tokio_postgres::Error) -> bool {
         .is_some_and(|cause| cause.to_string() == "password missing")
 }
 
+/// The session, and whether a pooler is between.
 async fn finish(
     (client, mut messages): Opened,
     socket: SocketGuard,
     ends: Ends,
     postgres: &PgConfig,
     options: &Options,
-) -> Result<Session, Error> {
+) -> Result<(Session, bool), Error> {
     let proof = with(&mut messages, prove::server(&client, options, ends)).await?;
     if proof.server_version >= 170_000 {
         with(
@@ -274,14 +321,15 @@ async fn finish(
         .await
         .map_err(|error| Error::session("SET transaction_timeout", error))?;
     }
-    Ok(Session {
+    let session = Session {
         messages,
         client: Arc::new(client),
         socket,
         pid: proof.pid,
         direct: proof.direct,
         role: postgres.get_user().unwrap_or_default().to_owned(),
-    })
+    };
+    Ok((session, proof.pooled))
 }
 
 /// Drive the connection until `query` is answered. Notifications that come meanwhile are dropped: nothing

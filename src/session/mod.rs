@@ -1,5 +1,6 @@
 //! The Postgres side: connect and prove, statements, the driver thread.
 
+mod cancel_key;
 pub(crate) mod connect;
 mod conninfo;
 mod driver;
@@ -8,6 +9,8 @@ pub(crate) mod facts;
 pub(crate) mod operations;
 mod options;
 mod pairs;
+mod peer;
+mod pooler;
 mod prove;
 mod publish;
 mod queries;

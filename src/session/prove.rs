@@ -5,21 +5,26 @@ use std::net::{IpAddr, SocketAddr};
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::cancel_key;
 use super::options::Options;
+use super::peer::Peer;
 use crate::error::{Error, Kind};
 
 const OLDEST_SERVER: i32 = 150_000;
+
 /// What a server proved.
 pub(crate) struct Proof {
     pub(crate) pid: i32,
     pub(crate) direct: bool,
+    /// The pid that came with the key for cancelling is not the backend's: somebody has made it up.
+    pub(crate) pooled: bool,
     pub(crate) server_version: i32,
 }
 
 /// The client's own end of the connection, as it sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ends {
-    Unix,
+    Unix(Peer),
     Tcp { local: SocketAddr, peer: SocketAddr },
 }
 
@@ -27,7 +32,9 @@ const FACTS: &str = "
     SELECT pg_backend_pid(), current_setting('server_version_num')::int, pg_is_in_recovery(),
            current_setting('transaction_read_only') = 'on',
            host(inet_client_addr()), inet_client_port(), host(inet_server_addr()), inet_server_port(),
-           ARRAY(SELECT coalesce(current_setting(name, true), '') FROM unnest($1) AS name)";
+           ARRAY(SELECT coalesce(current_setting(name, true), '') FROM unnest($1) AS name),
+           coalesce(current_setting('pgleader.mark', true), '') <> '',
+           EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())";
 
 const LOCK_SHOWS: &str = "
     SELECT pg_backend_pid(), EXISTS (
@@ -74,6 +81,15 @@ pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Re
             "the startup option {name} did not take effect"
         ))));
     }
+    // Nobody but a pooler gives a new client what another one has used.
+    for (column, why) in [
+        (9, "a new session bears the mark of another client"),
+        (10, "a new session holds advisory locks of another client"),
+    ] {
+        if facts.try_get(column).map_err(failed)? {
+            return Err(Error::new(Kind::Pooler(why.to_owned())));
+        }
+    }
     if facts.try_get(3).map_err(failed)? {
         return Err(Error::new(Kind::ReadOnly));
     }
@@ -96,18 +112,29 @@ pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Re
         Ok(address.zip(port).map(SocketAddr::from))
     };
     let seen = (end(4, 5).map_err(failed)?, end(6, 7).map_err(failed)?);
-    let direct = match ends {
-        Ends::Unix => facts
-            .try_get::<_, Option<String>>(4)
-            .map_err(failed)?
-            .is_none(),
-        Ends::Tcp { local, peer } => seen == (Some(canonical(local)), Some(canonical(peer))),
-    };
+    let pooled = cancel_key::pid(client) != pid;
+    let direct = !pooled
+        && match ends {
+            Ends::Unix(peer) => seen == (None, None) && peer.is_server_of(pid),
+            Ends::Tcp { local, peer } => seen == (Some(canonical(local)), Some(canonical(peer))),
+        };
     Ok(Proof {
         pid,
         direct,
+        pooled,
         server_version,
     })
+}
+
+/// Put a random mark into a session, so that it can be told from any other. After the proof: what is refused bears
+/// none, and others may use it.
+pub(crate) async fn mark(client: &Client) -> Result<String, Error> {
+    let setting = "SELECT set_config('pgleader.mark', gen_random_uuid()::text, false)";
+    let rows = client.query_typed(setting, &[]).await;
+    let rows = rows.map_err(|error| Error::session("marking the session", error))?;
+    rows.first()
+        .and_then(|row| row.try_get(0).ok())
+        .ok_or_else(|| Error::new(Kind::Unexpected("no mark".to_owned())))
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {

@@ -19,6 +19,8 @@ pub(crate) struct Reply {
     pub(crate) requests: Vec<(Key, u64, Request)>,
     /// The election's id, from joining it.
     pub(crate) joined: Option<(Key, i32)>,
+    /// The tokens of terms that have begun.
+    pub(crate) tokens: Vec<(Key, Arc<str>)>,
 }
 
 pub(crate) type Asked = Pin<Box<dyn Future<Output = Reply> + Send>>;
@@ -52,6 +54,7 @@ impl Asker {
             seen: vec![],
             requests: vec![],
             joined: None,
+            tokens: vec![],
         };
         reply.answer = self.answer(query, &mut reply).await;
         reply
@@ -144,6 +147,9 @@ impl Asker {
                 for tried in tried {
                     let key = key_of(tried.election)?;
                     reply.seen.push((key, Some(tried.seen)));
+                    reply
+                        .tokens
+                        .extend(tried.token.map(|token| (key, token.into())));
                     tries.push((key, tried.outcome));
                 }
                 Ok(Answer::Campaigned { tries })
@@ -156,9 +162,10 @@ impl Asker {
             } => {
                 let id = self.id(key)?;
                 let direct = self.direct;
-                let office =
+                let (office, token) =
                     statements::take_office(link, id, instance, direct, waited, elsewhere, heard)
                         .await?;
+                reply.tokens.extend(token.map(|token| (key, token.into())));
                 Ok(Answer::Office { key, office })
             }
             Query::Ready { key, term } => {

@@ -20,7 +20,15 @@ async fn standard_input_and_output_pass_through() {
     use std::io::Write;
     let stage = Stage::new("streams");
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_pg-leader"))
-        .args(["run", "--quiet", "--election", "streams", "--address", "a"])
+        .args([
+            "run",
+            "--quiet",
+            "--install",
+            "--election",
+            "streams",
+            "--address",
+            "a",
+        ])
         .args(["--", "sh", "-c", "tr a-z A-Z; echo error >&2"])
         .env("DATABASE_URL", stage.cluster.url())
         .stdin(std::process::Stdio::piped())

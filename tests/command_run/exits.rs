@@ -57,6 +57,29 @@ async fn what_goes_wrong_before_there_is_a_command_has_a_code_of_its_own() {
     assert!(said.contains("3..100"), "{said}");
 }
 
+/// A supervisor's restart is a first connect: it must not install into whatever the name leads to then.
+#[tokio::test]
+async fn it_installs_only_where_it_is_told_to() {
+    let stage = Stage::new("bare");
+    let run = |options: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_pg-leader"))
+            .args(["run", "--election", "e", "--address", "a"])
+            .args(options)
+            .args(["--", "true"])
+            .env("DATABASE_URL", stage.cluster.url())
+            .output()
+            .unwrap()
+    };
+    let refused = run(&[]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(125), "{said}");
+    assert!(said.contains("run pg-leader install"), "{said}");
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'pgleader'";
+    let found = stage.cluster.query(schemas).unwrap();
+    assert_eq!(found.as_deref(), Some("0"), "it installed all the same");
+    assert_eq!(run(&["--install"]).status.code(), Some(0));
+}
+
 #[tokio::test]
 async fn told_to_restart_it_stays_a_candidate() {
     let stage = Stage::new("restart");

@@ -7,9 +7,12 @@ mod support;
 mod children;
 mod exits;
 mod losses;
+mod namespaces;
+mod races;
 mod readiness;
 mod runner;
 mod soak;
+mod stderr;
 mod strangers;
 
 use std::path::Path;

@@ -60,6 +60,17 @@ async fn a_line_on_a_descriptor_marks_it_ready() {
 }
 
 #[tokio::test]
+async fn a_command_may_say_more_than_once_that_it_is_ready() {
+    let stage = Stage::new("eager");
+    let script = "echo ready >&3; until [ -e $DIRECTORY/go ]; do sleep 0.01; done
+                  echo ready >&3; yes ready | head -c 200000 >&3; exit 5";
+    let mut run = stage.run("a", &["--ready-fd", "3"], script);
+    until_state(&stage, "leading").await;
+    std::fs::write(stage.path("go"), "").unwrap();
+    assert_eq!(run.exit_code().await, 5);
+}
+
+#[tokio::test]
 async fn an_answer_marks_it_ready_and_an_error_does_not() {
     for success in ["204 No Content", "302 Found\r\nLocation: /elsewhere"] {
         let stage = Stage::new("http");

@@ -14,6 +14,7 @@ pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     directory: tempfile::TempDir,
     pub(crate) election: &'static str,
+    pub(crate) lease: Duration,
 }
 
 impl Stage {
@@ -22,6 +23,7 @@ impl Stage {
             cluster: Cluster::start().expect("a cluster"),
             directory: tempfile::tempdir().expect("a directory"),
             election,
+            lease: LEASE,
         }
     }
 
@@ -44,9 +46,7 @@ impl Stage {
     }
 
     pub(crate) fn run_command(&self, address: &str, options: &[&str], command: &[&str]) -> Run {
-        // Whoever started the tests may ignore some.
-        let usual = ["env", "--default-signal=HUP,INT,TERM"];
-        self.run_by(&usual, address, options, command)
+        self.run_by(&USUAL, address, options, command)
     }
 
     /// The same, started by a launcher that becomes the command line behind it.
@@ -57,12 +57,23 @@ impl Stage {
         options: &[&str],
         command: &[&str],
     ) -> Run {
-        let lease = format!("{}ms", LEASE.as_millis());
-        let child = Command::new(launcher[0])
-            .args(&launcher[1..])
+        Run::of(self.line(launcher, address, options, command))
+    }
+
+    /// The same, not yet started.
+    pub(crate) fn line(
+        &self,
+        launcher: &[&str],
+        address: &str,
+        options: &[&str],
+        command: &[&str],
+    ) -> Command {
+        let lease = format!("{}ms", self.lease.as_millis());
+        let mut line = Command::new(launcher[0]);
+        line.args(&launcher[1..])
             .arg(env!("CARGO_BIN_EXE_pg-leader"))
             .args(["run", "--election", self.election, "--address", address])
-            .args(["--lease", &lease])
+            .args(["--install", "--lease", &lease])
             .args(options)
             .arg("--")
             .args(command)
@@ -70,10 +81,8 @@ impl Stage {
             .env("DIRECTORY", self.directory.path())
             .env("RECORD", self.path("record"))
             .env("RUST_BACKTRACE", "0")
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("the command was built");
-        Run { child }
+            .stdin(Stdio::null());
+        line
     }
 
     /// The first leads, the second is its successor; both run the script.
@@ -130,12 +139,20 @@ impl Stage {
     }
 }
 
+/// Whoever started the tests may ignore some signals.
+pub(crate) const USUAL: [&str; 2] = ["env", "--default-signal=HUP,INT,TERM"];
+
 /// A process of `pg-leader run`. Killed when dropped; its guard ends the command then.
 pub(crate) struct Run {
     child: Child,
 }
 
 impl Run {
+    pub(crate) fn of(mut line: Command) -> Run {
+        let child = line.spawn().expect("the command was built");
+        Run { child }
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

@@ -1,11 +1,13 @@
 //! A pooler between a candidate and its server.
 
 use std::fs;
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
 use pg_leader::testing::Cluster;
+use pg_leader::{Config, Elector};
 
 /// PgBouncer, where Debian or the PATH has it.
 pub struct Bouncer {
@@ -72,5 +74,41 @@ impl Drop for Bouncer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Make what a candidate's session asks for at its start the role's defaults: a pooler that drops the request
+/// looks as if it had passed it on.
+pub async fn let_defaults_fit(cluster: &Cluster, config: impl Fn(&str) -> Config) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
+    let startup = tokio::task::spawn_blocking(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut length = [0; 4];
+        client.read_exact(&mut length).unwrap();
+        let mut message = vec![0; u32::from_be_bytes(length) as usize - 4];
+        client.read_exact(&mut message).unwrap();
+        message
+    });
+    let refused = Elector::connect(config(&url)).await;
+    assert!(refused.is_err(), "nobody has answered");
+    let startup = startup.await.unwrap();
+    let startup = String::from_utf8_lossy(&startup[4..]).into_owned();
+    let mut words = startup.split('\0');
+    let options = words.find(|word| *word == "options").and(words.next());
+    let options = options.expect("a startup with options");
+    for option in options.split(" -c ").filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').expect("a setting");
+        let value = value.replace("\\ ", " ");
+        // As a list where it is one.
+        let value = match name.trim_start_matches("-c ") {
+            "search_path" => value,
+            _ => format!("'{value}'"),
+        };
+        let name = name.trim_start_matches("-c ");
+        cluster
+            .execute(&format!("ALTER ROLE postgres SET {name} = {value}"))
+            .unwrap();
     }
 }

@@ -12,6 +12,7 @@ pub mod operator;
 pub mod proxy;
 pub mod race;
 pub mod record;
+pub mod relay;
 pub mod seat;
 
 use std::future::Future;

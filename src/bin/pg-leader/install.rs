@@ -10,8 +10,9 @@ use crate::output::print;
 
 /// Install the schema pgleader, or what a later version has added to it.
 ///
-/// The role becomes its owner and needs CREATE on the database. A candidate installs it too, where its role
-/// may. A schema of this version or of a newer one is left as it is.
+/// The role becomes its owner and needs CREATE on the database. pg-leader run does it only with --install, and a
+/// program with its first connect, unless it says otherwise. A schema of this version or of a newer one is left as
+/// it is. A lock that others hold is waited for in steps of 50 ms, for 10 s in all.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:

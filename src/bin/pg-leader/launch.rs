@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use rustix::process::Pid;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{self, Failure};
 
@@ -32,6 +33,8 @@ impl Arguments {
             return Err(Failure::usage("no command"));
         };
         let error = Command::new(program).args(arguments).exec();
+        // Trying has set SIGPIPE back to what ends this process, where nobody reads the words.
+        let _ = hear_broken_pipes();
         let code = match error.kind() {
             io::ErrorKind::NotFound => exit::NOT_FOUND,
             _ => exit::NOT_EXECUTABLE,
@@ -39,4 +42,12 @@ impl Arguments {
         let doing = format!("cannot run {}", program.display());
         Err(Failure::system(&doing, &error).with_code(code))
     }
+}
+
+fn hear_broken_pipes() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let _entered = runtime.enter();
+    signal(SignalKind::pipe()).map(drop)
 }

@@ -15,6 +15,7 @@ mod history;
 mod install;
 mod launch;
 mod levers;
+mod log;
 mod message;
 mod output;
 mod processes;
@@ -32,16 +33,20 @@ use exit::Failure;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    log::take_panics();
     tracing_subscriber::fmt()
         .with_max_level(arguments.verbosity.tracing_level_filter())
-        .with_writer(std::io::stderr)
+        .with_writer(|| log::Lines)
+        .log_internal_errors(false)
         .with_ansi(console::colors_enabled_stderr())
         .with_target(false)
         .init();
-    execute(arguments).unwrap_or_else(|failure| {
-        eprintln!("pg-leader: {failure}");
+    let code = execute(arguments).unwrap_or_else(|failure| {
+        log::say(format_args!("pg-leader: {failure}"));
         failure.exit_code()
-    })
+    });
+    log::flush();
+    code
 }
 
 fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {

@@ -25,6 +25,7 @@ pub(crate) fn print(line: impl Display) -> Result<(), Failure> {
     match writeln!(out, "{line}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             // Whoever read has seen enough.
+            crate::log::flush();
             std::process::exit(PIPE_CLOSED)
         }
         Err(error) => Err(Failure::system("cannot write to standard output", &error)),

@@ -13,6 +13,39 @@ pub(crate) fn this_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
+/// An error where /proc does not show the processes that this one starts, so that what a command leaves behind
+/// could not be found: where it is missing, or is that of another pid namespace, whose numbers are others.
+#[cfg(target_os = "linux")]
+pub(crate) fn are_seen() -> io::Result<()> {
+    let ours = std::fs::read_to_string("/proc/self/status")
+        .is_ok_and(|status| is_of(&status, rustix::process::getpid()));
+    let unseen = "/proc is missing, or is that of another pid namespace, so that what the command leaves behind \
+                  could not be found: mount one of this namespace (unshare --mount-proc)";
+    ours.then_some(()).ok_or_else(|| io::Error::other(unseen))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn are_seen() -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether this is the text of /proc/PID/status for `pid`, seen from its own namespace: from another one it has
+/// a number for each namespace in between.
+#[cfg(target_os = "linux")]
+fn is_of(status: &str, pid: Pid) -> bool {
+    let numbers = |field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        Some(
+            line.split_ascii_whitespace()
+                .map(self::pid)
+                .collect::<Vec<_>>(),
+        )
+    };
+    // Kernels older than namespaces within namespaces say nothing of these.
+    numbers("Pid:") == Some(vec![Some(pid)])
+        && numbers("NSpid:").is_none_or(|all| all == [Some(pid)])
+}
+
 /// From now on every orphan among what this process has started becomes its child, instead of init's. Where
 /// the system does not have that (it is Linux's), a daemon that leaves its process group escapes.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
@@ -124,6 +157,23 @@ mod tests {
     fn the_parent_is_found_behind_any_name() {
         let found = parent("7 (a) b (c) S 42 7 7 0 -1");
         assert_eq!(found, Pid::from_raw(42));
+    }
+
+    #[test]
+    fn a_process_of_another_namespace_is_told_by_its_numbers() {
+        let seven = Pid::from_raw(7).unwrap();
+        for (status, ours) in [
+            ("Name:\ta\nPid:\t7\nPPid:\t1\nNSpid:\t7\n", true),
+            ("Name:\ta\nPid:\t7\n", true),
+            ("Pid:\t4242\nNSpid:\t4242\t7\n", false),
+            // By chance it has the same number in both.
+            ("Pid:\t7\nNSpid:\t7\t7\n", false),
+            ("Pid:\t8\nNSpid:\t8\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_of(status, seven), ours, "{status:?}");
+        }
+        are_seen().unwrap();
     }
 
     #[test]

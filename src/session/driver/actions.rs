@@ -26,6 +26,7 @@ impl Driver {
                     self.config.clone(),
                     self.timings.clone(),
                     self.instance.clone(),
+                    self.first.is_some(),
                 );
                 self.opening = Some(Box::pin(open));
             }
@@ -145,6 +146,7 @@ impl Driver {
         );
         let state = Arc::new(TermState {
             number,
+            token: election.token.take().unwrap_or_default(),
             pulse: Arc::clone(&line.pulse),
             ready: AtomicBool::new(false),
             over: AtomicBool::new(false),

@@ -35,7 +35,7 @@ impl Driver {
                         let _ = first.send(Err(error));
                         self.finished = true;
                     }
-                    None => tracing::warn!("no session: {error}; trying again"),
+                    None => self.not_opened(&error),
                 }
                 return Some(Event::Disconnected);
             }
@@ -43,6 +43,7 @@ impl Driver {
         if let Some(first) = self.first.take() {
             let _ = first.send(Ok(()));
         }
+        self.no_more_trouble();
         tracing::debug!(pid = session.pid, direct = session.direct, "connected");
         self.instance = Some(instance.into());
         let Session {
@@ -95,6 +96,11 @@ impl Driver {
             && let Some(election) = self.elections.get_mut(&key)
         {
             election.id = Some(id);
+        }
+        for (key, token) in reply.tokens {
+            if let Some(election) = self.elections.get_mut(&key) {
+                election.token = Some(token);
+            }
         }
         for (key, term, request) in reply.requests {
             if let Some(election) = self.elections.get_mut(&key)
@@ -222,6 +228,7 @@ impl Driver {
             candidate: None,
             observed: false,
             office: None,
+            token: None,
             request: None,
             waits: Waits::default(),
         })

@@ -6,6 +6,7 @@ mod actions;
 mod events;
 mod line;
 mod open;
+mod trouble;
 mod waits;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::line::Line;
 use self::open::Opened;
+use self::trouble::Trouble;
 use self::waits::Waits;
 use super::queries::Reply;
 use super::statements::Request;
@@ -63,6 +65,8 @@ struct Election {
     candidate: Option<Candidate>,
     observed: bool,
     office: Option<Office>,
+    /// That of the newest term that has begun for this process.
+    token: Option<Arc<str>>,
     /// What an operator asked for that ends the term.
     request: Option<Arc<Request>>,
     waits: Waits,
@@ -87,6 +91,7 @@ struct Driver {
     /// Waits for the first session, which reports to the caller of `connect`.
     first: Option<oneshot::Sender<Result<(), Error>>>,
     opening: Option<Opening>,
+    trouble: Trouble,
     line: Option<Line>,
     /// Replies that were there at once.
     early: Vec<Reply>,
@@ -131,6 +136,7 @@ pub(crate) fn spawn(
                 elections: BTreeMap::new(),
                 first: Some(first),
                 opening: None,
+                trouble: Trouble::default(),
                 line: None,
                 early: vec![],
                 instance: None,

@@ -8,6 +8,7 @@ use crate::error::{Error, Kind};
 use crate::protocol::Timings;
 use crate::schema;
 use crate::session::connect::{self, Session};
+use crate::session::prove;
 use crate::session::statements::{self, Link};
 
 /// A session that listens, its statements prepared.
@@ -18,36 +19,48 @@ pub(super) struct Opened {
 }
 
 /// Connect, see to the schema, listen: all that must be done before anything is read.
+///
+/// Only the `first` session of a process installs: where the schema is gone later, a new one would begin
+/// its terms at 1 again (invariant 2).
 pub(super) async fn open(
     config: Config,
     timings: Timings,
     instance: Option<Arc<str>>,
+    first: bool,
 ) -> Result<Opened, Error> {
     let mut session = connect::connect(&config, &timings).await?;
     let client = Arc::clone(&session.client);
     let role = session.role.clone();
     let prepare = async {
         // LISTEN, then read: no gap. Pipelined with the check.
-        let (checked, listening) = futures_util::join!(
+        let (checked, listening, mark) = futures_util::join!(
             schema::check(&client, &role),
-            client.batch_execute("LISTEN pg_leader")
+            client.batch_execute("LISTEN pg_leader"),
+            prove::mark(&client)
         );
         listening.map_err(|error| Error::session("LISTEN", error))?;
+        let mark = mark?;
         if let Err(error) = checked {
             // Never over a newer schema: its functions would be replaced by older ones.
-            let may = config.install
+            let may = first
+                && config.install
                 && match error.kind() {
                     Kind::SchemaMissing { .. } => true,
                     Kind::SchemaVersion { found, oldest, .. } => found < oldest,
                     _ => false,
                 };
             if !may {
-                return Err(error);
+                return Err(match error.kind() {
+                    Kind::SchemaMissing { .. } if !first => {
+                        Error::caused(Kind::SchemaVanished, error)
+                    }
+                    _ => error,
+                });
             }
             tracing::info!("installing the schema pgleader");
             schema::install(&client, &role).await?;
         }
-        let link = Link::prepare(Arc::clone(&client)).await?;
+        let link = Link::prepare(Arc::clone(&client), mark).await?;
         let instance = match &instance {
             Some(instance) => instance.to_string(),
             None => statements::new_instance(&link).await?,

@@ -20,6 +20,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, getpid};
+use tokio::io::AsyncReadExt;
+use tokio::sync::oneshot;
 
 use crate::descriptors::{self, aside};
 use crate::exit::Failure;
@@ -117,15 +119,32 @@ impl Ready {
     }
 
     /// Returns once a line has been written, or never.
-    async fn written(self) {
+    ///
+    /// The command may write on, whenever it likes: it must not fail or wait for having said more.
+    fn written(self) -> impl Future<Output = ()> {
         drop(self.writer);
-        let line = async {
-            let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(self.reader)?;
-            use tokio::io::AsyncBufReadExt;
-            tokio::io::BufReader::new(reader).lines().next_line().await
-        };
-        if !matches!(line.await, Ok(Some(_))) {
-            std::future::pending::<()>().await;
+        let (line, written) = oneshot::channel();
+        tokio::spawn(read(self.reader, line));
+        async {
+            if written.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Read to the end; the end of the first line is told to `line`.
+async fn read(reader: OwnedFd, line: oneshot::Sender<()>) -> io::Result<()> {
+    let mut reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader)?;
+    let mut line = Some(line);
+    let mut piece = [0; 512];
+    loop {
+        let read = reader.read(&mut piece).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        if piece[..read].contains(&b'\n') {
+            let _ = line.take().map(|line| line.send(()));
         }
     }
 }

@@ -67,13 +67,26 @@ impl Watch {
         })
     }
 
-    /// Whether the command may begin: the first order says until when it may run.
+    /// Whether the command may begin. On a busy machine the time of the first order may be over when it is read:
+    /// the next one counts.
     pub(super) async fn may_begin(&mut self) -> io::Result<bool> {
-        let first = self.orders.next_line().await?;
-        if let Some(Order::Until(until)) = first.and_then(|line| line.parse().ok()) {
-            self.limits.begin(until);
+        while let Some(line) = self.orders.next_line().await? {
+            match line.parse() {
+                Ok(Order::Until(until)) => self.limits.begin(until),
+                Ok(Order::End { .. }) => {
+                    self.report(Report::Ended(Ended {
+                        status: crate::exit::OURSELVES,
+                        by_itself: false,
+                    }));
+                    return Ok(false);
+                }
+                Err(_) => {}
+            }
+            if self.limits.demand(Instant::now()) == Demand::Run {
+                return Ok(true);
+            }
         }
-        Ok(self.limits.demand(Instant::now()) == Demand::Run)
+        Ok(false)
     }
 
     pub(super) async fn until_all_is_dead(

@@ -1,7 +1,7 @@
 //! The guard of a command, as `pg-leader run` sees it.
 
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use pg_leader::Term;
 use rustix::process::Pid;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::sync::watch;
 
+use super::OnExit;
 use super::children::Children;
 use super::ready::Readiness;
+use super::talk::Talk;
 use crate::clock::Instant;
-use crate::message::{Order, Report};
+use crate::message::{Ended, Order, Report};
 use crate::{descriptors, processes};
 
 /// What a guard is to run, and how.
@@ -26,6 +28,22 @@ pub(super) struct Task {
     pub(super) grace: Duration,
     pub(super) readiness: Readiness,
     pub(super) children: Arc<Children>,
+    pub(super) on_exit: OnExit,
+    /// The status of the command, once it has ended for good.
+    pub(super) leave: watch::Sender<Option<u8>>,
+}
+
+impl Task {
+    /// Whether the command has ended for good: it is never run again.
+    pub(super) fn is_done(&self) -> bool {
+        self.leave.borrow().is_some()
+    }
+
+    fn hear(&self, ended: Ended) {
+        if ended.by_itself && self.on_exit.leaves(ended) {
+            self.leave.send_replace(Some(ended.status));
+        }
+    }
 }
 
 /// A guard with its command. Once this is dropped everything that the command has started is dead.
@@ -35,8 +53,7 @@ pub(super) struct Guard<'a> {
     is_done: bool,
     /// The command's process group.
     group: Option<Pid>,
-    orders: UnixStream,
-    reports: Lines<BufReader<tokio::net::UnixStream>>,
+    talk: Talk,
     /// Until when the command may run, as far as the guard was told.
     until: Instant,
 }
@@ -63,6 +80,7 @@ impl Guard<'_> {
             .args(&task.command)
             .env("PG_LEADER_ELECTION", term.election())
             .env("PG_LEADER_TERM", term.number().to_string())
+            .env("PG_LEADER_TOKEN", term.token())
             .env("PG_LEADER_ADDRESS", term.address())
             .envs(task.readiness.for_command())
             .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -71,17 +89,14 @@ impl Guard<'_> {
         task.children.start(&mut command)?;
         // Its end of the orders must not stay open here.
         drop(command);
-        ours.set_nonblocking(true)?;
-        let reports = tokio::net::UnixStream::from_std(ours.try_clone()?)?;
+        descriptors::send(&ours, [session.as_fd(), input()?.as_fd()])?;
         let mut guard = Guard {
             task,
             is_done: false,
             group: None,
-            orders: ours,
-            reports: BufReader::new(reports).lines(),
+            talk: Talk::new(ours)?,
             until: Instant::from_nanos(0),
         };
-        descriptors::send(&guard.orders, [session.as_fd(), input()?.as_fd()])?;
         guard.extend(term)?;
         Ok(guard)
     }
@@ -96,48 +111,52 @@ impl Guard<'_> {
             return Ok(());
         }
         self.until = until;
-        self.order(Order::Until(until))
+        self.talk.order(Order::Until(until))
     }
 
     /// SIGTERM to the command, and SIGKILL when `grace` is over or the term is lost.
     pub(super) fn end(&mut self, grace: Duration) -> io::Result<()> {
-        self.order(Order::End { grace })
-    }
-
-    /// An error when the guard is gone, or has taken nothing for so long that no more can be written to it.
-    fn order(&mut self, order: Order) -> io::Result<()> {
-        self.orders
-            .write_all(order.to_string().as_bytes())
-            .map_err(|error| {
-                let kind = error.kind();
-                io::Error::new(kind, "the guard takes no orders: was it killed or stopped?")
-            })
+        self.talk.order(Order::End { grace })
     }
 
     /// What the guard says next. Cancel safe.
     pub(super) async fn report(&mut self) -> io::Result<Report> {
-        let line = self.reports.next_line().await?.ok_or_else(|| {
+        let report = self.talk.report().await?.ok_or_else(|| {
             io::Error::new(ErrorKind::BrokenPipe, "the guard is gone: was it killed?")
         })?;
-        let report = line
-            .parse()
-            .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        self.heard(report);
+        Ok(report)
+    }
+
+    fn heard(&mut self, report: Report) {
         match report {
             Report::Started { group } => self.group = Pid::from_raw(group),
-            Report::Ended(_) => self.is_done = true,
+            Report::Ended(ended) => {
+                self.is_done = true;
+                self.task.hear(ended);
+            }
             Report::Ready => {}
         }
-        Ok(report)
+    }
+
+    /// Hear what has been said while nobody listened. A command that has ended for good has done so although
+    /// its term was lost in the same moment.
+    fn hear_the_rest(&mut self) {
+        while let Some(report) = self.talk.said() {
+            self.heard(report);
+        }
     }
 }
 
 impl Drop for Guard<'_> {
     /// Blocks until it is done. Work that is not known to have stopped must not seem to have.
     fn drop(&mut self) {
-        let _ = self.orders.shutdown(std::net::Shutdown::Both);
+        self.talk.hang_up();
+        self.hear_the_rest();
         while !self.swept() {
             std::thread::sleep(Duration::from_millis(1));
         }
+        self.hear_the_rest();
     }
 }
 

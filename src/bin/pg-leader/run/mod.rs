@@ -4,6 +4,7 @@ mod children;
 mod guard;
 mod ready;
 mod signals;
+mod talk;
 mod work;
 
 use std::ffi::OsString;
@@ -74,7 +75,7 @@ Exit status:
   126  the command cannot be executed
   127  the command is not found
 
-Example:
+Example, after pg-leader install, once a database:
 
   pg-leader run --election billing --address 10.0.0.5:8080 --on-exit restart -- ./worker";
 
@@ -116,6 +117,12 @@ pub(crate) struct Arguments {
     /// What to do when the command has ended by itself.
     #[arg(long, value_name = "WHAT", default_value = "leave")]
     on_exit: OnExit,
+
+    /// Install the schema pgleader at the start, where it is missing or old and the role may. Better run
+    /// pg-leader install once: whatever restarts this command would install into an empty server, too, should
+    /// the name lead to one then, and terms would begin again at 1.
+    #[arg(long)]
+    install: bool,
 
     #[command(flatten)]
     ready: ready::Arguments,
@@ -169,8 +176,10 @@ impl Arguments {
             .map_err(|error| Failure::system("cannot listen for signals", &error))?;
         let config = connection
             .config("run")?
+            .install(self.install)
             .lease(self.lease.into())
             .grace(self.grace.into());
+        let (leave, mut leaving) = watch::channel(None);
         // Not `Overrun::Abort`: the guard ends the command in time on its own clock, and this process comes back
         // as a candidate when it wakes.
         let task = Arc::new(Task {
@@ -180,23 +189,24 @@ impl Arguments {
             readiness: self.ready.readiness()?,
             children: look_after()
                 .map_err(|error| Failure::system("cannot look after processes", &error))?,
+            on_exit: self.on_exit,
+            leave,
         });
         let elector = tokio::select! {
             elector = Elector::connect(config) => elector?,
             signal = signals.next() => return Ok(signal.exit_code()),
         };
         let hurry = CancellationToken::new();
-        let (leave, mut leaving) = watch::channel(None);
-        let on_exit = self.on_exit;
         let work = {
             let hurry = hurry.clone();
             move |term: Term| {
-                let (task, hurry, leave) = (Arc::clone(&task), hurry.clone(), leave.clone());
+                let (task, hurry) = (Arc::clone(&task), hurry.clone());
                 async move {
-                    let ended = work::run(&term, &task, &hurry).await?;
-                    if ended.by_itself && on_exit.leaves(ended) {
-                        leave.send_replace(Some(ended.status));
+                    if task.is_done() {
+                        // This candidate is about to leave, and was quicker to lead again.
+                        return Ok(());
                     }
+                    let ended = work::run(&term, &task, &hurry).await?;
                     outcome(ended, term.is_ending() || hurry.is_cancelled())
                 }
             }
@@ -252,6 +262,7 @@ async fn left(leaving: &mut watch::Receiver<Option<u8>>, leader: &Leader) {
 
 /// What is started from now on can be found, and what has ended does not stay a zombie.
 fn look_after() -> std::io::Result<Arc<Children>> {
+    processes::are_seen()?;
     processes::adopt_orphans()?;
     let children = Arc::new(Children::default());
     let mut ended = signal(SignalKind::child())?;
