@@ -235,6 +235,7 @@ impl Driver {
             | Notice::Deposed { key, .. }
             | Notice::Vacated { key, .. }
             | Notice::Declined { key }
+            | Notice::Stale { key, .. }
             | Notice::OutOfGrace { key, .. } => *key,
         };
         let Some(election) = self.memory.elections.get_mut(&key) else {
