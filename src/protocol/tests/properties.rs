@@ -184,7 +184,8 @@ impl World {
 
     fn fail(&mut self) {
         let timings = Timings::new(LEASE, Duration::from_secs(5), Duration::from_secs(10)).unwrap();
-        self.bench.process = Process::new(timings, 1);
+        let heard = self.bench.process.heard().clone();
+        self.bench.process = Process::new(timings, 1).remembering(heard);
         self.bench.asked.clear();
         self.leadership.clear();
         self.succession.clear();
