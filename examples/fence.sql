@@ -15,9 +15,9 @@ CREATE TABLE IF NOT EXISTS booking (term bigint, address text, at timestamptz);
 \echo
 \echo '== This session leads.'
 SELECT gen_random_uuid() AS instance, set_config('pgleader.mark', gen_random_uuid()::text, false) AS mark \gset
-SELECT pgleader.join_election(:'mark', 'fence.sql', :'instance', 'psql', 1000, backend_start, 'fence.sql') AS election
+SELECT (pgleader.join_election(:'mark', 'fence.sql', :'instance', 'psql', 1000, backend_start, 'fence.sql')).election_id AS election
 FROM pg_stat_get_activity(pg_backend_pid()) \gset
-SELECT outcome, term, token FROM pgleader.campaign(:'mark', ARRAY[:election], '{}', ARRAY[:election], :'instance', true, 3600000) \gset
+SELECT outcome, term, token FROM pgleader.campaign(:'mark', ARRAY[:election], '{}', ARRAY[:election], :'instance', true, 3600000, '{0}', '{0}') \gset
 \echo :outcome term :term
 
 \echo

@@ -391,7 +391,7 @@ async fn the_instance_cannot_be_read() {
             "SET pgleader.mark = 'm'; \
              SELECT pgleader.join_election('m', 'secret', '{secret}', 'a', 1000, backend_start, 'a') \
              FROM pg_stat_get_activity(pg_backend_pid()); \
-             SELECT pgleader.campaign('m', ARRAY[1], '{{}}', '{{}}', '{secret}', true, 60000)"
+             SELECT pgleader.campaign('m', ARRAY[1], '{{}}', '{{}}', '{secret}', true, 60000, '{{0}}', '{{0}}')"
         ))
         .await
         .unwrap();

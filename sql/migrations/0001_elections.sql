@@ -64,7 +64,9 @@ BEGIN
     DROP FUNCTION IF EXISTS
         pgleader.join_election(text, uuid, text, integer, timestamptz, text, integer),
         pgleader.leave_election(integer, uuid),
+        pgleader.next_number(integer, bigint, bigint),
         pgleader.begin_term(integer, uuid, boolean),
+        pgleader.refractory_period(integer, bigint),
         pgleader.try_elections(integer[], integer[], integer[], uuid, boolean, integer),
         pgleader.campaign(integer[], integer[], integer[], uuid, boolean, integer),
         pgleader.take_office(integer, uuid, boolean, boolean),
@@ -83,7 +85,9 @@ BEGIN
     ALTER TABLE pgleader.candidate RENAME COLUMN instance TO instance_hash;
     ALTER TABLE pgleader.candidate
         ALTER COLUMN instance_hash TYPE bytea USING sha256(uuid_send(instance_hash)),
-        ADD CONSTRAINT candidate_lease_check CHECK (lease BETWEEN '100 ms' AND '1 h');
+        ADD CONSTRAINT candidate_lease_check CHECK (lease BETWEEN '100 ms' AND '1 h'),
+        ADD COLUMN heard bigint NOT NULL DEFAULT 0 CHECK (heard >= 0),
+        ADD COLUMN heard_lease interval NOT NULL DEFAULT '0' CHECK (heard_lease BETWEEN '0' AND '1 h');
     ALTER TABLE pgleader.term RENAME COLUMN instance TO instance_hash;
     ALTER TABLE pgleader.term
         ALTER COLUMN instance_hash TYPE bytea USING sha256(uuid_send(instance_hash)),
@@ -124,6 +128,9 @@ CREATE TABLE IF NOT EXISTS pgleader.candidate (
     pid           integer NOT NULL,
     backend_start timestamptz NOT NULL,
     joined_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- The greatest term that its process had read of when it joined, on whatever server; 0 for none. And its lease.
+    heard         bigint NOT NULL DEFAULT 0 CHECK (heard >= 0),
+    heard_lease   interval NOT NULL DEFAULT '0' CHECK (heard_lease BETWEEN '0' AND '1 h'),
     PRIMARY KEY (election_id, instance_hash)
 );
 CREATE INDEX IF NOT EXISTS candidate_pid ON pgleader.candidate (pid);
@@ -365,6 +372,19 @@ BEGIN
 END
 $$;
 
+-- Purpose: refuse what was heard of where it is null or below 0, and a lease that is null or longer than an hour.
+CREATE OR REPLACE FUNCTION pgleader.check_heard(heard bigint, heard_lease_ms integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (heard >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('heard', heard::text, 'be 0 (nothing) or more');
+    ELSIF (heard_lease_ms BETWEEN 0 AND 3600000) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('heard_lease_ms', heard_lease_ms::text, 'be between 0 and 3600000');
+    END IF;
+END
+$$;
+
 -- Purpose: refuse a call that has met another session than the caller's own, before it touches a lock. Called by
 --          whatever only candidates call.
 -- Parameters: mark, what the caller has put into `pgleader.mark` when it connected.
@@ -391,19 +411,22 @@ $$;
 -- Parameters: instance, the secret of the process; lease_ms, its lease in milliseconds; backend_start, when
 --             this session's backend began (the owner of the schema may not see that of another role);
 --             application, the application_name to show for this session; priority, who comes first when a
---             term ends: the highest.
--- Meaning: the election's id.
+--             term ends: the highest; heard, the greatest term that the process has read of, on whatever server,
+--             and heard_lease_ms, its lease (0 where there is none): from here on others know of it too.
+-- Meaning: the election's id; known, a number that no term has which begins here from now on, nor a smaller one: the
+--          caller has heard of it now; known_lease_ms, the longest lease on record.
 CREATE OR REPLACE FUNCTION pgleader.join_election(
     mark text, election text, instance uuid, address text, lease_ms integer, backend_start timestamptz,
-    application text, priority integer DEFAULT 0
-) RETURNS integer
+    application text, priority integer DEFAULT 0, heard bigint DEFAULT 0, heard_lease_ms integer DEFAULT 0,
+    OUT election_id integer, OUT known bigint, OUT known_lease_ms integer
+)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    election_id integer;
     hash bytea := sha256(uuid_send(instance));
 BEGIN
     PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_heard(heard, heard_lease_ms);
     PERFORM pgleader.check_name(election);
     PERFORM pgleader.check_address(address);
     IF num_nulls(instance, backend_start, application, priority) > 0 THEN
@@ -424,13 +447,16 @@ BEGIN
         SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     END IF;
     INSERT INTO pgleader.candidate AS c
-        (election_id, instance_hash, address, priority, lease, pid, backend_start)
+        (election_id, instance_hash, address, priority, lease, pid, backend_start, heard, heard_lease)
     VALUES (election_id, hash, join_election.address, join_election.priority,
-            lease_ms * interval '1 ms', pg_backend_pid(), join_election.backend_start)
+            lease_ms * interval '1 ms', pg_backend_pid(), join_election.backend_start,
+            join_election.heard, heard_lease_ms * interval '1 ms')
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
     SET address = excluded.address, priority = excluded.priority, lease = excluded.lease, pid = excluded.pid,
-        backend_start = excluded.backend_start, joined_at = excluded.joined_at;
-    RETURN election_id;
+        backend_start = excluded.backend_start, joined_at = excluded.joined_at, heard = excluded.heard,
+        heard_lease = excluded.heard_lease;
+    SELECT greatest(o.below, o.known), o.known_lease_ms INTO known, known_lease_ms
+    FROM pgleader.outlook(election_id, heard, heard_lease_ms) AS o;
 END
 $$;
 
@@ -519,39 +545,133 @@ BEGIN
 END
 $$;
 
--- Purpose: the number of the term after `last`: greater than every one given out before, also by a server
---          that was lost together with its last rows. A thousand million numbers a timeline, counted from the
---          block of the last term: a restored cluster begins its timelines again, its numbers go on. So two
---          servers that go on from the same last row, on different timelines, give out different numbers.
-CREATE OR REPLACE FUNCTION pgleader.next_number(election integer, last bigint, timeline bigint)
-RETURNS bigint
+-- Numbers of terms: ten million million a block (10^13), a block a timeline. On the first timeline they are 1, 2, 3.
+
+-- Purpose: the block in which a number lies.
+CREATE OR REPLACE FUNCTION pgleader.block(number bigint) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (number >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('number', number::text, 'be 0 or more');
+    END IF;
+    RETURN number / bigint '10000000000000';
+END
+$$;
+
+-- Purpose: the first number of a block. From the second one on it says when it was given out, in milliseconds since
+--          2026: of two servers that were promoted to one timeline each gives out numbers of its own, though nobody
+--          is left who knows of the other.
+CREATE OR REPLACE FUNCTION pgleader.first_number(block bigint) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    size CONSTANT bigint := bigint '10000000000000';
+    passed bigint := (extract(epoch FROM clock_timestamp() - timestamptz '2026-01-01 00:00:00+00') * 1000)::bigint;
+BEGIN
+    IF (block >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('block', block::text, 'be 0 or more');
+    ELSIF block = 0 THEN
+        RETURN bigint '1';
+    END IF;
+    RETURN block * size + 1 + greatest(0, least(passed, size - 2));
+END
+$$;
+
+-- Purpose: what is known of the terms of an election, on this server and by those who take part.
+-- Parameters: heard, the greatest term that the caller has read of, on whatever server, and heard_lease_ms, its
+--             lease; 0 where there is none.
+-- Meaning:
+--   last          the last term on record; 0 before the first
+--   below         no term that begins on this server has this number or a smaller one: the last one's, or the end of
+--                 the blocks before the one in which the next term lies. Blocks are counted from that of the last
+--                 term: a restored cluster begins its timelines again, its numbers go on
+--   wait_ms       how long a new term must wait for the work of the last one, if nothing else tells that it stopped
+--   elsewhere_ms  how long, from the proof that this server is the primary, the work of terms may run that began on
+--                 others: of a later one that an asynchronous failover has lost, where the last one began on another
+--                 timeline; of one that somebody has heard of and this server does not know, for a promotion was
+--                 thrown away. The longest lease on record, or heard of. No vacate counts for that work
+--   known         the greatest term on record, or heard of by the caller or a candidate; known_lease_ms, the longest
+--                 lease among them
+--   beyond        what the caller has heard of lies more than 16 blocks beyond this server's record and timeline. It
+--                 is not believed: it would burn the numbers
+CREATE OR REPLACE FUNCTION pgleader.outlook(
+    election integer, heard bigint, heard_lease_ms integer,
+    OUT last bigint, OUT below bigint, OUT wait_ms integer, OUT elsewhere_ms integer, OUT known bigint,
+    OUT known_lease_ms integer, OUT beyond boolean
+)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    size CONSTANT bigint := bigint '1000000000';
-    ahead bigint := timeline;
-    term pgleader.term;
+    timeline bigint := pgleader.timeline();
+    its record;
+    theirs record;
+    next_block bigint;
+    last_block bigint;
+    farthest bigint;
+    is_here boolean;
 BEGIN
     PERFORM pgleader.check_number('election', election);
-    PERFORM pgleader.check_number('timeline', timeline);
-    IF (last >= 0) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('last', last::text, 'be 0 (none yet) or more');
+    PERFORM pgleader.check_heard(heard, heard_lease_ms);
+    SELECT e.term, e.lease, t.number, t.timeline, t.vacated_at,
+           t.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() AS same_cluster
+    INTO STRICT its
+    FROM pgleader.election AS e
+    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
+    WHERE e.id = outlook.election;
+    last := its.term;
+    last_block := pgleader.block(last);
+    next_block := greatest(timeline - 1, last_block + CASE
+        WHEN its.number IS NOT NULL AND its.same_cluster THEN timeline - its.timeline
+        WHEN last = 0 THEN timeline - 1
+        ELSE timeline
+    END);
+    below := CASE WHEN next_block > last_block THEN next_block * bigint '10000000000000' ELSE last END;
+    is_here := CASE WHEN last = 0 THEN timeline = 1
+                    ELSE its.number IS NOT NULL AND its.same_cluster AND its.timeline = timeline END;
+    wait_ms := CASE WHEN last > 0 AND is_here AND its.vacated_at IS NULL
+                    THEN ceil(extract(epoch FROM its.lease) * 1000)::integer ELSE 0 END;
+    farthest := (pgleader.block(below) + 17) * bigint '10000000000000';
+    beyond := heard >= farthest;
+    SELECT greatest(max(c.lease), max(c.heard_lease) FILTER (WHERE c.heard > below AND c.heard < farthest)) AS lease,
+           max(c.heard) FILTER (WHERE c.heard < farthest) AS heard
+    INTO theirs
+    FROM pgleader.candidate AS c WHERE c.election_id = outlook.election;
+    known := greatest(last, theirs.heard, CASE WHEN NOT beyond THEN heard END);
+    known_lease_ms := coalesce(
+        ceil(extract(epoch FROM greatest(theirs.lease, its.lease)) * 1000)::integer, 3600000);
+    IF heard > below THEN
+        known_lease_ms := greatest(known_lease_ms, heard_lease_ms);
     END IF;
-    IF last = 0 THEN
-        RETURN (timeline - 1) * size + 1;
+    elsewhere_ms := CASE WHEN is_here AND known <= below THEN 0 ELSE known_lease_ms END;
+END
+$$;
+
+-- Purpose: the number of the next term: greater than every one given out before, also by a server that was lost
+--          together with its last rows, and by one whose promotion was thrown away, as far as anybody knows who
+--          takes part. Where this server has forgotten a term it starts the next block.
+-- Parameters: as pgleader.outlook tells them.
+CREATE OR REPLACE FUNCTION pgleader.next_number(last bigint, below bigint, known bigint) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (last >= 0 AND below >= last AND known >= last) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('last, below or known', format('%s, %s, %s', last, below, known),
+                                'be 0 or more, and the first the least');
     END IF;
-    SELECT t.* INTO term FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last;
-    IF FOUND AND term.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() THEN
-        ahead := timeline - term.timeline;
-    END IF;
-    RETURN greatest(last + 1, ((last - 1) / size + ahead) * size + 1, (timeline - 1) * size + 1);
+    RETURN CASE
+        WHEN known > below THEN pgleader.first_number(pgleader.block(known) + 1)
+        WHEN below > last THEN pgleader.first_number(pgleader.block(below))
+        ELSE last + 1
+    END;
 END
 $$;
 
 -- Purpose: begin the next term. Called by the holder of the leadership lock, after the old term was closed.
+-- Parameters: below, known, as pgleader.outlook tells them.
 -- Meaning: the new term's number and token; null while a fenced transaction of the old term is under way.
 CREATE OR REPLACE FUNCTION pgleader.begin_term(
-    election integer, instance uuid, direct boolean, OUT term bigint, OUT token uuid
+    election integer, instance uuid, direct boolean, below bigint, known bigint, OUT term bigint, OUT token uuid
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -562,8 +682,8 @@ DECLARE
     ended integer;
 BEGIN
     PERFORM pgleader.check_number('election', election);
-    IF num_nulls(instance, direct) > 0 THEN
-        PERFORM pgleader.refuse('instance or direct', NULL, '');
+    IF num_nulls(instance, direct, below, known) > 0 THEN
+        PERFORM pgleader.refuse('instance, direct, below or known', NULL, '');
     END IF;
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
         RETURN;
@@ -587,7 +707,7 @@ BEGIN
     WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance));
     token := gen_random_uuid();
     UPDATE pgleader.election AS e
-    SET term = pgleader.next_number(election, e.term, timeline), state = 'recovering',
+    SET term = pgleader.next_number(e.term, below, known), state = 'recovering',
         address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
         ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
     FROM (SELECT o.fenced_ended FROM pgleader.election AS o WHERE o.id = election) AS before
@@ -609,33 +729,13 @@ BEGIN
 END
 $$;
 
--- Purpose: how long a new term must wait for the work of the last one, if nothing else tells that it stopped.
--- Meaning: milliseconds; 0 where there was none before, or where it was vacated. A vacate counts only for a
---          term that began on this system identifier and timeline: an asynchronous failover may have lost
---          a later term.
-CREATE OR REPLACE FUNCTION pgleader.refractory_period(election integer, last_term bigint)
-RETURNS integer
+-- Purpose: how long a new term must wait at most, in milliseconds, as far as this server knows: for who looks on.
+CREATE OR REPLACE FUNCTION pgleader.refractory_period(election integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    term pgleader.term;
-    period interval;
 BEGIN
     PERFORM pgleader.check_number('election', election);
-    IF (last_term >= 0) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('last_term', last_term::text, 'be 0 (none yet) or more');
-    END IF;
-    SELECT t.* INTO term FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last_term;
-    IF last_term = 0 AND pgleader.timeline() = 1 THEN
-        period := interval '0';
-    ELSIF term.timeline = pgleader.timeline()
-        AND term.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() THEN
-        period := CASE WHEN term.vacated_at IS NULL THEN term.lease ELSE interval '0' END;
-    ELSE
-        SELECT max(c.lease) INTO period FROM pgleader.candidate AS c WHERE c.election_id = election;
-        period := greatest(period, term.lease);
-    END IF;
-    RETURN ceil(extract(epoch FROM period) * 1000)::integer;
+    RETURN (SELECT greatest(o.wait_ms, o.elsewhere_ms) FROM pgleader.outlook(election, 0, 0) AS o);
 END
 $$;
 
@@ -645,14 +745,17 @@ $$;
 --             (session locks stack, so it must not ask again); overdue, those of them that nobody leads
 --             although somebody has been successor for a while, or whose place nobody takes who ranks higher:
 --             tried for all the same; instance, the secret of the process; direct, whether this session is;
---             silence_ms, after how much silence the server shall end a session that leads or is successor.
+--             silence_ms, after how much silence the server shall end a session that leads or is successor;
+--             heard, for each of `elections` the greatest term that the process has read of, and heard_lease_ms,
+--             its lease (0 where there is none).
 -- Meaning of a row, one an election:
 --   outcome       `began` (the new term is `term`, with its `token`), `won` (the lock is ours, the old term is closed, its work
 --                 may still run), `fenced` (the lock is ours, a fenced transaction stands in the way) or `held`
 --                 (by somebody else, or left to somebody else)
 --   term, state, address, leader_pid, lease_ms   the election's row as it is now; where `won` or `fenced`,
 --                 leader_pid and lease_ms are those of the last term
---   wait_ms       where `won`: the refractory period
+--   wait_ms       where `won`: the refractory period, for the work of the last term
+--   elsewhere_ms, known, known_lease_ms   where `won`: as pgleader.outlook tells them
 --   direct        where `won`: whether the last term's session was
 --   holder_pid    where `held`: who holds the lock; null when it was let go meanwhile
 --   stranger      where `held`: the holder is no candidate
@@ -661,15 +764,17 @@ $$;
 --                 where this role may not know
 --   killed, fatal, reset   the counters as they were before the try
 --   bar           where `held`: why this candidate may not lead: `suspended`, `excluded`, `transfer` (the next
---                 term is to be another's), `outranked` (another comes first) or `unknown` (what operators ask
---                 for cannot be read). No lock was tried then, or none is kept that was not held before
+--                 term is to be another's), `outranked` (another comes first), `beyond` (it has heard of a term too
+--                 far beyond this server's, and would work below it) or `unknown` (what operators ask for cannot be
+--                 read). No lock was tried then, or none is kept that was not held before
 CREATE OR REPLACE FUNCTION pgleader.try_elections(
     mark text, elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean,
-    silence_ms integer
+    silence_ms integer, heard bigint[], heard_lease_ms integer[]
 ) RETURNS TABLE (
     election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer,
     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
-    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text
+    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text,
+    elsewhere_ms integer, known bigint, known_lease_ms integer
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -678,6 +783,10 @@ DECLARE
     held integer[] := ARRAY[]::integer[];
     held_bars text[] := ARRAY[]::text[];
     heir_of integer[] := successor_of;
+    -- Of which the caller has heard more than is on record here.
+    ahead integer[];
+    its integer;
+    outlook record;
     turns jsonb;
     may_try boolean;
     last record;
@@ -692,12 +801,27 @@ BEGIN
         PERFORM pgleader.refuse('instance or direct', NULL, '');
     ELSIF (silence_ms > 0) IS NOT TRUE THEN
         PERFORM pgleader.refuse('silence_ms', silence_ms::text, 'be above 0');
+    ELSIF (cardinality(heard) = cardinality(elections) AND cardinality(heard_lease_ms) = cardinality(elections)
+           AND 0 <= ALL (heard) AND 0 <= ALL (heard_lease_ms) AND 3600000 >= ALL (heard_lease_ms)) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('heard or heard_lease_ms', CASE
+            WHEN heard IS NOT NULL AND array_position(heard, NULL) IS NULL
+                AND heard_lease_ms IS NOT NULL AND array_position(heard_lease_ms, NULL) IS NULL
+            THEN format('%s, %s', heard, heard_lease_ms) END,
+            'hold a term, 0 or more, and a lease, 0 to 3600000, for each election');
     END IF;
     SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
     turns := pgleader.turns(elections, instance);
-    FOREACH election IN ARRAY elections LOOP
+    ahead := ARRAY(
+        SELECT h.id FROM unnest(elections, try_elections.heard) AS h (id, term)
+        JOIN pgleader.election AS e ON e.id = h.id AND e.term < h.term);
+    FOR its IN 1 .. cardinality(elections) LOOP
+        election := elections[its];
         token := NULL;
         bar := turns ->> election::text;
+        IF election = ANY (ahead) AND (bar IS NULL OR bar IN ('called', 'outranked')) AND (
+            SELECT o.beyond FROM pgleader.outlook(try_elections.election, heard[its], heard_lease_ms[its]) AS o) THEN
+            bar := 'beyond';
+        END IF;
         IF (bar IS NULL OR bar IN ('called', 'outranked')) AND NOT election = ANY (heir_of) THEN
             IF NOT pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
                 -- Whoever has the place makes way himself, where he must.
@@ -724,9 +848,15 @@ BEGIN
             FROM pgleader.election AS e
             LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
             WHERE e.id = try_elections.election;
-            wait_ms := pgleader.refractory_period(election, last.term);
-            IF wait_ms = 0 THEN
-                SELECT b.term, b.token INTO term, token FROM pgleader.begin_term(election, instance, direct) AS b;
+            SELECT o.* INTO outlook
+            FROM pgleader.outlook(try_elections.election, heard[its], heard_lease_ms[its]) AS o;
+            wait_ms := outlook.wait_ms;
+            elsewhere_ms := outlook.elsewhere_ms;
+            known := outlook.known;
+            known_lease_ms := outlook.known_lease_ms;
+            IF wait_ms = 0 AND elsewhere_ms = 0 THEN
+                SELECT b.term, b.token INTO term, token
+                FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known) AS b;
                 outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
             ELSE
                 UPDATE pgleader.election AS e
@@ -767,7 +897,7 @@ BEGIN
                e.id = ANY (heir_of),
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
                 FROM pg_stat_get_activity(l.pid) AS a WHERE l.pid = e.pid),
-               try_elections.killed, try_elections.fatal, try_elections.reset, h.bar
+               try_elections.killed, try_elections.fatal, try_elections.reset, h.bar, 0, NULL::bigint, NULL::integer
         FROM unnest(held, held_bars) AS h (id, bar)
         JOIN pgleader.election AS e ON e.id = h.id
         LEFT JOIN pgleader.lock AS l
@@ -780,11 +910,12 @@ $$;
 --          backend of a leader with the caller's role last changed its state.
 CREATE OR REPLACE FUNCTION pgleader.campaign(
     mark text, elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean,
-    silence_ms integer
+    silence_ms integer, heard bigint[], heard_lease_ms integer[]
 ) RETURNS TABLE (
     election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer,
     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
-    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text
+    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text,
+    elsewhere_ms integer, known bigint, known_lease_ms integer
 )
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -796,29 +927,38 @@ BEGIN
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
                 FROM pg_stat_get_activity(t.holder_pid) AS a
                 WHERE t.outcome = 'held' AND t.holder_pid = t.leader_pid)),
-           t.killed, t.fatal, t.reset, t.bar
-    FROM pgleader.try_elections(mark, elections, successor_of, overdue, instance, direct, silence_ms) AS t;
+           t.killed, t.fatal, t.reset, t.bar, t.elsewhere_ms, t.known, t.known_lease_ms
+    FROM pgleader.try_elections(
+        mark, elections, successor_of, overdue, instance, direct, silence_ms, heard, heard_lease_ms) AS t;
 END
 $$;
 
 -- Purpose: take office, by the holder of the leadership lock that campaigned and had to wait.
--- Parameters: waited, whether it is known that the last term's work has stopped.
--- Meaning of the row: `began`, the new term and its token; `waiting` (the last term was not vacated); `fenced`; or `barred`
---          and why this candidate may not lead any more: it must release the lock.
+-- Parameters: waited, whether it is known that the last term's work has stopped; waited_ms, how long, since the proof
+--             that this server is the primary, the work was waited for that others may have left behind; heard,
+--             the greatest term that the process has read of, and heard_lease_ms, its lease (0 where there is none).
+-- Meaning of the row: `began`, the new term and its token; `waiting` (the last term was not vacated, or waited_ms is
+--          below `elsewhere_ms`; `known` and `known_lease_ms` as pgleader.outlook tells them); `fenced`; or
+--          `barred` and why this candidate may not lead any more: it must release the lock.
 CREATE OR REPLACE FUNCTION pgleader.take_office(
-    mark text, election integer, instance uuid, direct boolean, waited boolean,
-    OUT outcome text, OUT term bigint, OUT token uuid, OUT bar text
+    mark text, election integer, instance uuid, direct boolean, waited boolean, waited_ms integer, heard bigint,
+    heard_lease_ms integer,
+    OUT outcome text, OUT term bigint, OUT token uuid, OUT bar text, OUT elsewhere_ms integer, OUT known bigint,
+    OUT known_lease_ms integer
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    last bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election);
+    outlook record;
 BEGIN
     PERFORM pgleader.check_mark(mark);
     PERFORM pgleader.check_number('election', election);
     IF num_nulls(instance, direct, waited) > 0 THEN
         PERFORM pgleader.refuse('instance, direct or waited', NULL, '');
+    ELSIF (waited_ms >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('waited_ms', waited_ms::text, 'be 0 or more');
     END IF;
+    PERFORM pgleader.check_heard(heard, heard_lease_ms);
     IF NOT pgleader.holds_leadership(election) THEN
         RAISE EXCEPTION 'this session does not hold the leadership of election %', election
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.campaign first.';
@@ -827,14 +967,21 @@ BEGIN
     IF bar IN ('called', 'outranked') THEN
         bar := NULL;
     END IF;
+    SELECT o.* INTO outlook FROM pgleader.outlook(election, heard, heard_lease_ms) AS o;
+    IF outlook.beyond THEN
+        bar := coalesce(bar, 'beyond');
+    END IF;
     IF bar IS NOT NULL THEN
         outcome := 'barred';
-    ELSIF NOT waited AND pgleader.refractory_period(election, last) > 0 THEN
+    ELSIF (NOT waited AND outlook.wait_ms > 0) OR outlook.elsewhere_ms > waited_ms THEN
         outcome := 'waiting';
+        elsewhere_ms := outlook.elsewhere_ms;
+        known := outlook.known;
+        known_lease_ms := outlook.known_lease_ms;
     ELSE
-        PERFORM pgleader.close_term(election, last);
+        PERFORM pgleader.close_term(election, outlook.last);
         SELECT b.term, b.token INTO take_office.term, take_office.token
-        FROM pgleader.begin_term(election, instance, direct) AS b;
+        FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known) AS b;
         outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
     END IF;
 END

@@ -45,7 +45,7 @@ SELECT e.name,
            WHEN h.pid IS NOT NULL AND EXISTS (
                SELECT FROM lock AS f WHERE f.kind = 'pgleader.term'::regclass AND f.election_id = e.id
                  AND f.mode = 'ShareLock')
-               AND e.changed_at + pgleader.refractory_period(e.id, e.term) * interval '1 ms'
+               AND e.changed_at + pgleader.refractory_period(e.id) * interval '1 ms'
                    <= clock_timestamp() THEN 'fenced transactions'
            WHEN h.pid IS NOT NULL THEN 'refractory period'
            WHEN asked.transfer_to IS NOT NULL THEN 'transfer'

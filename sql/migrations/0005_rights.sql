@@ -39,7 +39,7 @@ BEGIN
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION pgleader.version(), pgleader.timeline(), '
         'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[], uuid), '
-        'pgleader.refractory_period(integer, bigint), pgleader.transfer_to(integer) TO %I', role);
+        'pgleader.refractory_period(integer), pgleader.transfer_to(integer) TO %I', role);
     INSERT INTO pgleader.grantee (role, kind) VALUES (grant_observer.role, 'observer') ON CONFLICT DO NOTHING;
 END
 $$;
@@ -55,11 +55,12 @@ BEGIN
         'pgleader.check_ids(text, integer[]), '
         'pgleader.check_number(text, bigint), '
         'pgleader.check_mark(text), '
-        'pgleader.join_election(text, text, uuid, text, integer, timestamptz, text, integer), '
+        'pgleader.join_election(text, text, uuid, text, integer, timestamptz, text, integer, bigint, integer), '
         'pgleader.leave_election(text, integer, uuid), '
-        'pgleader.try_elections(text, integer[], integer[], integer[], uuid, boolean, integer), '
-        'pgleader.campaign(text, integer[], integer[], integer[], uuid, boolean, integer), '
-        'pgleader.take_office(text, integer, uuid, boolean, boolean), '
+        'pgleader.try_elections(text, integer[], integer[], integer[], uuid, boolean, integer, bigint[], '
+        'integer[]), '
+        'pgleader.campaign(text, integer[], integer[], integer[], uuid, boolean, integer, bigint[], integer[]), '
+        'pgleader.take_office(text, integer, uuid, boolean, boolean, integer, bigint, integer), '
         'pgleader.ready(text, integer, uuid, bigint), '
         'pgleader.heartbeat(text, oid, integer[]), '
         'pgleader.vacate(text, integer, uuid, bigint, text, name, text), '

@@ -6,9 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Level;
+
+use super::log::Entry;
 use super::statements::{self, Link, Request, Seen};
 use crate::error::{Error, Kind};
-use crate::protocol::{Answer, Ending, Instant, Key, Query, Timings};
+use crate::protocol::{Answer, Ending, Heard, Instant, Key, Query, Timings};
 
 /// An answer, with what it tells of elections beside the protocol.
 pub(crate) struct Reply {
@@ -19,6 +22,7 @@ pub(crate) struct Reply {
     pub(crate) requests: Vec<(Key, u64, Request)>,
     /// The election's id, from joining it.
     pub(crate) joined: Option<(Key, i32)>,
+    pub(crate) said: Vec<Entry>,
     /// The tokens of terms that have begun.
     pub(crate) tokens: Vec<(Key, Arc<str>)>,
 }
@@ -54,6 +58,7 @@ impl Asker {
             seen: vec![],
             requests: vec![],
             joined: None,
+            said: vec![],
             tokens: vec![],
         };
         reply.answer = self.answer(query, &mut reply).await;
@@ -100,12 +105,12 @@ impl Asker {
         let link = &*self.link;
         let instance = &*self.instance;
         match query {
-            Query::Join { key } => {
+            Query::Join { key, heard } => {
                 let known = self.known(key)?;
                 let address = known.address.as_deref().unwrap_or_default();
                 let lease = self.timings.lease;
                 let application = &self.application;
-                let id = statements::join(
+                let (id, heard) = statements::join(
                     link,
                     &known.name,
                     instance,
@@ -113,16 +118,21 @@ impl Asker {
                     known.priority,
                     lease,
                     application,
+                    heard,
                 )
                 .await?;
                 reply.joined = Some((key, id));
-                Ok(Answer::Joined { key })
+                Ok(Answer::Joined { key, heard })
             }
             Query::Campaign {
                 keys,
                 successor_of,
                 overdue,
+                heard,
             } => {
+                let heard: BTreeMap<Key, Heard> = heard.into_iter().collect();
+                let heard_of = |key: &Key| heard.get(key).copied().unwrap_or_default();
+                let heard: Vec<Heard> = keys.iter().map(heard_of).collect();
                 let (successor_of, overdue) = (self.ids(&successor_of)?, self.ids(&overdue)?);
                 let ids = self.ids(&keys)?;
                 let limit = self.timings.silence_limit;
@@ -134,6 +144,7 @@ impl Asker {
                     instance,
                     self.direct,
                     limit,
+                    &heard,
                 )
                 .await?;
                 let key_of = self.key_of();
@@ -148,10 +159,17 @@ impl Asker {
                 }
                 Ok(Answer::Campaigned { tries })
             }
-            Query::TakeOffice { key, waited } => {
+            Query::TakeOffice {
+                key,
+                waited,
+                elsewhere,
+                heard,
+            } => {
                 let id = self.id(key)?;
+                let direct = self.direct;
                 let (office, token) =
-                    statements::take_office(link, id, instance, self.direct, waited).await?;
+                    statements::take_office(link, id, instance, direct, waited, elsewhere, heard)
+                        .await?;
                 reply.tokens.extend(token.map(|token| (key, token.into())));
                 Ok(Answer::Office { key, office })
             }
@@ -198,7 +216,8 @@ impl Asker {
                 match announced {
                     // A hint that could not be given: everybody looks for himself, somewhat later.
                     Err(error) if !link.is_closed() => {
-                        tracing::warn!("no notification was sent: {error}");
+                        let message = format!("no notification was sent: {error}");
+                        reply.said.push(Entry::new(Level::WARN, message));
                         Ok(Answer::Done)
                     }
                     Err(error) => Err(error),
@@ -242,13 +261,13 @@ impl Asker {
             }
             Query::Evict { key, term } => {
                 if !statements::evict(link, self.id(key)?, term).await? {
-                    let election = &*self.known(key)?.name;
-                    tracing::warn!(
-                        election,
-                        term,
-                        "the silent leader's session could not be ended: this role needs the same role as \
-                         the leader's, or the schema's owner pg_signal_backend"
-                    );
+                    let known = self.known(key)?;
+                    let message = "the silent leader's session could not be ended: this role needs the same \
+                                   role as the leader's, or the schema's owner pg_signal_backend";
+                    let entry = Entry::new(Level::WARN, message).term(term);
+                    reply
+                        .said
+                        .push(entry.of(&known.name, known.address.as_ref()));
                 }
                 Ok(Answer::Done)
             }
@@ -268,6 +287,7 @@ impl Reply {
                     *key,
                     View {
                         term: seen.term,
+                        lease: seen.lease,
                         vacant: seen.state == ElectionState::Vacant,
                         bar: seen.bar,
                         called: seen.called,

@@ -12,23 +12,24 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::error::{Error, Kind};
-use crate::protocol::{Bar, Counters, Ending, Held, Office, Try, Won};
+use crate::protocol::{Bar, Counters, Ending, Heard, Held, Office, Try, Won};
 use crate::standing::ElectionState;
 
 /// A parameter and its type.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 const CAMPAIGN: &str = "SELECT election, outcome, term, token::text, state, address, leader_pid, lease_ms, wait_ms, \
-                     was_direct, holder_pid, stranger, successor, silent_since, killed, fatal, reset, bar \
-                     FROM pgleader.campaign($1, $2, $3, $4, $5::uuid, $6, $7)";
-const TAKE_OFFICE: &str =
-    "SELECT outcome, term, token::text, bar FROM pgleader.take_office($1, $2, $3::uuid, $4, $5)";
+                     was_direct, holder_pid, stranger, successor, silent_since, killed, fatal, reset, bar, \
+                     elsewhere_ms, known, known_lease_ms \
+                     FROM pgleader.campaign($1, $2, $3, $4, $5::uuid, $6, $7, $8, $9)";
+const TAKE_OFFICE: &str = "SELECT outcome, term, token::text, bar, elsewhere_ms, known, known_lease_ms \
+                           FROM pgleader.take_office($1, $2, $3::uuid, $4, $5, $6, $7, $8)";
 const HEARTBEAT: &str =
     "SELECT election, term, kind, requested_by::text FROM pgleader.heartbeat($1, $2, $3)";
 const VACATE: &str = "SELECT pgleader.vacate($1, $2, $3::uuid, $4, $5, $6::name, $7)";
 const RELEASE: &str = "SELECT pgleader.release($1, $2, $3, $4)";
 const ANNOUNCE: &str = "SELECT pgleader.announce($1, $2, $3)";
-const READ: &str = "SELECT name, term, state, address, bar, called \
+const READ: &str = "SELECT name, term, state, address, bar, called, lease_ms \
                  FROM pgleader.read_elections($1, $2::uuid)";
 
 /// Those that a session sends again and again: parsed once.
@@ -43,11 +44,22 @@ const PREPARED: [(&str, &[Type]); 7] = [
             Type::TEXT,
             Type::BOOL,
             Type::INT4,
+            Type::INT8_ARRAY,
+            Type::INT4_ARRAY,
         ],
     ),
     (
         TAKE_OFFICE,
-        &[Type::TEXT, Type::INT4, Type::TEXT, Type::BOOL, Type::BOOL],
+        &[
+            Type::TEXT,
+            Type::INT4,
+            Type::TEXT,
+            Type::BOOL,
+            Type::BOOL,
+            Type::INT4,
+            Type::INT8,
+            Type::INT4,
+        ],
     ),
     (HEARTBEAT, &[Type::TEXT, Type::OID, Type::INT4_ARRAY]),
     (
@@ -172,7 +184,14 @@ pub(crate) async fn new_instance(link: &Link) -> Result<String, Error> {
     value(link, "SELECT gen_random_uuid()::text", &[]).await
 }
 
-/// The election's id.
+fn heard(row: &Row, first: usize) -> Result<Heard, Error> {
+    Ok(Heard {
+        term: number(column(row, first)?)?,
+        lease: duration(column(row, first + 1)?),
+    })
+}
+
+/// The election's id, and below what no term begins here.
 pub(crate) async fn join(
     link: &Link,
     name: &str,
@@ -181,8 +200,9 @@ pub(crate) async fn join(
     priority: i32,
     lease: Duration,
     application: &str,
-) -> Result<i32, Error> {
-    let parameters: [Parameter<'_>; 7] = [
+    before: Heard,
+) -> Result<(i32, Heard), Error> {
+    let parameters: [Parameter<'_>; 9] = [
         (&link.mark, Type::TEXT),
         (&name, Type::TEXT),
         (&instance, Type::TEXT),
@@ -190,14 +210,21 @@ pub(crate) async fn join(
         (&milliseconds(lease), Type::INT4),
         (&application, Type::TEXT),
         (&priority, Type::INT4),
+        (&signed(before.term), Type::INT8),
+        (&milliseconds(before.lease), Type::INT4),
     ];
-    value(
+    let rows = rows(
         link,
-        "SELECT pgleader.join_election($1, $2, $3::uuid, $4, $5, a.backend_start, $6, $7) \
-         FROM pg_stat_get_activity(pg_backend_pid()) AS a",
+        "SELECT j.election_id, j.known, j.known_lease_ms \
+         FROM pg_stat_get_activity(pg_backend_pid()) AS a, \
+              pgleader.join_election($1, $2, $3::uuid, $4, $5, a.backend_start, $6, $7, $8, $9) AS j",
         &parameters,
     )
-    .await
+    .await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| unexpected("no election".to_owned()))?;
+    Ok((column(row, 0)?, heard(row, 1)?))
 }
 
 pub(crate) async fn leave(link: &Link, election: i32, instance: &str) -> Result<(), Error> {
@@ -219,6 +246,7 @@ pub(crate) async fn leave(link: &Link, election: i32, instance: &str) -> Result<
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) term: u64,
+    pub(crate) lease: Option<Duration>,
     pub(crate) state: ElectionState,
     pub(crate) address: Option<String>,
     /// Why this process may not lead.
@@ -242,6 +270,7 @@ fn bar(row: &Row, index: usize) -> Result<Option<Bar>, Error> {
         Some("transfer") => Ok(Some(Bar::Transfer)),
         Some("outranked") => Ok(Some(Bar::Outranked)),
         Some("unknown") => Ok(Some(Bar::Unknown)),
+        Some("beyond") => Ok(Some(Bar::Beyond)),
         Some(other) => Err(unexpected(format!("the bar \"{other}\""))),
     }
 }
@@ -271,8 +300,14 @@ pub(crate) async fn campaign(
     instance: &str,
     direct: bool,
     silence_limit: Duration,
+    heard: &[Heard],
 ) -> Result<Vec<Tried>, Error> {
-    let parameters: [Parameter<'_>; 7] = [
+    let heard_terms: Vec<i64> = heard.iter().map(|heard| signed(heard.term)).collect();
+    let heard_leases: Vec<i32> = heard
+        .iter()
+        .map(|heard| milliseconds(heard.lease))
+        .collect();
+    let parameters: [Parameter<'_>; 9] = [
         (&link.mark, Type::TEXT),
         (&elections, Type::INT4_ARRAY),
         (&successor_of, Type::INT4_ARRAY),
@@ -280,6 +315,8 @@ pub(crate) async fn campaign(
         (&instance, Type::TEXT),
         (&direct, Type::BOOL),
         (&milliseconds(silence_limit), Type::INT4),
+        (&heard_terms, Type::INT8_ARRAY),
+        (&heard_leases, Type::INT4_ARRAY),
     ];
     let rows = rows(link, CAMPAIGN, &parameters).await?;
     if rows.len() != elections.len() {
@@ -301,6 +338,8 @@ fn tried(row: &Row) -> Result<Tried, Error> {
             last_pid: column(row, 6)?,
             wait: duration(column(row, 8)?),
             direct: column(row, 9)?,
+            elsewhere: duration(column(row, 18)?),
+            heard: heard(row, 19)?,
         }),
         "fenced" => Try::Fenced {
             last_term: term,
@@ -323,6 +362,7 @@ fn tried(row: &Row) -> Result<Tried, Error> {
     let gone = matches!(&outcome, Try::Held(held) if held.holder_pid != held.leader_pid);
     let seen = Seen {
         term,
+        lease: column::<Option<i32>>(row, 7)?.map(duration),
         state: if gone {
             ElectionState::Vacant
         } else {
@@ -354,13 +394,18 @@ pub(crate) async fn take_office(
     instance: &str,
     direct: bool,
     waited: bool,
+    elsewhere: Duration,
+    before: Heard,
 ) -> Result<(Office, Option<String>), Error> {
-    let parameters: [Parameter<'_>; 5] = [
+    let parameters: [Parameter<'_>; 8] = [
         (&link.mark, Type::TEXT),
         (&election, Type::INT4),
         (&instance, Type::TEXT),
         (&direct, Type::BOOL),
         (&waited, Type::BOOL),
+        (&milliseconds(elsewhere), Type::INT4),
+        (&signed(before.term), Type::INT8),
+        (&milliseconds(before.lease), Type::INT4),
     ];
     let rows = rows(link, TAKE_OFFICE, &parameters).await?;
     let row = rows
@@ -370,7 +415,10 @@ pub(crate) async fn take_office(
         ("began", Some(term)) => Office::Began {
             term: number(term)?,
         },
-        ("waiting", None) => Office::Waiting,
+        ("waiting", None) => Office::Waiting {
+            elsewhere: duration(column(row, 4)?),
+            heard: heard(row, 5)?,
+        },
         ("barred", None) => match bar(row, 3)? {
             Some(bar) => Office::Barred(bar),
             None => return Err(unexpected("barred, and not why".to_owned())),
@@ -493,6 +541,7 @@ pub(crate) async fn read(
         .map(|row| {
             let seen = Seen {
                 term: number(column(row, 1)?)?,
+                lease: column::<Option<i32>>(row, 6)?.map(duration),
                 state: state(column(row, 2)?)?,
                 address: column(row, 3)?,
                 bar: bar(row, 4)?,

@@ -30,7 +30,7 @@ impl Seat {
             .query_one(
                 &format!("WITH new AS MATERIALIZED (SELECT gen_random_uuid() AS instance)
                  SELECT instance::text,
-                        pgleader.join_election({MARK}, $1, instance, $2, 1000, a.backend_start, 'seat', $3)
+                        (pgleader.join_election({MARK}, $1, instance, $2, 1000, a.backend_start, 'seat', $3)).election_id
                  FROM new, pg_stat_get_activity(pg_backend_pid()) AS a"),
                 &[&election, &address, &priority],
             )
@@ -52,7 +52,7 @@ impl Seat {
     /// One try for the leadership: `began`, `won`, `fenced` or `held`, and the term.
     pub async fn campaign(&self) -> (String, i64) {
         let (outcome, term) = self
-            .ask("SELECT outcome, term FROM pgleader.campaign($mark, ARRAY[$election], '{}', ARRAY[$election], $instance, true, 3600000)")
+            .ask("SELECT outcome, term FROM pgleader.campaign($mark, ARRAY[$election], '{}', ARRAY[$election], $instance, true, 3600000, '{0}', '{0}')")
             .await;
         (outcome, term.expect("a term"))
     }
@@ -62,7 +62,7 @@ impl Seat {
         let successor_of = if is_successor { "$election" } else { "" };
         let call = format!(
             "SELECT outcome, bar FROM pgleader.campaign($mark, ARRAY[$election], ARRAY[{successor_of}]::integer[], \
-             '{{}}', $instance, true, 3600000)"
+             '{{}}', $instance, true, 3600000, '{{0}}', '{{0}}')"
         );
         let row = self.client.query_one(&self.fill(&call), &[]).await;
         let row = row.expect("it may try");
@@ -72,7 +72,7 @@ impl Seat {
     /// `began` and the term, `waiting` or `fenced`. `waited`: the refractory period is over.
     pub async fn take_office(&self, waited: bool) -> (String, Option<i64>) {
         let call = format!(
-            "SELECT outcome, term FROM pgleader.take_office($mark, $election, $instance, true, {waited})"
+            "SELECT outcome, term FROM pgleader.take_office($mark, $election, $instance, true, {waited}, 3600000, 0, 0)"
         );
         self.ask(&call).await
     }

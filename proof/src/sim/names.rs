@@ -98,9 +98,11 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Hint { .. } => "Hint",
         Event::WorkStopped { .. } => "WorkStopped",
         Event::Join { .. } => "Join",
+        Event::Return { .. } => "Return",
         Event::Observe { .. } => "Observe",
         Event::Ready { .. } => "Ready",
         Event::Resign { .. } => "Resign",
+        Event::GiveUp { .. } => "GiveUp",
         Event::Leave { .. } => "Leave",
         Event::Shutdown => "Shutdown",
     }
@@ -132,7 +134,10 @@ pub(super) fn notice(notice: &Notice) -> &'static str {
         Notice::Evicting { .. } => "Evicting",
         Notice::Deposed { .. } => "Deposed",
         Notice::Vacated { .. } => "Vacated",
+        Notice::Declined { .. } => "Declined",
         Notice::OutOfGrace { .. } => "OutOfGrace",
+        // No server does that.
+        Notice::Stale { .. } => "Stale",
     }
 }
 
@@ -183,7 +188,7 @@ pub(super) fn tried(tried: &Try) -> &'static str {
 pub(super) fn office(office: &Office) -> &'static str {
     match office {
         Office::Began { .. } => "Began",
-        Office::Waiting => "Waiting",
+        Office::Waiting { .. } => "Waiting",
         Office::Fenced => "Fenced",
         Office::Barred(_) => "Barred",
     }
@@ -196,6 +201,8 @@ pub(super) fn bar(bar: Bar) -> &'static str {
         Bar::Transfer => "Transfer",
         Bar::Outranked => "Outranked",
         Bar::Unknown => "Unknown",
+        // It takes seventeen promotions that are thrown away.
+        Bar::Beyond => "Beyond",
     }
 }
 

@@ -10,9 +10,9 @@ mod winning;
 use std::collections::{BTreeMap, VecDeque};
 
 use self::session::Session;
-use super::candidacy::Candidacy;
+use super::candidacy::{Candidacy, Owed, Work};
 use super::jitter::Jitter;
-use super::{Action, Ending, Event, Instant, Key, Timings};
+use super::{Action, Ending, Event, Heard, Instant, Key, Timings};
 
 /// The state machine. See the module's doc.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +21,8 @@ pub(crate) struct Process {
     jitter: Jitter,
     session: Session,
     candidacies: BTreeMap<Key, Candidacy>,
+    /// Kept for the life of the process, whether it is a candidate or not.
+    heard: BTreeMap<Key, Heard>,
     observes: bool,
     stopping: bool,
     actions: VecDeque<Action>,
@@ -37,9 +39,31 @@ impl Process {
                 failures: 0,
             },
             candidacies: BTreeMap::new(),
+            heard: BTreeMap::new(),
             observes: false,
             stopping: false,
             actions: VecDeque::new(),
+        }
+    }
+
+    /// The same, with what was heard of before.
+    pub(crate) fn remembering(mut self, heard: BTreeMap<Key, Heard>) -> Self {
+        self.heard = heard;
+        self
+    }
+
+    /// The greatest term that was read of, by election: from answers of sessions alone, never from notifications.
+    pub(crate) fn heard(&self) -> &BTreeMap<Key, Heard> {
+        &self.heard
+    }
+
+    fn heard_of(&self, key: Key) -> Heard {
+        self.heard.get(&key).copied().unwrap_or_default()
+    }
+
+    fn hear(&mut self, key: Key, heard: Heard) {
+        if heard.term > self.heard_of(key).term {
+            self.heard.insert(key, heard);
         }
     }
 
@@ -76,6 +100,25 @@ impl Process {
                     self.join(now, key);
                 }
             }
+            Event::Return {
+                key,
+                autopsy,
+                work,
+                owed,
+            } => {
+                let work = work.map(|term| Work {
+                    cancelled: true,
+                    drop_at: now,
+                    abort_at: now + self.timings.aborted,
+                    ..Work::new(term)
+                });
+                let owed = owed.map(|(term, ending)| Owed::new(term, ending, now));
+                let candidacy = Candidacy::returned(autopsy, now, work, owed);
+                self.candidacies.insert(key, candidacy);
+                if self.up().is_some() {
+                    self.join(now, key);
+                }
+            }
             Event::Observe { any } => {
                 self.observes = any;
                 if any {
@@ -84,6 +127,7 @@ impl Process {
             }
             Event::Ready { key, term } => self.ready(now, key, term),
             Event::Resign { key, term } => self.end(now, key, term, Ending::Resigned),
+            Event::GiveUp { key } => self.give_up(now, key),
             Event::Leave { key } => self.leave(now, key),
             Event::Shutdown => {
                 self.stopping = true;
@@ -93,6 +137,18 @@ impl Process {
             }
         }
         self.advance(now);
+    }
+
+    /// Whether something of this election is held, about to be taken, or not yet given up for good. What a
+    /// database that cannot be reached should know is not waited for.
+    pub(crate) fn has_to_give_up(&self, key: Key) -> bool {
+        let up = matches!(self.session, Session::Up(_));
+        self.candidacies.get(&key).is_some_and(|candidacy| {
+            candidacy.work.is_some()
+                || candidacy.declines
+                || candidacy.holds_leadership()
+                || (up && candidacy.owed.is_some())
+        })
     }
 
     fn keys(&self) -> Vec<Key> {

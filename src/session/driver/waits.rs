@@ -19,6 +19,7 @@ impl Waits {
                 self.bar = *bar;
                 self.office = None;
             }
+            Notice::Declined { .. } => self.office = None,
             Notice::Stranger { pid, .. } => self.stranger = pid.is_some(),
             Notice::Waiting { .. } => self.office = Some(WaitingFor::RefractoryPeriod),
             Notice::Fenced { .. } => self.office = Some(WaitingFor::FencedTransactions),
@@ -45,6 +46,7 @@ pub(super) fn for_bar(bar: Bar) -> Option<WaitingFor> {
         Bar::Excluded => Some(WaitingFor::Inclusion),
         Bar::Transfer => Some(WaitingFor::Transfer),
         Bar::Outranked => Some(WaitingFor::HigherPriority),
+        Bar::Beyond => Some(WaitingFor::AnotherServer),
         Bar::Unknown => None,
     }
 }
