@@ -79,10 +79,12 @@ fn valid((name, kind): &Argument) -> String {
         ("mark", _) => "'by hand'",
         ("election", "text") => "'e'",
         (
-            "election" | "term" | "last" | "last_term" | "only_term" | "timeline" | "number"
+            "election" | "term" | "last" | "below" | "known" | "only_term" | "number" | "block"
             | "backend" | "ended",
             _,
         ) => "1",
+        ("heard" | "heard_lease_ms", "bigint[]" | "integer[]") => "'{0}'",
+        ("heard" | "heard_lease_ms" | "waited_ms", _) => "0",
         ("elections" | "ids", _) => "ARRAY[1]",
         ("successor_of" | "overdue", _) => "'{}'",
         ("names", _) => "ARRAY['e']",
@@ -232,6 +234,7 @@ async fn arguments_out_of_range_are_refused() {
         ("kind", vec!["'begged'"]),
         ("backend_start", vec!["'infinity'", "'-infinity'"]),
         ("elections", vec!["ARRAY[0]", "ARRAY[1, -1]"]),
+        ("heard_lease_ms", vec!["3600001"]),
     ] {
         bad.insert(name, values.into_iter().map(str::to_owned).collect());
     }
@@ -333,7 +336,7 @@ async fn a_vacate_from_another_timeline_does_not_count_whatever_is_set() {
     let cluster = Cluster::start().unwrap();
     let seat = leading(&cluster).await;
     assert!(seat.vacate(1).await);
-    let period = "SELECT pgleader.refractory_period(1, 1)";
+    let period = "SELECT pgleader.refractory_period(1)";
     for (change, restore) in [
         ("timeline = 9", "timeline = 1"),
         (

@@ -9,24 +9,24 @@ use tokio_postgres::Client;
 
 /// What each role may call, look at, and use. Nobody but the owner may do anything else.
 const VIEWS: &str = "candidates, fenced, history, lock, requests, status";
-const OBSERVER: &str = "counters(), read_elections(text[],uuid), refractory_period(integer,bigint), \
+const OBSERVER: &str = "counters(), read_elections(text[],uuid), refractory_period(integer), \
     system_identifier(), timeline(), transfer_to(integer), version()";
 const CANDIDATE: &str = "announce(text,integer[],integer), backend_gone(text,integer,bigint), \
-    campaign(text,integer[],integer[],integer[],uuid,boolean,integer), check_ids(text,integer[]), \
+    campaign(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]), check_ids(text,integer[]), \
     check_mark(text), check_number(text,bigint), count_fenced_ended(text,integer,integer), counters(), \
     end_fenced(text,integer), end_fenced_backend(text,integer,integer), end_leader(integer,bigint), \
     end_leader_backend(integer,bigint), evict(text,integer,bigint), fence(text,bigint), \
     fence(text,bigint,uuid), heartbeat(text,oid,integer[]), \
-    join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer), \
+    join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer,bigint,integer), \
     leader_backend(integer,bigint), leave_election(text,integer,uuid), read_elections(text[],uuid), \
-    ready(text,integer,uuid,bigint), refractory_period(integer,bigint), refuse(text,text,text), \
+    ready(text,integer,uuid,bigint), refractory_period(integer), refuse(text,text,text), \
     release(text,integer[],integer[],integer), system_identifier(), \
-    take_office(text,integer,uuid,boolean,boolean), timeline(), transfer_to(integer), \
-    try_elections(text,integer[],integer[],integer[],uuid,boolean,integer), \
+    take_office(text,integer,uuid,boolean,boolean,integer,bigint,integer), timeline(), transfer_to(integer), \
+    try_elections(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]), \
     vacate(text,integer,uuid,bigint,text,name,text), version()";
 const OPERATOR: &str = "counters(), depose(text), election_id(text), end_leader(integer,bigint), \
     end_leader_backend(integer,bigint), exclude(text,text), include(text,text), \
-    leader_backend(integer,bigint), read_elections(text[],uuid), refractory_period(integer,bigint), \
+    leader_backend(integer,bigint), read_elections(text[],uuid), refractory_period(integer), \
     request_depose(text), resume(text), step_down(text), suspend(text), system_identifier(), timeline(), \
     transfer(text,text), transfer_to(integer), version()";
 
@@ -220,7 +220,7 @@ async fn what_the_tables_keep_forges_no_vacate() {
         "SET pgleader.mark = 'm'; \
          SELECT pgleader.join_election('m', 'e', '{secret}', 'a', 1000, backend_start, 'a') \
          FROM pg_stat_get_activity(pg_backend_pid()); \
-         SELECT pgleader.campaign('m', ARRAY[1], '{{}}', ARRAY[1], '{secret}', true, 60000)"
+         SELECT pgleader.campaign('m', ARRAY[1], '{{}}', ARRAY[1], '{secret}', true, 60000, '{{0}}', '{{0}}')"
     ))
     .await
     .unwrap();

@@ -66,15 +66,16 @@ async fn one(client: &Client, query: &str) -> String {
 
 fn join(mark: &str, election: &str, instance: &str, address: &str) -> String {
     format!(
-        "SELECT pgleader.join_election('{mark}', '{election}', '{instance}', '{address}', 1000, backend_start, \
-         '{address}')::text FROM pg_stat_get_activity(pg_backend_pid())"
+        "SELECT election_id::text FROM pg_stat_get_activity(pg_backend_pid()) AS b, \
+         pgleader.join_election('{mark}', '{election}', '{instance}', '{address}', 1000, b.backend_start, \
+         '{address}')"
     )
 }
 
 fn campaign(mark: &str, instance: &str) -> String {
     format!(
         "SELECT concat_ws(' ', outcome, term, wait_ms) \
-         FROM pgleader.campaign('{mark}', ARRAY[1], '{{}}', ARRAY[1], '{instance}', false, 60000)"
+         FROM pgleader.campaign('{mark}', ARRAY[1], '{{}}', ARRAY[1], '{instance}', false, 60000, '{{0}}', '{{0}}')"
     )
 }
 
@@ -120,9 +121,9 @@ async fn a_foreign_or_missing_mark_is_refused_before_any_lock() {
         format!("SELECT pgleader.leave_election('$', 1, '{A}')"),
         campaign("$", A),
         format!(
-            "SELECT FROM pgleader.try_elections('$', ARRAY[1], '{{}}', ARRAY[1], '{A}', true, 60000)"
+            "SELECT FROM pgleader.try_elections('$', ARRAY[1], '{{}}', ARRAY[1], '{A}', true, 60000, '{{0}}', '{{0}}')"
         ),
-        format!("SELECT FROM pgleader.take_office('$', 1, '{A}', true, true)"),
+        format!("SELECT FROM pgleader.take_office('$', 1, '{A}', true, true, 0, 0, 0)"),
         format!("SELECT pgleader.ready('$', 1, '{A}', 1)"),
         "SELECT FROM pgleader.heartbeat('$', 'pgleader.election'::regclass::oid, ARRAY[1])"
             .to_owned(),
@@ -295,8 +296,9 @@ async fn a_term_of_an_earlier_client_of_the_backend_is_not_taken_for_ours() {
     one(&client, &vacate).await;
     let vacated = "SELECT bool_or(vacated_at IS NOT NULL)::text FROM pgleader.term";
     assert_eq!(one(&client, vacated).await, "false");
-    let office =
-        format!("SELECT outcome FROM pgleader.take_office('second', 1, '{B}', true, false)");
+    let office = format!(
+        "SELECT outcome FROM pgleader.take_office('second', 1, '{B}', true, false, 0, 0, 0)"
+    );
     assert_eq!(one(&client, &office).await, "waiting");
     assert_eq!(
         status(&cluster, "e", "waiting_for").as_deref(),

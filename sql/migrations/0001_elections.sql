@@ -656,7 +656,9 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF (last >= 0 AND below >= last AND known >= last) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('last, below or known', format('%s, %s, %s', last, below, known),
+        PERFORM pgleader.refuse('last, below or known',
+                                CASE WHEN num_nulls(last, below, known) = 0
+                                     THEN format('%s, %s, %s', last, below, known) END,
                                 'be 0 or more, and the first the least');
     END IF;
     RETURN CASE
@@ -684,6 +686,8 @@ BEGIN
     PERFORM pgleader.check_number('election', election);
     IF num_nulls(instance, direct, below, known) > 0 THEN
         PERFORM pgleader.refuse('instance, direct, below or known', NULL, '');
+    ELSIF least(below, known) < 0 THEN
+        PERFORM pgleader.refuse('below or known', least(below, known)::text, 'be 0 or more');
     END IF;
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
         RETURN;
@@ -785,7 +789,6 @@ DECLARE
     heir_of integer[] := successor_of;
     -- Of which the caller has heard more than is on record here.
     ahead integer[];
-    its integer;
     outlook record;
     turns jsonb;
     may_try boolean;
