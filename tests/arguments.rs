@@ -265,6 +265,10 @@ async fn arguments_out_of_range_are_refused() {
                 values.clear();
             }
             for value in values {
+                let value = match kind.ends_with("[]") && !value.starts_with("ARRAY") {
+                    true => format!("ARRAY[{value}]"),
+                    false => value,
+                };
                 let call = call(&function, &arguments, Some(place), &value);
                 let found = code(client, LEVELS[0], &call).await;
                 // An empty mark is none of this session's; a word that says what must be is not looked at.
