@@ -14,10 +14,10 @@ CREATE TABLE IF NOT EXISTS booking (term bigint, address text, at timestamptz);
 
 \echo
 \echo '== This session leads.'
-SELECT gen_random_uuid() AS instance \gset
-SELECT pgleader.join_election('fence.sql', :'instance', 'psql', 1000, backend_start, 'fence.sql') AS election
+SELECT gen_random_uuid() AS instance, set_config('pgleader.mark', gen_random_uuid()::text, false) AS mark \gset
+SELECT (pgleader.join_election(:'mark', 'fence.sql', :'instance', 'psql', 1000, backend_start, 'fence.sql')).election_id AS election
 FROM pg_stat_get_activity(pg_backend_pid()) \gset
-SELECT outcome, term FROM pgleader.campaign(ARRAY[:election], '{}', ARRAY[:election], :'instance', true, 0) \gset
+SELECT outcome, term, token FROM pgleader.campaign(:'mark', ARRAY[:election], '{}', ARRAY[:election], :'instance', true, 3600000, '{0}', '{0}') \gset
 \echo :outcome term :term
 
 \echo
@@ -46,7 +46,7 @@ COMMIT;
 
 \echo
 \echo '== The term ends. What is late is refused with SQLSTATE PL001, and so is the rest of its transaction.'
-SELECT pgleader.vacate(:election, :'instance', :term, 'resigned') AS vacated;
+SELECT pgleader.vacate(:'mark', :election, :'instance', :term, 'resigned') AS vacated;
 BEGIN;
 SELECT pgleader.fence('fence.sql', :term);
 \echo SQLSTATE :LAST_ERROR_SQLSTATE
@@ -68,5 +68,5 @@ ROLLBACK;
 \echo '== What was booked in this term:'
 SELECT term, address FROM booking WHERE term = :term AND address = 'psql';
 
-SELECT pgleader.release(ARRAY[:election], '{}', 0) AS released;
-SELECT pgleader.leave_election(:election, :'instance');
+SELECT pgleader.release(:'mark', ARRAY[:election], '{}', 3600000) AS released;
+SELECT pgleader.leave_election(:'mark', :election, :'instance');

@@ -8,6 +8,13 @@ SET check_function_bodies = off;
 CREATE SCHEMA pgleader;
 COMMENT ON SCHEMA pgleader IS 'Leader election. Start with: SELECT * FROM pgleader.status';
 
+CREATE TABLE pgleader.grantee (
+    role name NOT NULL,
+    kind text NOT NULL,
+    CONSTRAINT grantee_pkey PRIMARY KEY (role, kind),
+    CONSTRAINT grantee_kind_check CHECK ((kind = ANY (ARRAY['observer'::text, 'candidate'::text, 'operator'::text])))
+);
+
 CREATE TABLE pgleader.election (
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY,
     name text NOT NULL,
@@ -28,20 +35,22 @@ CREATE TABLE pgleader.election (
 
 CREATE TABLE pgleader.candidate (
     election_id integer NOT NULL,
-    instance uuid NOT NULL,
+    instance_hash bytea NOT NULL,
     address text NOT NULL,
     priority integer NOT NULL,
     lease interval NOT NULL,
     pid integer NOT NULL,
     backend_start timestamp with time zone NOT NULL,
     joined_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT candidate_pkey PRIMARY KEY (election_id, instance)
+    CONSTRAINT candidate_pkey PRIMARY KEY (election_id, instance_hash),
+    CONSTRAINT candidate_lease_check CHECK (((lease >= '00:00:00.1'::interval) AND (lease <= '01:00:00'::interval)))
 );
+CREATE INDEX candidate_pid ON pgleader.candidate USING btree (pid);
 CREATE INDEX candidate_priority ON pgleader.candidate USING btree (election_id) WHERE (priority <> 0);
 
 CREATE VIEW pgleader.alive AS
  SELECT c.election_id,
-    c.instance,
+    c.instance_hash,
     c.address,
     c.priority,
     c.lease,
@@ -49,15 +58,17 @@ CREATE VIEW pgleader.alive AS
     c.backend_start,
     c.joined_at
    FROM pgleader.candidate c
-  WHERE (EXISTS ( SELECT
+  WHERE ((EXISTS ( SELECT
            FROM pg_stat_get_activity(c.pid) a(datid, pid, usesysid, application_name, state, query, wait_event_type, wait_event, xact_start, query_start, backend_start, state_change, client_addr, client_hostname, client_port, backend_xid, backend_xmin, backend_type, ssl, sslversion, sslcipher, sslbits, ssl_client_dn, ssl_client_serial, ssl_issuer_dn, gss_auth, gss_princ, gss_enc, leader_pid, query_id)
-          WHERE ((a.backend_start IS NULL) OR (a.backend_start = c.backend_start))));
+          WHERE ((a.backend_start IS NULL) OR (a.backend_start = c.backend_start)))) AND (NOT (EXISTS ( SELECT
+           FROM pgleader.candidate l
+          WHERE ((l.pid = c.pid) AND (l.election_id = c.election_id) AND (ROW(l.joined_at, l.instance_hash) > ROW(c.joined_at, c.instance_hash)))))));
 
 CREATE TABLE pgleader.term (
     election_id integer NOT NULL,
     number bigint NOT NULL,
     address text NOT NULL,
-    instance uuid NOT NULL,
+    instance_hash bytea NOT NULL,
     lease interval NOT NULL,
     pid integer NOT NULL,
     backend_start timestamp with time zone NOT NULL,
@@ -73,7 +84,9 @@ CREATE TABLE pgleader.term (
     ended_by name,
     ended_request text,
     fenced_ended integer NOT NULL DEFAULT 0,
+    token uuid,
     CONSTRAINT term_pkey PRIMARY KEY (election_id, number),
+    CONSTRAINT term_lease_check CHECK (((lease >= '00:00:00.1'::interval) AND (lease <= '01:00:00'::interval))),
     CONSTRAINT term_ending_check CHECK ((ending = ANY (ARRAY['resigned'::text, 'stepped down'::text, 'failed'::text, 'deposed'::text, 'lost'::text]))),
     CONSTRAINT term_number_check CHECK ((number > 0))
 );
@@ -96,23 +109,61 @@ CREATE TABLE pgleader.request (
 CREATE INDEX request_election_id ON pgleader.request USING btree (election_id, term);
 CREATE INDEX request_in_force ON pgleader.request USING btree (election_id) WHERE (ended_at IS NULL);
 
+CREATE OR REPLACE FUNCTION pgleader.keep_rows()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RAISE EXCEPTION '% of pgleader.%: its rows stay, or terms that were given out would be given out again',
+            TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              HINT = 'An election that nobody joins costs nothing. To be rid of everything, drop the schema.';
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.keep_rows() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.keep_terms()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF EXISTS (
+        SELECT FROM (SELECT g.election_id, max(g.number) AS number FROM gone AS g GROUP BY g.election_id) AS g
+        WHERE (SELECT count(*) FROM (
+                   SELECT FROM pgleader.term AS t
+                   WHERE t.election_id = g.election_id AND t.number > g.number LIMIT 1000) AS newer) < 1000) THEN
+        RAISE EXCEPTION 'DELETE of pgleader.term: the last 1,000 terms of an election stay'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Older ones are deleted by themselves. To be rid of everything, drop the schema.';
+    END IF;
+    RETURN NULL;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.keep_terms() FROM PUBLIC;
+
+CREATE TRIGGER stays BEFORE DELETE OR TRUNCATE ON pgleader.election FOR EACH STATEMENT EXECUTE FUNCTION pgleader.keep_rows();
+
+CREATE TRIGGER stays_itself BEFORE UPDATE ON pgleader.election FOR EACH ROW WHEN (((old.id <> new.id) OR (old.name <> new.name) OR (old.term > new.term) OR (old.closed_term > new.closed_term))) EXECUTE FUNCTION pgleader.keep_rows();
+
+CREATE TRIGGER stays BEFORE TRUNCATE ON pgleader.term FOR EACH STATEMENT EXECUTE FUNCTION pgleader.keep_rows();
+
+CREATE TRIGGER stays_a_while AFTER DELETE ON pgleader.term REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION pgleader.keep_terms();
+
+CREATE TRIGGER stays_itself BEFORE UPDATE OF election_id, number ON pgleader.term FOR EACH ROW WHEN (((old.election_id <> new.election_id) OR (old.number <> new.number))) EXECUTE FUNCTION pgleader.keep_rows();
+
 CREATE OR REPLACE FUNCTION pgleader.timeline()
  RETURNS bigint
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-DECLARE
-    known text := current_setting('pgleader.timeline', true);
 BEGIN
-    IF coalesce(known, '') = '' THEN
-        BEGIN
-            known := ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint::text;
-        EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-            known := '1';
-        END;
-        PERFORM set_config('pgleader.timeline', known, false);
-    END IF;
-    RETURN known::bigint;
+    RETURN ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint;
+EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+    RETURN bigint '1';
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.timeline() FROM PUBLIC;
@@ -122,18 +173,10 @@ CREATE OR REPLACE FUNCTION pgleader.system_identifier()
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-DECLARE
-    known text := current_setting('pgleader.system_identifier', true);
 BEGIN
-    IF coalesce(known, '') = '' THEN
-        BEGIN
-            known := (SELECT c.system_identifier::text FROM pg_control_system() AS c);
-        EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-            known := 'unknown';
-        END;
-        PERFORM set_config('pgleader.system_identifier', known, false);
-    END IF;
-    RETURN nullif(known, 'unknown')::bigint;
+    RETURN (SELECT c.system_identifier FROM pg_control_system() AS c);
+EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+    RETURN NULL;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.system_identifier() FROM PUBLIC;
@@ -165,7 +208,98 @@ CREATE VIEW pgleader.lock AS
            FROM pg_database d
           WHERE (d.datname = current_database()))) AND (l.classid = ANY (ARRAY[('pgleader.election'::regclass)::oid, ('pgleader.candidate'::regclass)::oid, ('pgleader.term'::regclass)::oid])));
 
-CREATE OR REPLACE FUNCTION pgleader.join_election(election text, instance uuid, address text, lease_ms integer, backend_start timestamp with time zone, application text, priority integer DEFAULT 0)
+CREATE OR REPLACE FUNCTION pgleader.refuse(argument text, value text, must text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF num_nulls(argument, value, must) > 0 THEN
+        RAISE EXCEPTION '% must not be null', coalesce(argument, 'an argument')
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Give it a value.';
+    END IF;
+    RAISE EXCEPTION '% is %', argument, value
+        USING ERRCODE = 'invalid_parameter_value', HINT = format('It must %s.', must);
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.refuse(text,text,text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.check_ids(argument text, ids integer[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF argument IS NULL THEN
+        PERFORM pgleader.refuse('argument', NULL, '');
+    END IF;
+    -- Null where one of them is.
+    IF (1 <= ALL (ids)) IS NOT TRUE THEN
+        PERFORM pgleader.refuse(
+            argument, CASE WHEN array_position(ids, NULL) IS NULL THEN ids::text END, 'hold ids of elections');
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.check_ids(text,integer[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.check_number(argument text, number bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF argument IS NULL OR (number >= 1) IS NOT TRUE THEN
+        PERFORM pgleader.refuse(coalesce(argument, 'number'), CASE WHEN argument IS NOT NULL THEN number::text END,
+                                'be 1 or more');
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.check_number(text,bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.check_name(election text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF (length(election) BETWEEN 1 AND 200) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('election', format('"%s"', left(election, 200)), 'have 1 to 200 characters');
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.check_name(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.check_address(address text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF (length(address) BETWEEN 1 AND 1000) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('address', format('"%s"', left(address, 200)), 'have 1 to 1000 characters');
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.check_address(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.check_mark(mark text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF mark IS NULL THEN
+        PERFORM pgleader.refuse('mark', NULL, '');
+    END IF;
+    IF mark = '' OR mark IS DISTINCT FROM current_setting('pgleader.mark', true) THEN
+        RAISE EXCEPTION 'this session does not bear the mark of the caller: a pooler stands between'
+            USING ERRCODE = 'PL003', HINT = 'Connect without a pooler, or with one in session mode.';
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.check_mark(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.join_election(mark text, election text, instance uuid, address text, lease_ms integer, backend_start timestamp with time zone, application text, priority integer DEFAULT 0)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -173,17 +307,29 @@ CREATE OR REPLACE FUNCTION pgleader.join_election(election text, instance uuid, 
 AS $function$
 DECLARE
     election_id integer;
+    hash bytea := sha256(uuid_send(instance));
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_name(election);
+    PERFORM pgleader.check_address(address);
+    IF num_nulls(instance, backend_start, application, priority) > 0 THEN
+        PERFORM pgleader.refuse('instance, backend_start, application or priority', NULL, '');
+    ELSIF (lease_ms BETWEEN 100 AND 3600000) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('lease_ms', lease_ms::text, 'be between 100 and 3600000');
+    END IF;
     PERFORM set_config('application_name', application, false);
-    PERFORM set_config('pgleader.locks', 'pgleader.election'::regclass::oid::text, false);
+    -- Those of earlier clients of this backend, where a pooler has handed it on.
+    DELETE FROM pgleader.candidate AS c
+    WHERE c.pid = pg_backend_pid() AND c.instance_hash <> hash
+      AND c.backend_start = join_election.backend_start;
     SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     IF NOT FOUND THEN
         INSERT INTO pgleader.election AS e (name) VALUES (election) ON CONFLICT (name) DO NOTHING;
         SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     END IF;
     INSERT INTO pgleader.candidate AS c
-        (election_id, instance, address, priority, lease, pid, backend_start)
-    VALUES (election_id, join_election.instance, join_election.address, join_election.priority,
+        (election_id, instance_hash, address, priority, lease, pid, backend_start)
+    VALUES (election_id, hash, join_election.address, join_election.priority,
             lease_ms * interval '1 ms', pg_backend_pid(), join_election.backend_start)
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
     SET address = excluded.address, priority = excluded.priority, lease = excluded.lease, pid = excluded.pid,
@@ -191,41 +337,53 @@ BEGIN
     RETURN election_id;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestamp with time zone,text,integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.leave_election(election integer, instance uuid)
+CREATE OR REPLACE FUNCTION pgleader.leave_election(mark text, election integer, instance uuid)
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    IF instance IS NULL THEN
+        PERFORM pgleader.refuse('instance', NULL, '');
+    END IF;
     DELETE FROM pgleader.candidate AS c
-    WHERE c.election_id = election AND c.instance = leave_election.instance;
+    WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance));
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.leave_election(integer,uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.leave_election(text,integer,uuid) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.ready_at(election integer, term bigint)
  RETURNS timestamp with time zone
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-    SELECT e.ready_at FROM pgleader.election AS e WHERE e.id = election AND e.term = ready_at.term
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    RETURN (SELECT e.ready_at FROM pgleader.election AS e WHERE e.id = election AND e.term = ready_at.term);
+END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.ready_at(integer,bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.holds_leadership(election integer)
  RETURNS boolean
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-    SELECT EXISTS (
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    RETURN EXISTS (
         SELECT FROM pgleader.lock AS l
         WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
-          AND l.pid = pg_backend_pid() AND l.granted)
+          AND l.pid = pg_backend_pid() AND l.granted);
+END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.holds_leadership(integer) FROM PUBLIC;
 
@@ -236,6 +394,7 @@ CREATE OR REPLACE FUNCTION pgleader.forget_candidates(election integer)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pgleader.check_number('election', election);
     DELETE FROM pgleader.candidate AS c
     WHERE c.election_id = election
       AND NOT EXISTS (
@@ -252,6 +411,13 @@ CREATE OR REPLACE FUNCTION pgleader.close_term(election integer, term bigint)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pgleader.check_number('election', election);
+    IF (term >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('term', term::text, 'be 0 (none yet) or more');
+    END IF;
+    IF term = 0 THEN
+        RETURN;
+    END IF;
     UPDATE pgleader.election AS e SET closed_term = close_term.term
     WHERE e.id = election AND e.closed_term < close_term.term;
     PERFORM FROM pgleader.term AS t
@@ -280,6 +446,11 @@ DECLARE
     ahead bigint := timeline;
     term pgleader.term;
 BEGIN
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('timeline', timeline);
+    IF (last >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('last', last::text, 'be 0 (none yet) or more');
+    END IF;
     IF last = 0 THEN
         RETURN (timeline - 1) * size + 1;
     END IF;
@@ -292,8 +463,8 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.next_number(integer,bigint,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.begin_term(election integer, instance uuid, direct boolean)
- RETURNS bigint
+CREATE OR REPLACE FUNCTION pgleader.begin_term(election integer, instance uuid, direct boolean, OUT term bigint, OUT token uuid)
+ RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -302,11 +473,14 @@ DECLARE
     timeline bigint := pgleader.timeline();
     candidate pgleader.candidate;
     open_term bigint;
-    next_term bigint;
     ended integer;
 BEGIN
+    PERFORM pgleader.check_number('election', election);
+    IF num_nulls(instance, direct) > 0 THEN
+        PERFORM pgleader.refuse('instance or direct', NULL, '');
+    END IF;
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     -- No fenced transaction is left that could hold the row. It must be written before the new term can be seen:
     -- that is what a fence with an older snapshot runs into.
@@ -320,32 +494,32 @@ BEGIN
             SELECT FROM pgleader.term AS t
             WHERE t.election_id = election AND t.number = open_term AND t.closed_at IS NULL) THEN
             -- A vacate from another session holds it, and will have closed it in a moment.
-            RETURN NULL;
+            RETURN;
         END IF;
     END IF;
     SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
-    WHERE c.election_id = election AND c.instance = begin_term.instance;
+    WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance));
+    token := gen_random_uuid();
     UPDATE pgleader.election AS e
     SET term = pgleader.next_number(election, e.term, timeline), state = 'recovering',
         address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
         ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
     FROM (SELECT o.fenced_ended FROM pgleader.election AS o WHERE o.id = election) AS before
     WHERE e.id = election
-    RETURNING e.term, before.fenced_ended INTO next_term, ended;
+    RETURNING e.term, before.fenced_ended INTO begin_term.term, ended;
     INSERT INTO pgleader.term
-        (election_id, number, address, instance, lease, pid, backend_start, direct, system_identifier,
-         timeline, fenced_ended)
-    VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
-            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended);
-    PERFORM pgleader.end_requests(election, next_term);
-    IF next_term % 20 = 0 THEN
+        (election_id, number, address, instance_hash, lease, pid, backend_start, direct, system_identifier,
+         timeline, fenced_ended, token)
+    VALUES (election, begin_term.term, candidate.address, candidate.instance_hash, candidate.lease, candidate.pid,
+            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended, begin_term.token);
+    PERFORM pgleader.end_requests(election, begin_term.term);
+    IF begin_term.term % 20 = 0 THEN
         PERFORM pgleader.forget_candidates(election);
         DELETE FROM pgleader.term AS t
         WHERE t.election_id = election AND t.number < (
             SELECT o.number FROM pgleader.term AS o WHERE o.election_id = election
             ORDER BY o.number DESC OFFSET 999 LIMIT 1);
     END IF;
-    RETURN next_term;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.begin_term(integer,uuid,boolean) FROM PUBLIC;
@@ -360,6 +534,10 @@ DECLARE
     term pgleader.term;
     period interval;
 BEGIN
+    PERFORM pgleader.check_number('election', election);
+    IF (last_term >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('last_term', last_term::text, 'be 0 (none yet) or more');
+    END IF;
     SELECT t.* INTO term FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last_term;
     IF last_term = 0 AND pgleader.timeline() = 1 THEN
         period := interval '0';
@@ -375,8 +553,8 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.refractory_period(integer,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.try_elections(elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer)
- RETURNS TABLE(election integer, outcome text, term bigint, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text)
+CREATE OR REPLACE FUNCTION pgleader.try_elections(mark text, elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer)
+ RETURNS TABLE(election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -390,9 +568,19 @@ DECLARE
     may_try boolean;
     last record;
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_ids('elections', elections);
+    PERFORM pgleader.check_ids('successor_of', successor_of);
+    PERFORM pgleader.check_ids('overdue', overdue);
+    IF num_nulls(instance, direct) > 0 THEN
+        PERFORM pgleader.refuse('instance or direct', NULL, '');
+    ELSIF (silence_ms > 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('silence_ms', silence_ms::text, 'be above 0');
+    END IF;
     SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
     turns := pgleader.turns(elections, instance);
     FOREACH election IN ARRAY elections LOOP
+        token := NULL;
         bar := turns ->> election::text;
         IF (bar IS NULL OR bar IN ('called', 'outranked')) AND NOT election = ANY (heir_of) THEN
             IF NOT pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
@@ -422,7 +610,7 @@ BEGIN
             WHERE e.id = try_elections.election;
             wait_ms := pgleader.refractory_period(election, last.term);
             IF wait_ms = 0 THEN
-                term := pgleader.begin_term(election, instance, direct);
+                SELECT b.term, b.token INTO term, token FROM pgleader.begin_term(election, instance, direct) AS b;
                 outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
             ELSE
                 UPDATE pgleader.election AS e
@@ -456,7 +644,7 @@ BEGIN
     END LOOP;
     IF held <> '{}' THEN
         RETURN QUERY
-        SELECT e.id, 'held', e.term, e.state, e.address, e.pid,
+        SELECT e.id, 'held', e.term, NULL::uuid, e.state, e.address, e.pid,
                ceil(extract(epoch FROM e.lease) * 1000)::integer, 0, false, l.pid,
                l.pid IS NOT NULL AND l.pid IS DISTINCT FROM e.pid AND NOT EXISTS (
                    SELECT FROM pgleader.candidate AS c WHERE c.election_id = e.id AND c.pid = l.pid),
@@ -471,28 +659,28 @@ BEGIN
     END IF;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.try_elections(integer[],integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.try_elections(text,integer[],integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.campaign(elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer)
- RETURNS TABLE(election integer, outcome text, term bigint, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text)
+CREATE OR REPLACE FUNCTION pgleader.campaign(mark text, elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer)
+ RETURNS TABLE(election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text)
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
     RETURN QUERY
-    SELECT t.election, t.outcome, t.term, t.state, t.address, t.leader_pid, t.lease_ms, t.wait_ms,
+    SELECT t.election, t.outcome, t.term, t.token, t.state, t.address, t.leader_pid, t.lease_ms, t.wait_ms,
            t.was_direct, t.holder_pid, t.stranger, t.successor,
            coalesce(t.silent_since,
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
                 FROM pg_stat_get_activity(t.holder_pid) AS a
                 WHERE t.outcome = 'held' AND t.holder_pid = t.leader_pid)),
            t.killed, t.fatal, t.reset, t.bar
-    FROM pgleader.try_elections(elections, successor_of, overdue, instance, direct, silence_ms) AS t;
+    FROM pgleader.try_elections(mark, elections, successor_of, overdue, instance, direct, silence_ms) AS t;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.campaign(integer[],integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.campaign(text,integer[],integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.take_office(election integer, instance uuid, direct boolean, waited boolean, OUT outcome text, OUT term bigint, OUT bar text)
+CREATE OR REPLACE FUNCTION pgleader.take_office(mark text, election integer, instance uuid, direct boolean, waited boolean, OUT outcome text, OUT term bigint, OUT token uuid, OUT bar text)
  RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -501,6 +689,11 @@ AS $function$
 DECLARE
     last bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election);
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    IF num_nulls(instance, direct, waited) > 0 THEN
+        PERFORM pgleader.refuse('instance, direct or waited', NULL, '');
+    END IF;
     IF NOT pgleader.holds_leadership(election) THEN
         RAISE EXCEPTION 'this session does not hold the leadership of election %', election
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.campaign first.';
@@ -515,25 +708,33 @@ BEGIN
         outcome := 'waiting';
     ELSE
         PERFORM pgleader.close_term(election, last);
-        term := pgleader.begin_term(election, instance, direct);
+        SELECT b.term, b.token INTO take_office.term, take_office.token
+        FROM pgleader.begin_term(election, instance, direct) AS b;
         outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
     END IF;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.take_office(integer,uuid,boolean,boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.take_office(text,integer,uuid,boolean,boolean) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.ready(election integer, instance uuid, term bigint)
+CREATE OR REPLACE FUNCTION pgleader.ready(mark text, election integer, instance uuid, term bigint)
  RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    IF instance IS NULL THEN
+        PERFORM pgleader.refuse('instance', NULL, '');
+    END IF;
     UPDATE pgleader.election AS e
     SET state = 'leading', ready_at = clock_timestamp(), changed_at = clock_timestamp()
     WHERE e.id = election AND e.term = ready.term AND e.pid = pg_backend_pid() AND e.state = 'recovering'
-      AND EXISTS (SELECT FROM pgleader.candidate AS c
-                  WHERE c.election_id = election AND c.instance = ready.instance);
+      AND EXISTS (SELECT FROM pgleader.term AS t
+                  WHERE t.election_id = election AND t.number = ready.term
+                    AND t.instance_hash = sha256(uuid_send(instance)));
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -541,9 +742,9 @@ BEGIN
     RETURN true;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.ready(integer,uuid,bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.ready(text,integer,uuid,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.heartbeat(elections integer[])
+CREATE OR REPLACE FUNCTION pgleader.heartbeat(mark text, locks oid, elections integer[])
  RETURNS TABLE(election integer, term bigint, kind text, requested_by name)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -551,7 +752,11 @@ CREATE OR REPLACE FUNCTION pgleader.heartbeat(elections integer[])
  SET lock_timeout TO '5ms'
 AS $function$
 BEGIN
-    IF current_setting('pgleader.locks', true) IS DISTINCT FROM 'pgleader.election'::regclass::oid::text THEN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_ids('elections', elections);
+    IF locks IS NULL THEN
+        PERFORM pgleader.refuse('locks', NULL, '');
+    ELSIF locks <> 'pgleader.election'::regclass::oid THEN
         RAISE EXCEPTION 'the schema pgleader was made anew under this session: the locks that it holds are void'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Connect and join again. Restore a schema only while no candidate runs.';
@@ -572,24 +777,36 @@ EXCEPTION WHEN lock_not_available THEN
     RETURN;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.heartbeat(integer[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.heartbeat(text,oid,integer[]) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.vacate(election integer, instance uuid, term bigint, ending text, ended_by name DEFAULT NULL::name, ended_request text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION pgleader.vacate(mark text, election integer, instance uuid, term bigint, ending text, ended_by name DEFAULT NULL::name, ended_request text DEFAULT NULL::text)
  RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+DECLARE
+    hash bytea := sha256(uuid_send(instance));
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    IF instance IS NULL THEN
+        PERFORM pgleader.refuse('instance', NULL, '');
+    ELSIF (ending IN ('resigned', 'stepped down', 'failed', 'deposed')) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('ending', ending, 'be resigned, stepped down, failed or deposed');
+    ELSIF ended_request NOT IN ('step down', 'transfer', 'suspend', 'exclude', 'depose') THEN
+        PERFORM pgleader.refuse('ended_request', ended_request, 'be null or the kind of a request');
+    END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM FROM pgleader.term AS t
-    WHERE t.election_id = election AND t.number = vacate.term AND t.instance = vacate.instance
+    WHERE t.election_id = election AND t.number = vacate.term AND t.instance_hash = hash
       AND t.vacated_at IS NULL
     FOR NO KEY UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN NOT EXISTS (
             SELECT FROM pgleader.term AS t
-            WHERE t.election_id = election AND t.number = vacate.term AND t.instance = vacate.instance
+            WHERE t.election_id = election AND t.number = vacate.term AND t.instance_hash = hash
               AND t.vacated_at IS NULL);
     END IF;
     UPDATE pgleader.term AS t
@@ -610,9 +827,10 @@ BEGIN
     RETURN true;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.vacate(integer,uuid,bigint,text,name,text) FROM PUBLIC;
+COMMENT ON FUNCTION pgleader.vacate(text,integer,uuid,bigint,text,name,text) IS 'null ended_by: no operator asked for it; null ended_request: no operator asked for it';
+REVOKE ALL ON FUNCTION pgleader.vacate(text,integer,uuid,bigint,text,name,text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.release(elections integer[], successor_of integer[], silence_ms integer)
+CREATE OR REPLACE FUNCTION pgleader.release(mark text, elections integer[], successor_of integer[], silence_ms integer)
  RETURNS boolean
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -621,6 +839,12 @@ DECLARE
     election integer;
     held boolean := true;
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_ids('elections', elections);
+    PERFORM pgleader.check_ids('successor_of', successor_of);
+    IF (silence_ms > 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('silence_ms', silence_ms::text, 'be above 0');
+    END IF;
     FOREACH election IN ARRAY elections LOOP
         held := pg_advisory_unlock('pgleader.election'::regclass::oid::integer, election) AND held;
     END LOOP;
@@ -631,22 +855,27 @@ BEGIN
     RETURN held;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.release(integer[],integer[],integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.release(text,integer[],integer[],integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.announce(elections integer[], wait_ms integer)
+CREATE OR REPLACE FUNCTION pgleader.announce(mark text, elections integer[], wait_ms integer)
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_ids('elections', elections);
+    IF (wait_ms BETWEEN 1 AND 10000) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('wait_ms', wait_ms::text, 'be between 1 and 10000');
+    END IF;
     PERFORM set_config('lock_timeout', wait_ms::text, true);
     PERFORM pg_notify('pg_leader', json_build_object(
         'election', e.name, 'term', e.term, 'state', e.state, 'address', e.address)::text)
     FROM pgleader.election AS e WHERE e.id = ANY (elections);
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.announce(integer[],integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.announce(text,integer[],integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.read_elections(names text[], instance uuid DEFAULT NULL::uuid)
  RETURNS TABLE(election integer, name text, term bigint, state text, address text, lease_ms integer, bar text, called boolean)
@@ -656,9 +885,13 @@ CREATE OR REPLACE FUNCTION pgleader.read_elections(names text[], instance uuid D
 AS $function$
 #variable_conflict use_column
 DECLARE
-    turns jsonb := pgleader.turns(
-        ARRAY(SELECT e.id FROM pgleader.election AS e WHERE e.name = ANY (names)), instance);
+    turns jsonb;
 BEGIN
+    IF names IS NULL OR array_position(names, NULL) IS NOT NULL THEN
+        PERFORM pgleader.refuse('names or a name', NULL, '');
+    END IF;
+    turns := pgleader.turns(
+        ARRAY(SELECT e.id FROM pgleader.election AS e WHERE e.name = ANY (names)), instance);
     RETURN QUERY
     WITH lock AS MATERIALIZED (
         SELECT l.kind, l.election_id, l.pid FROM pgleader.lock AS l WHERE l.granted
@@ -673,7 +906,7 @@ BEGIN
                ELSE EXISTS (
                    SELECT FROM pgleader.candidate AS c
                    JOIN pgleader.candidate AS o ON o.election_id = c.election_id AND o.priority < c.priority
-                   WHERE c.election_id = e.id AND c.instance = read_elections.instance)
+                   WHERE c.election_id = e.id AND c.instance_hash = sha256(uuid_send(read_elections.instance)))
                    AND NOT EXISTS (
                        SELECT FROM lock AS s
                        WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id)
@@ -685,33 +918,44 @@ BEGIN
     WHERE e.name = ANY (names);
 END
 $function$;
+COMMENT ON FUNCTION pgleader.read_elections(text[],uuid) IS 'null instance: somebody looks on, who is no candidate';
 REVOKE ALL ON FUNCTION pgleader.read_elections(text[],uuid) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.backend_gone(election integer, term bigint)
+CREATE OR REPLACE FUNCTION pgleader.backend_gone(mark text, election integer, term bigint)
  RETURNS boolean
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-    SELECT NOT EXISTS (
+BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    RETURN NOT EXISTS (
         SELECT FROM pgleader.term AS t
         CROSS JOIN LATERAL pg_stat_get_activity(t.pid) AS a
         WHERE t.election_id = election AND t.number = backend_gone.term
-          AND (a.backend_start IS NULL OR a.backend_start = t.backend_start))
+          AND (a.backend_start IS NULL OR a.backend_start = t.backend_start));
+END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.backend_gone(integer,bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.backend_gone(text,integer,bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.leader_backend(election integer, term bigint)
  RETURNS integer
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-    SELECT l.pid
-    FROM pgleader.election AS e
-    JOIN pgleader.lock AS l
-        ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid AND l.granted
-    WHERE e.id = election AND e.term = leader_backend.term
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    RETURN (
+        SELECT l.pid
+        FROM pgleader.election AS e
+        JOIN pgleader.lock AS l
+            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid AND l.granted
+        WHERE e.id = election AND e.term = leader_backend.term);
+END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.leader_backend(integer,bigint) FROM PUBLIC;
 
@@ -729,7 +973,7 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.end_leader_backend(integer,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.evict(election integer, term bigint)
+CREATE OR REPLACE FUNCTION pgleader.end_leader(election integer, term bigint)
  RETURNS boolean
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -740,9 +984,21 @@ EXCEPTION WHEN insufficient_privilege THEN
     RETURN pgleader.end_leader_backend(election, term);
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.evict(integer,bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.end_leader(integer,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint)
+CREATE OR REPLACE FUNCTION pgleader.evict(mark text, election integer, term bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM pgleader.check_mark(mark);
+    RETURN pgleader.end_leader(election, term);
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.evict(text,integer,bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.admit(election text, term bigint, token uuid)
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -754,16 +1010,20 @@ DECLARE
     may_pass boolean;
     locked boolean;
     over boolean;
+    anothers boolean;
+    its_timeline bigint;
     snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
 BEGIN
+    PERFORM pgleader.check_name(election);
+    PERFORM pgleader.check_number('term', term);
     IF now() = statement_timestamp()
         AND current_query() ~* '^\s*select\s+(\*\s+from\s+)?("?pgleader"?\s*\.\s*)?"?fence"?\s*\([^()]*\)[\s;]*$' THEN
         RAISE EXCEPTION 'this call of pgleader.fence is a transaction of its own, and guards nothing'
             USING ERRCODE = 'no_active_sql_transaction',
                   HINT = 'Call it between BEGIN and COMMIT, before the writes that it shall guard.';
     END IF;
-    SELECT e.id, e.term = fence.term AND e.closed_term < fence.term INTO its_id, may_pass
-    FROM pgleader.election AS e WHERE e.name = fence.election;
+    SELECT e.id, e.term = admit.term AND e.closed_term < admit.term INTO its_id, may_pass
+    FROM pgleader.election AS e WHERE e.name = admit.election;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no election named "%"', election
             USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
@@ -771,31 +1031,33 @@ BEGIN
     -- It always is; an assignment is cheaper than PERFORM.
     locked := pg_advisory_xact_lock_shared('pgleader.term'::regclass::oid::integer, its_id) IS NOT NULL;
     may_pass := may_pass AND locked;
+    its_timeline := pgleader.timeline();
     -- In a current term one more row tells, read after the lock, since no term begins before the row of the last
     -- one is closed. Everything else goes the long way.
     IF may_pass AND snapshot_is_kept THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL
-          AND t.timeline::text = current_setting('pgleader.timeline', true)
+        WHERE t.election_id = its_id AND t.number = admit.term AND t.closed_at IS NULL
+          AND t.timeline = its_timeline AND (admit.token IS NULL OR t.token = admit.token)
         FOR SHARE;
     ELSIF may_pass THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL
-          AND t.timeline::text = current_setting('pgleader.timeline', true);
+        WHERE t.election_id = its_id AND t.number = admit.term AND t.closed_at IS NULL
+          AND t.timeline = its_timeline AND (admit.token IS NULL OR t.token = admit.token);
     END IF;
     IF may_pass AND FOUND THEN
         RETURN;
     END IF;
     IF snapshot_is_kept THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = its_id AND t.number = fence.term FOR SHARE;
+        WHERE t.election_id = its_id AND t.number = admit.term FOR SHARE;
     END IF;
     -- A term from before a failover is over although nobody has closed it yet: a later one may have begun on
     -- the server that was lost.
-    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL OR t.timeline <> pgleader.timeline()
-    INTO current_term, over
+    SELECT e.term, e.closed_term >= admit.term OR t.closed_at IS NOT NULL OR t.timeline <> its_timeline,
+           t.number IS NOT NULL AND t.token IS DISTINCT FROM coalesce(admit.token, t.token)
+    INTO current_term, over, anothers
     FROM pgleader.election AS e
-    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = fence.term
+    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = admit.term
     WHERE e.id = its_id;
     IF term > current_term THEN
         IF snapshot_is_kept THEN
@@ -806,10 +1068,44 @@ BEGIN
         RAISE EXCEPTION 'term % of election "%" was never given out: the newest is %', term, election, current_term
             USING ERRCODE = 'PL002', HINT = 'Stop this term''s work: a failover of the database may have lost it, or it is of another database.';
     END IF;
-    IF term < current_term OR over THEN
+    IF anothers THEN
+        RAISE EXCEPTION 'term % of election "%" has another token: this server gave its number to somebody else',
+                term, election
+            USING ERRCODE = 'PL002', HINT = 'Stop this term''s work: a failover of the database may have lost it, or it is of another database.';
+    END IF;
+    -- In doubt it is over.
+    IF term < current_term OR over IS NOT FALSE THEN
         RAISE EXCEPTION 'term % of election "%" is over: the newest is %', term, election, current_term
             USING ERRCODE = 'PL001', HINT = 'Stop this term''s work, and roll back.';
     END IF;
+END
+$function$;
+COMMENT ON FUNCTION pgleader.admit(text,bigint,uuid) IS 'null token: the number alone tells';
+REVOKE ALL ON FUNCTION pgleader.admit(text,bigint,uuid) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint, token uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF token IS NULL THEN
+        PERFORM pgleader.refuse('token', NULL, '');
+    END IF;
+    PERFORM pgleader.admit(election, term, token);
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.fence(text,bigint,uuid) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM pgleader.admit(election, term, NULL);
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.fence(text,bigint) FROM PUBLIC;
@@ -820,13 +1116,16 @@ CREATE VIEW pgleader.fenced AS
    FROM pgleader.lock l
   WHERE (((l.kind)::oid = ('pgleader.term'::regclass)::oid) AND (l.mode = 'ShareLock'::text) AND l.granted);
 
-CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(election integer, backend integer)
+CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(mark text, election integer, backend integer)
  RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('backend', backend);
     RETURN pgleader.holds_leadership(election)
         AND EXISTS (SELECT FROM pgleader.fenced AS f WHERE f.election_id = election AND f.pid = backend)
         AND pg_terminate_backend(backend);
@@ -834,23 +1133,26 @@ EXCEPTION WHEN insufficient_privilege THEN
     RETURN false;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.end_fenced_backend(integer,integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.end_fenced_backend(text,integer,integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(election integer, ended integer)
+CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(mark text, election integer, ended integer)
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('ended', ended);
     IF pgleader.holds_leadership(election) THEN
         UPDATE pgleader.election AS e SET fenced_ended = e.fenced_ended + ended WHERE e.id = election;
     END IF;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.count_fenced_ended(integer,integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.count_fenced_ended(text,integer,integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.end_fenced(election integer, OUT ended integer, OUT remaining integer)
+CREATE OR REPLACE FUNCTION pgleader.end_fenced(mark text, election integer, OUT ended integer, OUT remaining integer)
  RETURNS record
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -859,13 +1161,15 @@ DECLARE
     backend integer;
     done boolean;
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
     ended := 0;
     remaining := 0;
     FOR backend IN SELECT f.pid FROM pgleader.fenced AS f WHERE f.election_id = election LOOP
         BEGIN
             done := coalesce(pg_terminate_backend(backend), false);
         EXCEPTION WHEN insufficient_privilege THEN
-            done := pgleader.end_fenced_backend(election, backend);
+            done := pgleader.end_fenced_backend(mark, election, backend);
         END;
         IF done THEN
             ended := ended + 1;
@@ -874,11 +1178,11 @@ BEGIN
         END IF;
     END LOOP;
     IF ended > 0 THEN
-        PERFORM pgleader.count_fenced_ended(election, ended);
+        PERFORM pgleader.count_fenced_ended(mark, election, ended);
     END IF;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.end_fenced(integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.end_fenced(text,integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.transfer_to(election integer)
  RETURNS text
@@ -891,6 +1195,7 @@ DECLARE
     since timestamptz;
     bound interval;
 BEGIN
+    PERFORM pgleader.check_number('election', election);
     SELECT r.* INTO request
     FROM pgleader.request AS r
     JOIN pgleader.election AS e ON e.id = r.election_id AND e.term = r.term
@@ -926,14 +1231,16 @@ DECLARE
     found jsonb := jsonb_build_object();
     asked record;
     target text;
+    hash bytea := sha256(uuid_send(instance));
 BEGIN
+    PERFORM pgleader.check_ids('elections', elections);
     FOR asked IN
         SELECT r.election_id, c.address, bool_or(r.kind = 'suspend') AS suspended,
                bool_or(r.kind = 'exclude' AND r.address = c.address) AS excluded,
                bool_or(r.kind = 'transfer') AS transfer
         FROM pgleader.request AS r
         LEFT JOIN pgleader.candidate AS c
-            ON c.election_id = r.election_id AND c.instance = turns.instance
+            ON c.election_id = r.election_id AND c.instance_hash = hash
         WHERE r.election_id = ANY (elections) AND r.ended_at IS NULL
         GROUP BY r.election_id, c.address
     LOOP
@@ -950,13 +1257,13 @@ BEGIN
         found := (
             SELECT coalesce(jsonb_object_agg(c.election_id, 'outranked'), jsonb_build_object())
             FROM pgleader.candidate AS c
-            WHERE c.election_id = ANY (elections) AND c.instance = turns.instance AND EXISTS (
+            WHERE c.election_id = ANY (elections) AND c.instance_hash = hash AND EXISTS (
                 SELECT FROM pgleader.alive AS a
                 WHERE a.election_id = c.election_id AND a.priority > c.priority
                   AND NOT EXISTS (
                       SELECT FROM pgleader.election AS e
                       JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
-                      WHERE e.id = c.election_id AND t.instance = a.instance)
+                      WHERE e.id = c.election_id AND t.instance_hash = a.instance_hash)
                   AND NOT pgleader.in_force(c.election_id, 'exclude', a.address))
         ) || found;
     END IF;
@@ -965,6 +1272,7 @@ EXCEPTION WHEN lock_not_available THEN
     RETURN (SELECT jsonb_object_agg(u.id, 'unknown') FROM unnest(elections) AS u (id));
 END
 $function$;
+COMMENT ON FUNCTION pgleader.turns(integer[],uuid) IS 'null instance: somebody looks on, who is no candidate';
 REVOKE ALL ON FUNCTION pgleader.turns(integer[],uuid) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.end_requests(election integer, term bigint)
@@ -975,6 +1283,8 @@ CREATE OR REPLACE FUNCTION pgleader.end_requests(election integer, term bigint)
  SET lock_timeout TO '5ms'
 AS $function$
 BEGIN
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
     UPDATE pgleader.request AS r SET ended_at = clock_timestamp()
     WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind IN ('step down', 'transfer')
       AND r.term < end_requests.term;
@@ -999,6 +1309,7 @@ AS $function$
 DECLARE
     id integer := (SELECT e.id FROM pgleader.election AS e WHERE e.name = election);
 BEGIN
+    PERFORM pgleader.check_name(election);
     IF id IS NULL THEN
         RAISE EXCEPTION 'there is no election named "%"', election
             USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
@@ -1010,11 +1321,14 @@ REVOKE ALL ON FUNCTION pgleader.election_id(text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.leading_term(election integer)
  RETURNS bigint
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-    SELECT e.term FROM pgleader.election AS e WHERE e.id = election AND e.state <> 'vacant'
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    RETURN (SELECT e.term FROM pgleader.election AS e WHERE e.id = election AND e.state <> 'vacant');
+END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.leading_term(integer) FROM PUBLIC;
 
@@ -1025,6 +1339,18 @@ CREATE OR REPLACE FUNCTION pgleader.ask(election integer, kind text, address tex
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pgleader.check_number('election', election);
+    IF (kind IN ('step down', 'transfer', 'suspend', 'exclude', 'depose')) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('kind', kind, 'be that of a request');
+    END IF;
+    IF address IS NOT NULL THEN
+        PERFORM pgleader.check_address(address);
+    END IF;
+    IF only_term IS NOT NULL THEN
+        IF only_term < 0 THEN
+            PERFORM pgleader.refuse('only_term', only_term::text, 'be 0 (none yet) or more');
+        END IF;
+    END IF;
     -- session_user and not current_user: this runs as the schema's owner.
     INSERT INTO pgleader.request AS r (election_id, term, kind, address, timeline, requested_by, ended_at)
     SELECT e.id, e.term, ask.kind, ask.address, pgleader.timeline(), session_user,
@@ -1037,6 +1363,7 @@ BEGIN
     RETURN true;
 END
 $function$;
+COMMENT ON FUNCTION pgleader.ask(integer,text,text,bigint) IS 'null address: the kind has none; null only_term: whichever is the newest';
 REVOKE ALL ON FUNCTION pgleader.ask(integer,text,text,bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.notify(election integer)
@@ -1046,6 +1373,7 @@ CREATE OR REPLACE FUNCTION pgleader.notify(election integer)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pgleader.check_number('election', election);
     PERFORM pg_notify('pg_leader', json_build_object('election', e.name, 'term', e.term)::text)
     FROM pgleader.election AS e WHERE e.id = election;
 END
@@ -1054,15 +1382,22 @@ REVOKE ALL ON FUNCTION pgleader.notify(integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.in_force(election integer, kind text, address text DEFAULT NULL::text)
  RETURNS boolean
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-    SELECT EXISTS (
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    IF (kind IN ('suspend', 'exclude')) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('kind', kind, 'be suspend or exclude');
+    END IF;
+    RETURN EXISTS (
         SELECT FROM pgleader.request AS r
         WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind = in_force.kind
-          AND r.address IS NOT DISTINCT FROM in_force.address)
+          AND r.address IS NOT DISTINCT FROM in_force.address);
+END
 $function$;
+COMMENT ON FUNCTION pgleader.in_force(integer,text,text) IS 'null address: the kind has none';
 REVOKE ALL ON FUNCTION pgleader.in_force(integer,text,text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.lift(election integer, kind text, address text DEFAULT NULL::text)
@@ -1074,6 +1409,10 @@ AS $function$
 DECLARE
     lifted boolean;
 BEGIN
+    PERFORM pgleader.check_number('election', election);
+    IF (kind IN ('suspend', 'exclude')) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('kind', kind, 'be suspend or exclude');
+    END IF;
     WITH free AS (
         SELECT r.id FROM pgleader.request AS r
         WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind = lift.kind
@@ -1092,6 +1431,7 @@ BEGIN
     RETURN lifted;
 END
 $function$;
+COMMENT ON FUNCTION pgleader.lift(integer,text,text) IS 'null address: the kind has none';
 REVOKE ALL ON FUNCTION pgleader.lift(integer,text,text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.step_down(election text)
@@ -1122,6 +1462,7 @@ DECLARE
     its_id integer := pgleader.election_id(election);
     leading_term bigint := pgleader.leading_term(its_id);
 BEGIN
+    PERFORM pgleader.check_address(address);
     IF pgleader.in_force(its_id, 'suspend') THEN
         RAISE EXCEPTION 'election "%" is suspended: nobody can lead it', election
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.resume first.';
@@ -1189,11 +1530,7 @@ AS $function$
 DECLARE
     its_id integer := pgleader.election_id(election);
 BEGIN
-    IF coalesce(address, '') = '' THEN
-        RAISE EXCEPTION 'there is no address to exclude'
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'SELECT name, address FROM pgleader.candidates lists them.';
-    END IF;
+    PERFORM pgleader.check_address(address);
     IF NOT pgleader.in_force(its_id, 'exclude', address) THEN
         PERFORM pgleader.ask(its_id, 'exclude', address);
     END IF;
@@ -1211,6 +1548,7 @@ CREATE OR REPLACE FUNCTION pgleader.include(election text, address text)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pgleader.check_address(address);
     RETURN pgleader.lift(pgleader.election_id(election), 'exclude', address);
 END
 $function$;
@@ -1226,7 +1564,7 @@ DECLARE
     its_id integer := pgleader.election_id(election);
     leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = its_id);
 BEGIN
-    IF pgleader.leader_backend(its_id, leading_term) IS NULL
+    IF leading_term = 0 OR pgleader.leader_backend(its_id, leading_term) IS NULL
         OR NOT pgleader.ask(its_id, 'depose', only_term => leading_term) THEN
         RETURN NULL;
     END IF;
@@ -1243,7 +1581,7 @@ AS $function$
 DECLARE
     leading_term bigint := pgleader.request_depose(election);
 BEGIN
-    IF leading_term IS NOT NULL AND NOT pgleader.evict(pgleader.election_id(election), leading_term) THEN
+    IF leading_term IS NOT NULL AND NOT pgleader.end_leader(pgleader.election_id(election), leading_term) THEN
         RAISE EXCEPTION 'neither you nor the owner of the schema pgleader may end the session of the leader'
             USING ERRCODE = 'insufficient_privilege',
                   HINT = 'Grant pg_signal_backend to the owner of the schema, or call pgleader.step_down.';
@@ -1289,7 +1627,8 @@ CREATE VIEW pgleader.status AS
     ( SELECT a.address
            FROM (lock s
              JOIN alive a ON (((a.election_id = s.election_id) AND (a.pid = s.pid))))
-          WHERE (((s.kind)::oid = ('pgleader.candidate'::regclass)::oid) AND (s.election_id = e.id))) AS successor,
+          WHERE (((s.kind)::oid = ('pgleader.candidate'::regclass)::oid) AND (s.election_id = e.id))
+         LIMIT 1) AS successor,
     ( SELECT count(*) AS count
            FROM alive a
           WHERE (a.election_id = e.id)) AS candidates,
@@ -1397,7 +1736,7 @@ CREATE OR REPLACE FUNCTION pgleader.version()
  RETURNS integer
  LANGUAGE sql
  SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$ SELECT 1 $function$;
+AS $function$ SELECT 2 $function$;
 REVOKE ALL ON FUNCTION pgleader.version() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name)
@@ -1406,6 +1745,9 @@ CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    IF (role <> '') IS NOT TRUE THEN
+        PERFORM pgleader.refuse('role', role::text, 'be the name of a role');
+    END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA pgleader TO %I', role);
     EXECUTE format(
         'GRANT SELECT ON pgleader.lock, pgleader.fenced, pgleader.status, pgleader.history, '
@@ -1414,6 +1756,7 @@ BEGIN
         'GRANT EXECUTE ON FUNCTION pgleader.version(), pgleader.timeline(), '
         'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[], uuid), '
         'pgleader.refractory_period(integer, bigint), pgleader.transfer_to(integer) TO %I', role);
+    INSERT INTO pgleader.grantee (role, kind) VALUES (grant_observer.role, 'observer') ON CONFLICT DO NOTHING;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.grant_observer(name) FROM PUBLIC;
@@ -1427,25 +1770,31 @@ BEGIN
     PERFORM pgleader.grant_observer(role);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION '
-        'pgleader.join_election(text, uuid, text, integer, timestamptz, text, integer), '
-        'pgleader.leave_election(integer, uuid), '
-        'pgleader.try_elections(integer[], integer[], integer[], uuid, boolean, integer), '
-        'pgleader.campaign(integer[], integer[], integer[], uuid, boolean, integer), '
-        'pgleader.take_office(integer, uuid, boolean, boolean), '
-        'pgleader.ready(integer, uuid, bigint), '
-        'pgleader.heartbeat(integer[]), '
-        'pgleader.vacate(integer, uuid, bigint, text, name, text), '
-        'pgleader.release(integer[], integer[], integer), '
-        'pgleader.announce(integer[], integer), '
-        'pgleader.backend_gone(integer, bigint), '
+        'pgleader.refuse(text, text, text), '
+        'pgleader.check_ids(text, integer[]), '
+        'pgleader.check_number(text, bigint), '
+        'pgleader.check_mark(text), '
+        'pgleader.join_election(text, text, uuid, text, integer, timestamptz, text, integer), '
+        'pgleader.leave_election(text, integer, uuid), '
+        'pgleader.try_elections(text, integer[], integer[], integer[], uuid, boolean, integer), '
+        'pgleader.campaign(text, integer[], integer[], integer[], uuid, boolean, integer), '
+        'pgleader.take_office(text, integer, uuid, boolean, boolean), '
+        'pgleader.ready(text, integer, uuid, bigint), '
+        'pgleader.heartbeat(text, oid, integer[]), '
+        'pgleader.vacate(text, integer, uuid, bigint, text, name, text), '
+        'pgleader.release(text, integer[], integer[], integer), '
+        'pgleader.announce(text, integer[], integer), '
+        'pgleader.backend_gone(text, integer, bigint), '
         'pgleader.leader_backend(integer, bigint), '
         'pgleader.end_leader_backend(integer, bigint), '
-        'pgleader.evict(integer, bigint), '
-        'pgleader.holds_leadership(integer), '
+        'pgleader.end_leader(integer, bigint), '
+        'pgleader.evict(text, integer, bigint), '
         'pgleader.fence(text, bigint), '
-        'pgleader.end_fenced(integer), '
-        'pgleader.end_fenced_backend(integer, integer), '
-        'pgleader.count_fenced_ended(integer, integer) TO %I', role);
+        'pgleader.fence(text, bigint, uuid), '
+        'pgleader.end_fenced(text, integer), '
+        'pgleader.end_fenced_backend(text, integer, integer), '
+        'pgleader.count_fenced_ended(text, integer, integer) TO %I', role);
+    INSERT INTO pgleader.grantee (role, kind) VALUES (grant_candidate.role, 'candidate') ON CONFLICT DO NOTHING;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.grant_candidate(name) FROM PUBLIC;
@@ -1462,38 +1811,90 @@ BEGIN
         'pgleader.transfer(text, text), pgleader.suspend(text), pgleader.resume(text), '
         'pgleader.exclude(text, text), pgleader.include(text, text), '
         'pgleader.request_depose(text), pgleader.depose(text), pgleader.leader_backend(integer, bigint), '
-        'pgleader.end_leader_backend(integer, bigint), pgleader.evict(integer, bigint) TO %I', role);
+        'pgleader.end_leader_backend(integer, bigint), pgleader.end_leader(integer, bigint) TO %I', role);
+    INSERT INTO pgleader.grantee (role, kind) VALUES (grant_operator.role, 'operator') ON CONFLICT DO NOTHING;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.grant_operator(name) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.set_rights()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    its_schema pg_namespace := (SELECT n FROM pg_namespace AS n WHERE n.nspname = 'pgleader');
+    other record;
+BEGIN
+    DELETE FROM pgleader.grantee AS g
+    WHERE NOT EXISTS (
+        SELECT FROM pg_roles AS r JOIN aclexplode(its_schema.nspacl) AS a ON a.grantee = r.oid
+        WHERE r.rolname = g.role AND a.privilege_type = 'USAGE');
+    REVOKE ALL ON ALL TABLES IN SCHEMA pgleader FROM PUBLIC;
+    REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgleader FROM PUBLIC;
+    REVOKE ALL ON ALL ROUTINES IN SCHEMA pgleader FROM PUBLIC;
+    REVOKE ALL ON SCHEMA pgleader FROM PUBLIC;
+    FOR other IN
+        SELECT r.rolname AS role
+        FROM (SELECT a.grantee FROM aclexplode(its_schema.nspacl) AS a
+              UNION SELECT a.grantee FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a
+              WHERE c.relnamespace = its_schema.oid
+              UNION SELECT a.grantee FROM pg_attribute AS t
+              JOIN pg_class AS c ON c.oid = t.attrelid CROSS JOIN LATERAL aclexplode(t.attacl) AS a
+              WHERE c.relnamespace = its_schema.oid
+              UNION SELECT a.grantee FROM pg_proc AS p CROSS JOIN LATERAL aclexplode(p.proacl) AS a
+              WHERE p.pronamespace = its_schema.oid) AS g
+        JOIN pg_roles AS r ON r.oid = g.grantee
+        WHERE g.grantee <> its_schema.nspowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA pgleader FROM %I CASCADE', other.role);
+        EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgleader FROM %I CASCADE', other.role);
+        EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA pgleader FROM %I CASCADE', other.role);
+        EXECUTE format('REVOKE ALL ON SCHEMA pgleader FROM %I CASCADE', other.role);
+    END LOOP;
+    FOR other IN SELECT g.role, g.kind FROM pgleader.grantee AS g LOOP
+        CASE other.kind
+            WHEN 'observer' THEN PERFORM pgleader.grant_observer(other.role);
+            WHEN 'candidate' THEN PERFORM pgleader.grant_candidate(other.role);
+            WHEN 'operator' THEN PERFORM pgleader.grant_operator(other.role);
+        END CASE;
+    END LOOP;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.set_rights() FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA pgleader TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.timeline() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO candidate;
 GRANT SELECT ON pgleader.lock TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestamp with time zone,text,integer) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.leave_election(integer,uuid) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.holds_leadership(integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.refuse(text,text,text) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.check_ids(text,integer[]) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.check_number(text,bigint) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.check_mark(text) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.leave_election(text,integer,uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.try_elections(integer[],integer[],integer[],uuid,boolean,integer) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.campaign(integer[],integer[],integer[],uuid,boolean,integer) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.take_office(integer,uuid,boolean,boolean) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.ready(integer,uuid,bigint) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.heartbeat(integer[]) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.vacate(integer,uuid,bigint,text,name,text) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.release(integer[],integer[],integer) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.announce(integer[],integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.try_elections(text,integer[],integer[],integer[],uuid,boolean,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.campaign(text,integer[],integer[],integer[],uuid,boolean,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.take_office(text,integer,uuid,boolean,boolean) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.ready(text,integer,uuid,bigint) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.heartbeat(text,oid,integer[]) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.vacate(text,integer,uuid,bigint,text,name,text) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.release(text,integer[],integer[],integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.announce(text,integer[],integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[],uuid) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.backend_gone(integer,bigint) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.backend_gone(text,integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.leader_backend(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.evict(integer,bigint) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.end_leader(integer,bigint) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.evict(text,integer,bigint) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.fence(text,bigint,uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.fence(text,bigint) TO candidate;
 GRANT SELECT ON pgleader.fenced TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.end_fenced_backend(integer,integer) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.count_fenced_ended(integer,integer) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.end_fenced(integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.end_fenced_backend(text,integer,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.count_fenced_ended(text,integer,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.end_fenced(text,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.transfer_to(integer) TO candidate;
 GRANT SELECT ON pgleader.status TO candidate;
 GRANT SELECT ON pgleader.history TO candidate;
@@ -1523,7 +1924,7 @@ GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO operator
 GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[],uuid) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.leader_backend(integer,bigint) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO operator;
-GRANT EXECUTE ON FUNCTION pgleader.evict(integer,bigint) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.end_leader(integer,bigint) TO operator;
 GRANT SELECT ON pgleader.fenced TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.transfer_to(integer) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.election_id(text) TO operator;

@@ -23,7 +23,7 @@ impl Term {
     /// # Ok(()) }
     /// ```
     ///
-    /// Other clients call `SELECT pgleader.fence('election', term)`; see `docs/fencing.md`.
+    /// Other clients call `SELECT pgleader.fence('election', term, 'token')`; see `docs/fencing.md`.
     ///
     /// # Errors
     ///
@@ -46,9 +46,10 @@ impl Term {
         // By the simple protocol: it needs no prepared statement of a pooled connection, and only so can the
         // server tell a call outside a transaction.
         let call = format!(
-            "SELECT pgleader.fence({}, {})",
+            "SELECT pgleader.fence({}, {}, {})",
             literal(self.election()),
-            self.number()
+            self.number(),
+            literal(self.token())
         );
         transaction.batch_execute(&call).await.map_err(refusal)
     }

@@ -18,7 +18,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
 ];
 
 /// The version of the schema that this build brings.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 /// From here a schema is no longer an extension of ours.
 const NEXT_GENERATION: i32 = 100;
 

@@ -107,6 +107,9 @@ pub enum WaitingFor {
     HigherPriority,
     /// The leadership is held by a session that is no candidate: nobody can lead until it ends.
     Stranger,
+    /// This process has heard of a term that lies too far beyond this server's: it waits for the server that it
+    /// knew, or to be restarted.
+    AnotherServer,
     /// This process has no session, because the schema `pgleader` has vanished or cannot be used: the log says
     /// why. Not in `pgleader.status`, which is a part of it.
     Schema,
@@ -122,6 +125,7 @@ impl fmt::Display for WaitingFor {
             WaitingFor::Transfer => "transfer",
             WaitingFor::HigherPriority => "higher priority",
             WaitingFor::Stranger => "stranger",
+            WaitingFor::AnotherServer => "another server",
             WaitingFor::Schema => "schema",
         })
     }

@@ -62,6 +62,7 @@ impl Pulse {
 #[derive(Debug)]
 pub(crate) struct TermState {
     pub(crate) number: u64,
+    pub(crate) token: Arc<str>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) ready: AtomicBool,
     /// The work has stopped.
@@ -108,6 +109,22 @@ impl Term {
     /// the database. Pass it along with what you write, and refuse smaller ones.
     pub fn number(&self) -> u64 {
         self.state.number
+    }
+
+    /// What tells this term from any other, also from one with the same number: a random UUID as text.
+    ///
+    /// Two standbys promoted one after the other may give out the same [`number`](Term::number) where nobody is
+    /// left who remembers the first. [`fence`](Term::fence) compares both. The token has no order, and authorises
+    /// nothing: it may go where the number goes.
+    ///
+    /// ```
+    /// fn fence(term: &pg_leader::Term) -> String {
+    ///     let (election, number, token) = (term.election(), term.number(), term.token());
+    ///     format!("SELECT pgleader.fence('{election}', {number}, '{token}')")
+    /// }
+    /// ```
+    pub fn token(&self) -> &str {
+        &self.state.token
     }
 
     /// The election's name.

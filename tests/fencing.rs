@@ -420,8 +420,8 @@ async fn what_cannot_be_fenced_is_an_error_of_its_own() {
     let table = [
         ("SELECT pgleader.fence('nobody''s', 1)", "42704", "42704"),
         ("SELECT pgleader.fence('e', 2)", "PL002", "40001"),
-        ("SELECT pgleader.fence('e', 0)", "PL001", "PL001"),
-        ("SELECT pgleader.fence('e', -1)", "PL001", "PL001"),
+        ("SELECT pgleader.fence('e', 0)", "22023", "22023"),
+        ("SELECT pgleader.fence('e', -1)", "22023", "22023"),
     ];
     for (call, committed, kept) in table {
         for (begin, expected) in LEVELS.into_iter().zip([committed, kept, kept]) {

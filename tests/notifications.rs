@@ -73,7 +73,7 @@ async fn lost_notifications_are_made_good() {
     drop(elector(&cluster).await);
     cluster
         .execute(
-            "CREATE OR REPLACE FUNCTION pgleader.announce(elections integer[], wait_ms integer) \
+            "CREATE OR REPLACE FUNCTION pgleader.announce(mark text, elections integer[], wait_ms integer) \
              RETURNS void LANGUAGE sql AS $$ SELECT $$",
         )
         .unwrap();
@@ -107,7 +107,7 @@ async fn a_notification_that_fails_is_tolerated() {
     drop(elector(&cluster).await);
     cluster
         .execute(
-            "CREATE OR REPLACE FUNCTION pgleader.announce(elections integer[], wait_ms integer) \
+            "CREATE OR REPLACE FUNCTION pgleader.announce(mark text, elections integer[], wait_ms integer) \
              RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'the queue is full'; END $$",
         )
         .unwrap();

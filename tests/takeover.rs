@@ -92,7 +92,7 @@ async fn a_busy_backend_of_a_dead_leader() {
     blocker
         .batch_execute(
             "SELECT pg_advisory_lock(1); \
-             CREATE OR REPLACE FUNCTION pgleader.heartbeat(elections integer[]) \
+             CREATE OR REPLACE FUNCTION pgleader.heartbeat(mark text, locks oid, elections integer[]) \
              RETURNS TABLE (election integer, term bigint, kind text, requested_by name) LANGUAGE plpgsql \
              AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); END $$",
         )

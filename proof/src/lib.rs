@@ -16,6 +16,8 @@ pub mod sim;
 #[path = "../../src/protocol/mod.rs"]
 mod protocol;
 
+mod tells;
+
 /// The pretend server, for the checker and the simulator alike.
 mod postgres;
 

@@ -6,11 +6,14 @@ use crate::postgres::Flaw;
 include!(concat!(env!("OUT_DIR"), "/mutants.rs"));
 
 /// The rules of the server's side that can be broken.
-const FLAWS: [(&str, Flaw); 6] = [
+const FLAWS: [(&str, Flaw); 9] = [
     ("vacate_of_any_term", Flaw::VacateOfAnyTerm),
     ("sample_after_the_try", Flaw::SampleAfterTry),
     ("vacate_of_any_timeline", Flaw::VacateOfAnyTimeline),
     ("number_plus_one", Flaw::NumberPlusOne),
+    ("number_without_time", Flaw::NumberWithoutTime),
+    ("raised_without_waiting", Flaw::RaisedWithoutWaiting),
+    ("heard_not_recorded", Flaw::HeardNotRecorded),
     ("office_unasked", Flaw::OfficeUnasked),
     ("closed_is_vacated", Flaw::ClosedIsVacated),
 ];

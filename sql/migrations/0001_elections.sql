@@ -32,6 +32,71 @@ SET LOCAL lock_timeout = '50ms';
 CREATE SCHEMA IF NOT EXISTS pgleader;
 COMMENT ON SCHEMA pgleader IS 'Leader election. Start with: SELECT * FROM pgleader.status';
 
+-- To whom grant_observer, grant_candidate and grant_operator gave what: everybody else is shut out by every
+-- install.
+CREATE TABLE IF NOT EXISTS pgleader.grantee (
+    role name NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('observer', 'candidate', 'operator')),
+    PRIMARY KEY (role, kind)
+);
+
+-- From version 1, which kept the secret itself and recorded no grants. What was granted is read from the rights: who
+-- may also call an inner function has it by default privileges, and from nobody's decision.
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = to_regclass('pgleader.candidate') AND a.attname = 'instance' AND NOT a.attisdropped) THEN
+        RETURN;
+    END IF;
+    INSERT INTO pgleader.grantee (role, kind)
+    SELECT r.rolname, k.kind
+    FROM (VALUES ('candidate', 'join_election'), ('operator', 'step_down'), ('observer', 'read_elections'))
+        AS k (kind, function)
+    JOIN pg_proc AS p ON p.pronamespace = 'pgleader'::regnamespace AND p.proname = k.function
+    CROSS JOIN LATERAL aclexplode(p.proacl) AS g
+    JOIN pg_roles AS r ON r.oid = g.grantee AND r.oid <> p.proowner
+    WHERE NOT EXISTS (
+        SELECT FROM pg_proc AS i CROSS JOIN LATERAL aclexplode(i.proacl) AS o
+        WHERE i.pronamespace = p.pronamespace AND i.proname = 'close_term' AND o.grantee = g.grantee)
+    ON CONFLICT DO NOTHING;
+    DROP VIEW IF EXISTS pgleader.status, pgleader.candidates, pgleader.alive;
+    DROP FUNCTION IF EXISTS
+        pgleader.join_election(text, uuid, text, integer, timestamptz, text, integer),
+        pgleader.leave_election(integer, uuid),
+        pgleader.next_number(integer, bigint, bigint),
+        pgleader.begin_term(integer, uuid, boolean),
+        pgleader.refractory_period(integer, bigint),
+        pgleader.try_elections(integer[], integer[], integer[], uuid, boolean, integer),
+        pgleader.campaign(integer[], integer[], integer[], uuid, boolean, integer),
+        pgleader.take_office(integer, uuid, boolean, boolean),
+        pgleader.ready(integer, uuid, bigint),
+        pgleader.heartbeat(integer[]),
+        pgleader.vacate(integer, uuid, bigint, text, name, text),
+        pgleader.release(integer[], integer[], integer),
+        pgleader.announce(integer[], integer),
+        pgleader.backend_gone(integer, bigint),
+        pgleader.evict(integer, bigint),
+        pgleader.end_fenced(integer),
+        pgleader.end_fenced_backend(integer, integer),
+        pgleader.count_fenced_ended(integer, integer);
+    DELETE FROM pgleader.candidate WHERE lease NOT BETWEEN '100 ms' AND '1 h';
+    UPDATE pgleader.term SET lease = greatest(least(lease, '1 h'), '100 ms') WHERE lease NOT BETWEEN '100 ms' AND '1 h';
+    ALTER TABLE pgleader.candidate RENAME COLUMN instance TO instance_hash;
+    ALTER TABLE pgleader.candidate
+        ALTER COLUMN instance_hash TYPE bytea USING sha256(uuid_send(instance_hash)),
+        ADD CONSTRAINT candidate_lease_check CHECK (lease BETWEEN '100 ms' AND '1 h'),
+        ADD COLUMN heard bigint NOT NULL DEFAULT 0 CHECK (heard >= 0),
+        ADD COLUMN heard_lease interval NOT NULL DEFAULT '0' CHECK (heard_lease BETWEEN '0' AND '1 h');
+    ALTER TABLE pgleader.term RENAME COLUMN instance TO instance_hash;
+    ALTER TABLE pgleader.term
+        ALTER COLUMN instance_hash TYPE bytea USING sha256(uuid_send(instance_hash)),
+        ADD COLUMN token uuid NOT NULL DEFAULT gen_random_uuid(),
+        ADD CONSTRAINT term_lease_check CHECK (lease BETWEEN '100 ms' AND '1 h');
+    ALTER TABLE pgleader.term ALTER COLUMN token DROP DEFAULT;
+END
+$$;
+
 -- Tables -------------------------------------------------------------------------------------------------
 
 -- A row an election, written by the holder of its leadership lock alone, and never deleted: its terms must
@@ -52,27 +117,36 @@ CREATE TABLE IF NOT EXISTS pgleader.election (
     fenced_ended integer NOT NULL DEFAULT 0
 );
 
--- Who takes part. `instance` is a random secret of the process: it authorises a vacate from another session.
+-- Who takes part. `instance` is a random secret of the process, which authorises a vacate from another session: only
+-- its sha256 is kept.
 CREATE TABLE IF NOT EXISTS pgleader.candidate (
     election_id   integer NOT NULL,
-    instance      uuid NOT NULL,
+    instance_hash bytea NOT NULL,
     address       text NOT NULL,
     priority      integer NOT NULL,
-    lease         interval NOT NULL,
+    lease         interval NOT NULL CHECK (lease BETWEEN '100 ms' AND '1 h'),
     pid           integer NOT NULL,
     backend_start timestamptz NOT NULL,
     joined_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (election_id, instance)
+    -- The greatest term that its process had read of when it joined, on whatever server; 0 for none. And its lease.
+    heard         bigint NOT NULL DEFAULT 0 CHECK (heard >= 0),
+    heard_lease   interval NOT NULL DEFAULT '0' CHECK (heard_lease BETWEEN '0' AND '1 h'),
+    PRIMARY KEY (election_id, instance_hash)
 );
+CREATE INDEX IF NOT EXISTS candidate_pid ON pgleader.candidate (pid);
 -- Empty where nobody has a priority: then nobody looks further.
 CREATE INDEX IF NOT EXISTS candidate_priority ON pgleader.candidate (election_id) WHERE priority <> 0;
 
--- Those whose session lives.
+-- Those whose session lives. A backend that a pooler has given to one client after another is the last one's.
 CREATE OR REPLACE VIEW pgleader.alive AS
-SELECT c.*
+SELECT c.election_id, c.instance_hash, c.address, c.priority, c.lease, c.pid, c.backend_start, c.joined_at
 FROM pgleader.candidate AS c
 WHERE EXISTS (SELECT FROM pg_stat_get_activity(c.pid) AS a
-              WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
+              WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start)
+  AND NOT EXISTS (
+      SELECT FROM pgleader.candidate AS l
+      WHERE l.pid = c.pid AND l.election_id = c.election_id
+        AND (l.joined_at, l.instance_hash) > (c.joined_at, c.instance_hash));
 
 -- A row a term, written at its beginning and ending only: a fence may hold it FOR SHARE. So `ready_at` is
 -- kept with the election until the term ends.
@@ -82,8 +156,8 @@ CREATE TABLE IF NOT EXISTS pgleader.term (
     election_id       integer NOT NULL,
     number            bigint NOT NULL CHECK (number > 0),
     address           text NOT NULL,
-    instance          uuid NOT NULL,
-    lease             interval NOT NULL,
+    instance_hash     bytea NOT NULL,
+    lease             interval NOT NULL CHECK (lease BETWEEN '100 ms' AND '1 h'),
     pid               integer NOT NULL,
     backend_start     timestamptz NOT NULL,
     direct            boolean NOT NULL,
@@ -100,6 +174,8 @@ CREATE TABLE IF NOT EXISTS pgleader.term (
     ended_request     text,
     -- How many fenced transactions of earlier terms it had to end before it could begin.
     fenced_ended      integer NOT NULL DEFAULT 0,
+    -- What tells this term from another of its number, which a server that was lost has given out.
+    token             uuid NOT NULL,
     PRIMARY KEY (election_id, number)
 );
 
@@ -123,44 +199,78 @@ CREATE TABLE IF NOT EXISTS pgleader.request (
 CREATE INDEX IF NOT EXISTS request_election_id ON pgleader.request (election_id, term);
 CREATE INDEX IF NOT EXISTS request_in_force ON pgleader.request (election_id) WHERE ended_at IS NULL;
 
--- Facts about the server ---------------------------------------------------------------------------------
+-- What stays ---------------------------------------------------------------------------------------------
+--
+-- Whoever deletes an election's row, or lowers its term, has its numbers given out again. The row is judged and not
+-- the caller. Ordinary triggers: a dump is restored, and a subscriber follows, without them.
 
--- Purpose: the timeline that this server writes; 1 where the platform does not tell. A session that may write
---          meets one timeline in its life, so it is looked up once.
-CREATE OR REPLACE FUNCTION pgleader.timeline() RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- Purpose: refuse what would let an election's terms begin again.
+CREATE OR REPLACE FUNCTION pgleader.keep_rows() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    known text := current_setting('pgleader.timeline', true);
 BEGIN
-    IF coalesce(known, '') = '' THEN
-        BEGIN
-            known := ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint::text;
-        EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-            known := '1';
-        END;
-        PERFORM set_config('pgleader.timeline', known, false);
-    END IF;
-    RETURN known::bigint;
+    RAISE EXCEPTION '% of pgleader.%: its rows stay, or terms that were given out would be given out again',
+            TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              HINT = 'An election that nobody joins costs nothing. To be rid of everything, drop the schema.';
 END
 $$;
 
--- Purpose: the identity of this cluster; null where the platform does not tell. Looked up once in a session.
+-- Purpose: refuse to delete terms but those that are older than the last 1,000 of their election.
+CREATE OR REPLACE FUNCTION pgleader.keep_terms() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM (SELECT g.election_id, max(g.number) AS number FROM gone AS g GROUP BY g.election_id) AS g
+        WHERE (SELECT count(*) FROM (
+                   SELECT FROM pgleader.term AS t
+                   WHERE t.election_id = g.election_id AND t.number > g.number LIMIT 1000) AS newer) < 1000) THEN
+        RAISE EXCEPTION 'DELETE of pgleader.term: the last 1,000 terms of an election stay'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Older ones are deleted by themselves. To be rid of everything, drop the schema.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER stays BEFORE DELETE OR TRUNCATE ON pgleader.election
+FOR EACH STATEMENT EXECUTE FUNCTION pgleader.keep_rows();
+CREATE OR REPLACE TRIGGER stays_itself BEFORE UPDATE ON pgleader.election
+FOR EACH ROW WHEN (OLD.id <> NEW.id OR OLD.name <> NEW.name OR OLD.term > NEW.term
+                   OR OLD.closed_term > NEW.closed_term)
+EXECUTE FUNCTION pgleader.keep_rows();
+CREATE OR REPLACE TRIGGER stays BEFORE TRUNCATE ON pgleader.term
+FOR EACH STATEMENT EXECUTE FUNCTION pgleader.keep_rows();
+CREATE OR REPLACE TRIGGER stays_a_while AFTER DELETE ON pgleader.term REFERENCING OLD TABLE AS gone
+FOR EACH STATEMENT EXECUTE FUNCTION pgleader.keep_terms();
+CREATE OR REPLACE TRIGGER stays_itself BEFORE UPDATE OF election_id, number ON pgleader.term
+FOR EACH ROW WHEN (OLD.election_id <> NEW.election_id OR OLD.number <> NEW.number)
+EXECUTE FUNCTION pgleader.keep_rows();
+
+-- Facts about the server ---------------------------------------------------------------------------------
+
+-- Hazard: nothing is kept in a setting: anybody may set it.
+
+-- Purpose: the timeline that this server writes; 1 where the platform does not tell.
+CREATE OR REPLACE FUNCTION pgleader.timeline() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint;
+EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+    RETURN bigint '1';
+END
+$$;
+
+-- Purpose: the identity of this cluster; null where the platform does not tell.
 CREATE OR REPLACE FUNCTION pgleader.system_identifier() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    known text := current_setting('pgleader.system_identifier', true);
 BEGIN
-    IF coalesce(known, '') = '' THEN
-        BEGIN
-            known := (SELECT c.system_identifier::text FROM pg_control_system() AS c);
-        EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-            known := 'unknown';
-        END;
-        PERFORM set_config('pgleader.system_identifier', known, false);
-    END IF;
-    RETURN nullif(known, 'unknown')::bigint;
+    RETURN (SELECT c.system_identifier FROM pg_control_system() AS c);
+EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+    RETURN NULL;
 END
 $$;
 
@@ -189,66 +299,202 @@ WHERE l.locktype = 'advisory'
   AND l.classid IN ('pgleader.election'::regclass, 'pgleader.candidate'::regclass,
                     'pgleader.term'::regclass);
 
+-- Arguments ----------------------------------------------------------------------------------------------
+--
+-- Every function refuses arguments that are null or out of range, before it does anything else:
+--     IF (what must be so) IS NOT TRUE THEN PERFORM pgleader.refuse(...)
+-- What is called often asks by itself whether all is well, and calls the function that says what is not; the others
+-- call it. STRICT would answer NULL, which a caller may take for a yes. Where null means something a COMMENT says so:
+-- `null argument: meaning`.
+
+-- Purpose: refuse an argument.
+-- Parameters: argument, its name; value, what it is as text, never a secret; must, what it must do.
+CREATE OR REPLACE FUNCTION pgleader.refuse(argument text, value text, must text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF num_nulls(argument, value, must) > 0 THEN
+        RAISE EXCEPTION '% must not be null', coalesce(argument, 'an argument')
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Give it a value.';
+    END IF;
+    RAISE EXCEPTION '% is %', argument, value
+        USING ERRCODE = 'invalid_parameter_value', HINT = format('It must %s.', must);
+END
+$$;
+
+-- Purpose: refuse a list of elections that is null or holds what is no id.
+CREATE OR REPLACE FUNCTION pgleader.check_ids(argument text, ids integer[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF argument IS NULL THEN
+        PERFORM pgleader.refuse('argument', NULL, '');
+    END IF;
+    -- Null where one of them is.
+    IF (1 <= ALL (ids)) IS NOT TRUE THEN
+        PERFORM pgleader.refuse(
+            argument, CASE WHEN array_position(ids, NULL) IS NULL THEN ids::text END, 'hold ids of elections');
+    END IF;
+END
+$$;
+
+-- Purpose: refuse an election's id or a term's number that is null or below 1.
+CREATE OR REPLACE FUNCTION pgleader.check_number(argument text, number bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF argument IS NULL OR (number >= 1) IS NOT TRUE THEN
+        PERFORM pgleader.refuse(coalesce(argument, 'number'), CASE WHEN argument IS NOT NULL THEN number::text END,
+                                'be 1 or more');
+    END IF;
+END
+$$;
+
+-- Purpose: refuse an election's name that is null or has not 1 to 200 characters.
+CREATE OR REPLACE FUNCTION pgleader.check_name(election text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (length(election) BETWEEN 1 AND 200) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('election', format('"%s"', left(election, 200)), 'have 1 to 200 characters');
+    END IF;
+END
+$$;
+
+-- Purpose: refuse an address that is null, empty or longer than 1,000 characters.
+CREATE OR REPLACE FUNCTION pgleader.check_address(address text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (length(address) BETWEEN 1 AND 1000) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('address', format('"%s"', left(address, 200)), 'have 1 to 1000 characters');
+    END IF;
+END
+$$;
+
+-- Purpose: refuse what was heard of where it is null or below 0, and a lease that is null or longer than an hour.
+CREATE OR REPLACE FUNCTION pgleader.check_heard(heard bigint, heard_lease_ms integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (heard >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('heard', heard::text, 'be 0 (nothing) or more');
+    ELSIF (heard_lease_ms BETWEEN 0 AND 3600000) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('heard_lease_ms', heard_lease_ms::text, 'be between 0 and 3600000');
+    END IF;
+END
+$$;
+
+-- Purpose: refuse a call that has met another session than the caller's own, before it touches a lock. Called by
+--          whatever only candidates call.
+-- Parameters: mark, what the caller has put into `pgleader.mark` when it connected.
+-- Meaning: PL003, a pooler hands the caller's statements to other sessions, or his session to others.
+CREATE OR REPLACE FUNCTION pgleader.check_mark(mark text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF mark IS NULL THEN
+        PERFORM pgleader.refuse('mark', NULL, '');
+    END IF;
+    IF mark = '' OR mark IS DISTINCT FROM current_setting('pgleader.mark', true) THEN
+        RAISE EXCEPTION 'this session does not bear the mark of the caller: a pooler stands between'
+            USING ERRCODE = 'PL003', HINT = 'Connect without a pooler, or with one in session mode.';
+    END IF;
+END
+$$;
+
 -- What a candidate's session calls -----------------------------------------------------------------------
+--
+-- The first argument of each is the mark of the session (see check_mark).
 
 -- Purpose: record a candidacy, and make the election when it is new.
 -- Parameters: instance, the secret of the process; lease_ms, its lease in milliseconds; backend_start, when
 --             this session's backend began (the owner of the schema may not see that of another role);
 --             application, the application_name to show for this session; priority, who comes first when a
---             term ends: the highest.
--- Meaning: the election's id.
+--             term ends: the highest; heard, the greatest term that the process has read of, on whatever server,
+--             and heard_lease_ms, its lease (0 where there is none): from here on others know of it too.
+-- Meaning: the election's id; known, a number that no term has which begins here from now on, nor a smaller one: the
+--          caller has heard of it now; known_lease_ms, the longest lease on record.
 CREATE OR REPLACE FUNCTION pgleader.join_election(
-    election text, instance uuid, address text, lease_ms integer, backend_start timestamptz,
-    application text, priority integer DEFAULT 0
-) RETURNS integer
+    mark text, election text, instance uuid, address text, lease_ms integer, backend_start timestamptz,
+    application text, priority integer DEFAULT 0, heard bigint DEFAULT 0, heard_lease_ms integer DEFAULT 0,
+    OUT election_id integer, OUT known bigint, OUT known_lease_ms integer
+)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    election_id integer;
+    hash bytea := sha256(uuid_send(instance));
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_heard(heard, heard_lease_ms);
+    PERFORM pgleader.check_name(election);
+    PERFORM pgleader.check_address(address);
+    IF num_nulls(instance, backend_start, application, priority) > 0 THEN
+        PERFORM pgleader.refuse('instance, backend_start, application or priority', NULL, '');
+    ELSIF (lease_ms BETWEEN 100 AND 3600000) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('lease_ms', lease_ms::text, 'be between 100 and 3600000');
+    END IF;
     PERFORM set_config('application_name', application, false);
-    PERFORM set_config('pgleader.locks', 'pgleader.election'::regclass::oid::text, false);
+    -- Those of earlier clients of this backend, where a pooler has handed it on.
+    DELETE FROM pgleader.candidate AS c
+    WHERE c.pid = pg_backend_pid() AND c.instance_hash <> hash
+      AND c.backend_start = join_election.backend_start;
     SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     IF NOT FOUND THEN
         INSERT INTO pgleader.election AS e (name) VALUES (election) ON CONFLICT (name) DO NOTHING;
         SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     END IF;
     INSERT INTO pgleader.candidate AS c
-        (election_id, instance, address, priority, lease, pid, backend_start)
-    VALUES (election_id, join_election.instance, join_election.address, join_election.priority,
-            lease_ms * interval '1 ms', pg_backend_pid(), join_election.backend_start)
+        (election_id, instance_hash, address, priority, lease, pid, backend_start, heard, heard_lease)
+    VALUES (election_id, hash, join_election.address, join_election.priority,
+            lease_ms * interval '1 ms', pg_backend_pid(), join_election.backend_start,
+            join_election.heard, heard_lease_ms * interval '1 ms')
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
     SET address = excluded.address, priority = excluded.priority, lease = excluded.lease, pid = excluded.pid,
-        backend_start = excluded.backend_start, joined_at = excluded.joined_at;
-    RETURN election_id;
+        backend_start = excluded.backend_start, joined_at = excluded.joined_at, heard = excluded.heard,
+        heard_lease = excluded.heard_lease;
+    SELECT greatest(o.below, o.known), o.known_lease_ms INTO known, known_lease_ms
+    FROM pgleader.outlook(election_id, heard, heard_lease_ms) AS o;
 END
 $$;
 
 -- Purpose: take the candidacy back.
-CREATE OR REPLACE FUNCTION pgleader.leave_election(election integer, instance uuid) RETURNS void
+CREATE OR REPLACE FUNCTION pgleader.leave_election(mark text, election integer, instance uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    IF instance IS NULL THEN
+        PERFORM pgleader.refuse('instance', NULL, '');
+    END IF;
     DELETE FROM pgleader.candidate AS c
-    WHERE c.election_id = election AND c.instance = leave_election.instance;
+    WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance));
 END
 $$;
 
 -- Purpose: when the work of a term had recovered, as long as the election's row tells.
 CREATE OR REPLACE FUNCTION pgleader.ready_at(election integer, term bigint) RETURNS timestamptz
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT e.ready_at FROM pgleader.election AS e WHERE e.id = election AND e.term = ready_at.term
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    RETURN (SELECT e.ready_at FROM pgleader.election AS e WHERE e.id = election AND e.term = ready_at.term);
+END
 $$;
 
 -- Purpose: whether this session holds the leadership of an election.
 CREATE OR REPLACE FUNCTION pgleader.holds_leadership(election integer) RETURNS boolean
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT EXISTS (
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    RETURN EXISTS (
         SELECT FROM pgleader.lock AS l
         WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
-          AND l.pid = pg_backend_pid() AND l.granted)
+          AND l.pid = pg_backend_pid() AND l.granted);
+END
 $$;
 
 -- Purpose: forget candidates whose process was killed and could not take its candidacy back. Called by a leader.
@@ -257,6 +503,7 @@ CREATE OR REPLACE FUNCTION pgleader.forget_candidates(election integer) RETURNS 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgleader.check_number('election', election);
     DELETE FROM pgleader.candidate AS c
     WHERE c.election_id = election
       AND NOT EXISTS (
@@ -273,6 +520,13 @@ CREATE OR REPLACE FUNCTION pgleader.close_term(election integer, term bigint) RE
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgleader.check_number('election', election);
+    IF (term >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('term', term::text, 'be 0 (none yet) or more');
+    END IF;
+    IF term = 0 THEN
+        RETURN;
+    END IF;
     UPDATE pgleader.election AS e SET closed_term = close_term.term
     WHERE e.id = election AND e.closed_term < close_term.term;
     PERFORM FROM pgleader.term AS t
@@ -289,45 +543,148 @@ BEGIN
 END
 $$;
 
--- Purpose: the number of the term after `last`: greater than every one given out before, also by a server
---          that was lost together with its last rows. A thousand million numbers a timeline, counted from the
---          block of the last term: a restored cluster begins its timelines again, its numbers go on. So two
---          servers that go on from the same last row, on different timelines, give out different numbers.
-CREATE OR REPLACE FUNCTION pgleader.next_number(election integer, last bigint, timeline bigint)
-RETURNS bigint
+-- Numbers of terms: ten million million a block (10^13), a block a timeline. On the first timeline they are 1, 2, 3.
+
+-- Purpose: the block in which a number lies.
+CREATE OR REPLACE FUNCTION pgleader.block(number bigint) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (number >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('number', number::text, 'be 0 or more');
+    END IF;
+    RETURN number / bigint '10000000000000';
+END
+$$;
+
+-- Purpose: the first number of a block. From the second one on it says when it was given out, in milliseconds since
+--          2026: of two servers that were promoted to one timeline each gives out numbers of its own, though nobody
+--          is left who knows of the other.
+CREATE OR REPLACE FUNCTION pgleader.first_number(block bigint) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    size CONSTANT bigint := bigint '10000000000000';
+    passed bigint := (extract(epoch FROM clock_timestamp() - timestamptz '2026-01-01 00:00:00+00') * 1000)::bigint;
+BEGIN
+    IF (block >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('block', block::text, 'be 0 or more');
+    ELSIF block = 0 THEN
+        RETURN bigint '1';
+    END IF;
+    RETURN block * size + 1 + greatest(0, least(passed, size - 2));
+END
+$$;
+
+-- Purpose: what is known of the terms of an election, on this server and by those who take part.
+-- Parameters: heard, the greatest term that the caller has read of, on whatever server, and heard_lease_ms, its
+--             lease; 0 where there is none.
+-- Meaning:
+--   last          the last term on record; 0 before the first
+--   below         no term that begins on this server has this number or a smaller one: the last one's, or the end of
+--                 the blocks before the one in which the next term lies. Blocks are counted from that of the last
+--                 term: a restored cluster begins its timelines again, its numbers go on
+--   wait_ms       how long a new term must wait for the work of the last one, if nothing else tells that it stopped
+--   elsewhere_ms  how long, from the proof that this server is the primary, the work of terms may run that began on
+--                 others: of a later one that an asynchronous failover has lost, where the last one began on another
+--                 timeline; of one that somebody has heard of and this server does not know, for a promotion was
+--                 thrown away. The longest lease on record, or heard of. No vacate counts for that work
+--   known         the greatest term on record, or heard of by the caller or a candidate; known_lease_ms, the longest
+--                 lease among them
+--   beyond        what the caller has heard of lies more than 16 blocks beyond this server's record and timeline. It
+--                 is not believed: it would burn the numbers
+CREATE OR REPLACE FUNCTION pgleader.outlook(
+    election integer, heard bigint, heard_lease_ms integer,
+    OUT last bigint, OUT below bigint, OUT wait_ms integer, OUT elsewhere_ms integer, OUT known bigint,
+    OUT known_lease_ms integer, OUT beyond boolean
+)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    size CONSTANT bigint := bigint '1000000000';
-    ahead bigint := timeline;
-    term pgleader.term;
+    timeline bigint := pgleader.timeline();
+    its record;
+    theirs record;
+    next_block bigint;
+    last_block bigint;
+    farthest bigint;
+    is_here boolean;
 BEGIN
-    IF last = 0 THEN
-        RETURN (timeline - 1) * size + 1;
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_heard(heard, heard_lease_ms);
+    SELECT e.term, e.lease, t.number, t.timeline, t.vacated_at,
+           t.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() AS same_cluster
+    INTO STRICT its
+    FROM pgleader.election AS e
+    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
+    WHERE e.id = outlook.election;
+    last := its.term;
+    last_block := pgleader.block(last);
+    next_block := greatest(timeline - 1, last_block + CASE
+        WHEN its.number IS NOT NULL AND its.same_cluster THEN timeline - its.timeline
+        WHEN last = 0 THEN timeline - 1
+        ELSE timeline
+    END);
+    below := CASE WHEN next_block > last_block THEN next_block * bigint '10000000000000' ELSE last END;
+    is_here := CASE WHEN last = 0 THEN timeline = 1
+                    ELSE its.number IS NOT NULL AND its.same_cluster AND its.timeline = timeline END;
+    wait_ms := CASE WHEN last > 0 AND is_here AND its.vacated_at IS NULL
+                    THEN ceil(extract(epoch FROM its.lease) * 1000)::integer ELSE 0 END;
+    farthest := (pgleader.block(below) + 17) * bigint '10000000000000';
+    beyond := heard >= farthest;
+    SELECT greatest(max(c.lease), max(c.heard_lease) FILTER (WHERE c.heard > below AND c.heard < farthest)) AS lease,
+           max(c.heard) FILTER (WHERE c.heard < farthest) AS heard
+    INTO theirs
+    FROM pgleader.candidate AS c WHERE c.election_id = outlook.election;
+    known := greatest(last, theirs.heard, CASE WHEN NOT beyond THEN heard END);
+    known_lease_ms := coalesce(
+        ceil(extract(epoch FROM greatest(theirs.lease, its.lease)) * 1000)::integer, 3600000);
+    IF heard > below THEN
+        known_lease_ms := greatest(known_lease_ms, heard_lease_ms);
     END IF;
-    SELECT t.* INTO term FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last;
-    IF FOUND AND term.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() THEN
-        ahead := timeline - term.timeline;
+    elsewhere_ms := CASE WHEN is_here AND known <= below THEN 0 ELSE known_lease_ms END;
+END
+$$;
+
+-- Purpose: the number of the next term: greater than every one given out before, also by a server that was lost
+--          together with its last rows, and by one whose promotion was thrown away, as far as anybody knows who
+--          takes part. Where this server has forgotten a term it starts the next block.
+-- Parameters: as pgleader.outlook tells them.
+CREATE OR REPLACE FUNCTION pgleader.next_number(last bigint, below bigint, known bigint) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (last >= 0 AND below >= last AND known >= last) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('last, below or known', format('%s, %s, %s', last, below, known),
+                                'be 0 or more, and the first the least');
     END IF;
-    RETURN greatest(last + 1, ((last - 1) / size + ahead) * size + 1, (timeline - 1) * size + 1);
+    RETURN CASE
+        WHEN known > below THEN pgleader.first_number(pgleader.block(known) + 1)
+        WHEN below > last THEN pgleader.first_number(pgleader.block(below))
+        ELSE last + 1
+    END;
 END
 $$;
 
 -- Purpose: begin the next term. Called by the holder of the leadership lock, after the old term was closed.
--- Meaning: the new term's number; null while a fenced transaction of the old term is under way.
-CREATE OR REPLACE FUNCTION pgleader.begin_term(election integer, instance uuid, direct boolean)
-RETURNS bigint
+-- Parameters: below, known, as pgleader.outlook tells them.
+-- Meaning: the new term's number and token; null while a fenced transaction of the old term is under way.
+CREATE OR REPLACE FUNCTION pgleader.begin_term(
+    election integer, instance uuid, direct boolean, below bigint, known bigint, OUT term bigint, OUT token uuid
+)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     timeline bigint := pgleader.timeline();
     candidate pgleader.candidate;
     open_term bigint;
-    next_term bigint;
     ended integer;
 BEGIN
+    PERFORM pgleader.check_number('election', election);
+    IF num_nulls(instance, direct, below, known) > 0 THEN
+        PERFORM pgleader.refuse('instance, direct, below or known', NULL, '');
+    END IF;
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     -- No fenced transaction is left that could hold the row. It must be written before the new term can be seen:
     -- that is what a fence with an older snapshot runs into.
@@ -341,58 +698,42 @@ BEGIN
             SELECT FROM pgleader.term AS t
             WHERE t.election_id = election AND t.number = open_term AND t.closed_at IS NULL) THEN
             -- A vacate from another session holds it, and will have closed it in a moment.
-            RETURN NULL;
+            RETURN;
         END IF;
     END IF;
     SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
-    WHERE c.election_id = election AND c.instance = begin_term.instance;
+    WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance));
+    token := gen_random_uuid();
     UPDATE pgleader.election AS e
-    SET term = pgleader.next_number(election, e.term, timeline), state = 'recovering',
+    SET term = pgleader.next_number(e.term, below, known), state = 'recovering',
         address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
         ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
     FROM (SELECT o.fenced_ended FROM pgleader.election AS o WHERE o.id = election) AS before
     WHERE e.id = election
-    RETURNING e.term, before.fenced_ended INTO next_term, ended;
+    RETURNING e.term, before.fenced_ended INTO begin_term.term, ended;
     INSERT INTO pgleader.term
-        (election_id, number, address, instance, lease, pid, backend_start, direct, system_identifier,
-         timeline, fenced_ended)
-    VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
-            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended);
-    PERFORM pgleader.end_requests(election, next_term);
-    IF next_term % 20 = 0 THEN
+        (election_id, number, address, instance_hash, lease, pid, backend_start, direct, system_identifier,
+         timeline, fenced_ended, token)
+    VALUES (election, begin_term.term, candidate.address, candidate.instance_hash, candidate.lease, candidate.pid,
+            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended, begin_term.token);
+    PERFORM pgleader.end_requests(election, begin_term.term);
+    IF begin_term.term % 20 = 0 THEN
         PERFORM pgleader.forget_candidates(election);
         DELETE FROM pgleader.term AS t
         WHERE t.election_id = election AND t.number < (
             SELECT o.number FROM pgleader.term AS o WHERE o.election_id = election
             ORDER BY o.number DESC OFFSET 999 LIMIT 1);
     END IF;
-    RETURN next_term;
 END
 $$;
 
--- Purpose: how long a new term must wait for the work of the last one, if nothing else tells that it stopped.
--- Meaning: milliseconds; 0 where there was none before, or where it was vacated. A vacate counts only for a
---          term that began on this system identifier and timeline: an asynchronous failover may have lost
---          a later term.
-CREATE OR REPLACE FUNCTION pgleader.refractory_period(election integer, last_term bigint)
-RETURNS integer
+-- Purpose: how long a new term must wait at most, in milliseconds, as far as this server knows: for who looks on.
+CREATE OR REPLACE FUNCTION pgleader.refractory_period(election integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    term pgleader.term;
-    period interval;
 BEGIN
-    SELECT t.* INTO term FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last_term;
-    IF last_term = 0 AND pgleader.timeline() = 1 THEN
-        period := interval '0';
-    ELSIF term.timeline = pgleader.timeline()
-        AND term.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() THEN
-        period := CASE WHEN term.vacated_at IS NULL THEN term.lease ELSE interval '0' END;
-    ELSE
-        SELECT max(c.lease) INTO period FROM pgleader.candidate AS c WHERE c.election_id = election;
-        period := greatest(period, term.lease);
-    END IF;
-    RETURN ceil(extract(epoch FROM period) * 1000)::integer;
+    PERFORM pgleader.check_number('election', election);
+    RETURN (SELECT greatest(o.wait_ms, o.elsewhere_ms) FROM pgleader.outlook(election, 0, 0) AS o);
 END
 $$;
 
@@ -402,14 +743,17 @@ $$;
 --             (session locks stack, so it must not ask again); overdue, those of them that nobody leads
 --             although somebody has been successor for a while, or whose place nobody takes who ranks higher:
 --             tried for all the same; instance, the secret of the process; direct, whether this session is;
---             silence_ms, after how much silence the server shall end a session that leads or is successor.
+--             silence_ms, after how much silence the server shall end a session that leads or is successor;
+--             heard, for each of `elections` the greatest term that the process has read of, and heard_lease_ms,
+--             its lease (0 where there is none).
 -- Meaning of a row, one an election:
---   outcome       `began` (the new term is `term`), `won` (the lock is ours, the old term is closed, its work
+--   outcome       `began` (the new term is `term`, with its `token`), `won` (the lock is ours, the old term is closed, its work
 --                 may still run), `fenced` (the lock is ours, a fenced transaction stands in the way) or `held`
 --                 (by somebody else, or left to somebody else)
 --   term, state, address, leader_pid, lease_ms   the election's row as it is now; where `won` or `fenced`,
 --                 leader_pid and lease_ms are those of the last term
---   wait_ms       where `won`: the refractory period
+--   wait_ms       where `won`: the refractory period, for the work of the last term
+--   elsewhere_ms, known, known_lease_ms   where `won`: as pgleader.outlook tells them
 --   direct        where `won`: whether the last term's session was
 --   holder_pid    where `held`: who holds the lock; null when it was let go meanwhile
 --   stranger      where `held`: the holder is no candidate
@@ -418,15 +762,17 @@ $$;
 --                 where this role may not know
 --   killed, fatal, reset   the counters as they were before the try
 --   bar           where `held`: why this candidate may not lead: `suspended`, `excluded`, `transfer` (the next
---                 term is to be another's), `outranked` (another comes first) or `unknown` (what operators ask
---                 for cannot be read). No lock was tried then, or none is kept that was not held before
+--                 term is to be another's), `outranked` (another comes first), `beyond` (it has heard of a term too
+--                 far beyond this server's, and would work below it) or `unknown` (what operators ask for cannot be
+--                 read). No lock was tried then, or none is kept that was not held before
 CREATE OR REPLACE FUNCTION pgleader.try_elections(
-    elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean,
-    silence_ms integer
+    mark text, elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean,
+    silence_ms integer, heard bigint[], heard_lease_ms integer[]
 ) RETURNS TABLE (
-    election integer, outcome text, term bigint, state text, address text, leader_pid integer,
+    election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer,
     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
-    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text
+    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text,
+    elsewhere_ms integer, known bigint, known_lease_ms integer
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -435,14 +781,45 @@ DECLARE
     held integer[] := ARRAY[]::integer[];
     held_bars text[] := ARRAY[]::text[];
     heir_of integer[] := successor_of;
+    -- Of which the caller has heard more than is on record here.
+    ahead integer[];
+    its integer;
+    outlook record;
     turns jsonb;
     may_try boolean;
     last record;
 BEGIN
+    IF (mark = nullif(current_setting('pgleader.mark', true), '')) IS NOT TRUE THEN
+        PERFORM pgleader.check_mark(mark);
+    ELSIF (1 <= ALL (elections) AND 1 <= ALL (successor_of) AND 1 <= ALL (overdue)) IS NOT TRUE THEN
+        PERFORM pgleader.check_ids('elections', elections);
+        PERFORM pgleader.check_ids('successor_of', successor_of);
+        PERFORM pgleader.check_ids('overdue', overdue);
+    ELSIF num_nulls(instance, direct) > 0 THEN
+        PERFORM pgleader.refuse('instance or direct', NULL, '');
+    ELSIF (silence_ms > 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('silence_ms', silence_ms::text, 'be above 0');
+    ELSIF (cardinality(heard) = cardinality(elections) AND cardinality(heard_lease_ms) = cardinality(elections)
+           AND 0 <= ALL (heard) AND 0 <= ALL (heard_lease_ms) AND 3600000 >= ALL (heard_lease_ms)) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('heard or heard_lease_ms', CASE
+            WHEN heard IS NOT NULL AND array_position(heard, NULL) IS NULL
+                AND heard_lease_ms IS NOT NULL AND array_position(heard_lease_ms, NULL) IS NULL
+            THEN format('%s, %s', heard, heard_lease_ms) END,
+            'hold a term, 0 or more, and a lease, 0 to 3600000, for each election');
+    END IF;
     SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
     turns := pgleader.turns(elections, instance);
-    FOREACH election IN ARRAY elections LOOP
+    ahead := ARRAY(
+        SELECT h.id FROM unnest(elections, try_elections.heard) AS h (id, term)
+        JOIN pgleader.election AS e ON e.id = h.id AND e.term < h.term);
+    FOR its IN 1 .. cardinality(elections) LOOP
+        election := elections[its];
+        token := NULL;
         bar := turns ->> election::text;
+        IF election = ANY (ahead) AND (bar IS NULL OR bar IN ('called', 'outranked')) AND (
+            SELECT o.beyond FROM pgleader.outlook(try_elections.election, heard[its], heard_lease_ms[its]) AS o) THEN
+            bar := 'beyond';
+        END IF;
         IF (bar IS NULL OR bar IN ('called', 'outranked')) AND NOT election = ANY (heir_of) THEN
             IF NOT pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
                 -- Whoever has the place makes way himself, where he must.
@@ -469,9 +846,15 @@ BEGIN
             FROM pgleader.election AS e
             LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
             WHERE e.id = try_elections.election;
-            wait_ms := pgleader.refractory_period(election, last.term);
-            IF wait_ms = 0 THEN
-                term := pgleader.begin_term(election, instance, direct);
+            SELECT o.* INTO outlook
+            FROM pgleader.outlook(try_elections.election, heard[its], heard_lease_ms[its]) AS o;
+            wait_ms := outlook.wait_ms;
+            elsewhere_ms := outlook.elsewhere_ms;
+            known := outlook.known;
+            known_lease_ms := outlook.known_lease_ms;
+            IF wait_ms = 0 AND elsewhere_ms = 0 THEN
+                SELECT b.term, b.token INTO term, token
+                FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known) AS b;
                 outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
             ELSE
                 UPDATE pgleader.election AS e
@@ -505,14 +888,14 @@ BEGIN
     END LOOP;
     IF held <> '{}' THEN
         RETURN QUERY
-        SELECT e.id, 'held', e.term, e.state, e.address, e.pid,
+        SELECT e.id, 'held', e.term, NULL::uuid, e.state, e.address, e.pid,
                ceil(extract(epoch FROM e.lease) * 1000)::integer, 0, false, l.pid,
                l.pid IS NOT NULL AND l.pid IS DISTINCT FROM e.pid AND NOT EXISTS (
                    SELECT FROM pgleader.candidate AS c WHERE c.election_id = e.id AND c.pid = l.pid),
                e.id = ANY (heir_of),
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
                 FROM pg_stat_get_activity(l.pid) AS a WHERE l.pid = e.pid),
-               try_elections.killed, try_elections.fatal, try_elections.reset, h.bar
+               try_elections.killed, try_elections.fatal, try_elections.reset, h.bar, 0, NULL::bigint, NULL::integer
         FROM unnest(held, held_bars) AS h (id, bar)
         JOIN pgleader.election AS e ON e.id = h.id
         LEFT JOIN pgleader.lock AS l
@@ -524,41 +907,56 @@ $$;
 -- Purpose: try_elections, and with the caller's own rights what the schema's owner may not know: when the
 --          backend of a leader with the caller's role last changed its state.
 CREATE OR REPLACE FUNCTION pgleader.campaign(
-    elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean,
-    silence_ms integer
+    mark text, elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean,
+    silence_ms integer, heard bigint[], heard_lease_ms integer[]
 ) RETURNS TABLE (
-    election integer, outcome text, term bigint, state text, address text, leader_pid integer,
+    election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer,
     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
-    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text
+    successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text,
+    elsewhere_ms integer, known bigint, known_lease_ms integer
 )
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT t.election, t.outcome, t.term, t.state, t.address, t.leader_pid, t.lease_ms, t.wait_ms,
+    SELECT t.election, t.outcome, t.term, t.token, t.state, t.address, t.leader_pid, t.lease_ms, t.wait_ms,
            t.was_direct, t.holder_pid, t.stranger, t.successor,
            coalesce(t.silent_since,
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
                 FROM pg_stat_get_activity(t.holder_pid) AS a
                 WHERE t.outcome = 'held' AND t.holder_pid = t.leader_pid)),
-           t.killed, t.fatal, t.reset, t.bar
-    FROM pgleader.try_elections(elections, successor_of, overdue, instance, direct, silence_ms) AS t;
+           t.killed, t.fatal, t.reset, t.bar, t.elsewhere_ms, t.known, t.known_lease_ms
+    FROM pgleader.try_elections(
+        mark, elections, successor_of, overdue, instance, direct, silence_ms, heard, heard_lease_ms) AS t;
 END
 $$;
 
 -- Purpose: take office, by the holder of the leadership lock that campaigned and had to wait.
--- Parameters: waited, whether it is known that the last term's work has stopped.
--- Meaning of the row: `began` and the new term; `waiting` (the last term was not vacated); `fenced`; or `barred`
---          and why this candidate may not lead any more: it must release the lock.
+-- Parameters: waited, whether it is known that the last term's work has stopped; waited_ms, how long, since the proof
+--             that this server is the primary, the work was waited for that others may have left behind; heard,
+--             the greatest term that the process has read of, and heard_lease_ms, its lease (0 where there is none).
+-- Meaning of the row: `began`, the new term and its token; `waiting` (the last term was not vacated, or waited_ms is
+--          below `elsewhere_ms`; `known` and `known_lease_ms` as pgleader.outlook tells them); `fenced`; or
+--          `barred` and why this candidate may not lead any more: it must release the lock.
 CREATE OR REPLACE FUNCTION pgleader.take_office(
-    election integer, instance uuid, direct boolean, waited boolean,
-    OUT outcome text, OUT term bigint, OUT bar text
+    mark text, election integer, instance uuid, direct boolean, waited boolean, waited_ms integer, heard bigint,
+    heard_lease_ms integer,
+    OUT outcome text, OUT term bigint, OUT token uuid, OUT bar text, OUT elsewhere_ms integer, OUT known bigint,
+    OUT known_lease_ms integer
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    last bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election);
+    outlook record;
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    IF num_nulls(instance, direct, waited) > 0 THEN
+        PERFORM pgleader.refuse('instance, direct or waited', NULL, '');
+    ELSIF (waited_ms >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('waited_ms', waited_ms::text, 'be 0 or more');
+    END IF;
+    PERFORM pgleader.check_heard(heard, heard_lease_ms);
     IF NOT pgleader.holds_leadership(election) THEN
         RAISE EXCEPTION 'this session does not hold the leadership of election %', election
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.campaign first.';
@@ -567,28 +965,44 @@ BEGIN
     IF bar IN ('called', 'outranked') THEN
         bar := NULL;
     END IF;
+    SELECT o.* INTO outlook FROM pgleader.outlook(election, heard, heard_lease_ms) AS o;
+    IF outlook.beyond THEN
+        bar := coalesce(bar, 'beyond');
+    END IF;
     IF bar IS NOT NULL THEN
         outcome := 'barred';
-    ELSIF NOT waited AND pgleader.refractory_period(election, last) > 0 THEN
+    ELSIF (NOT waited AND outlook.wait_ms > 0) OR outlook.elsewhere_ms > waited_ms THEN
         outcome := 'waiting';
+        elsewhere_ms := outlook.elsewhere_ms;
+        known := outlook.known;
+        known_lease_ms := outlook.known_lease_ms;
     ELSE
-        PERFORM pgleader.close_term(election, last);
-        term := pgleader.begin_term(election, instance, direct);
+        PERFORM pgleader.close_term(election, outlook.last);
+        SELECT b.term, b.token INTO take_office.term, take_office.token
+        FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known) AS b;
         outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
     END IF;
 END
 $$;
 
 -- Purpose: the work of a term has recovered: from `recovering` to `leading`.
-CREATE OR REPLACE FUNCTION pgleader.ready(election integer, instance uuid, term bigint) RETURNS boolean
+-- Hazard: the backend on record is not enough: a pooler may have handed it on.
+CREATE OR REPLACE FUNCTION pgleader.ready(mark text, election integer, instance uuid, term bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    IF instance IS NULL THEN
+        PERFORM pgleader.refuse('instance', NULL, '');
+    END IF;
     UPDATE pgleader.election AS e
     SET state = 'leading', ready_at = clock_timestamp(), changed_at = clock_timestamp()
     WHERE e.id = election AND e.term = ready.term AND e.pid = pg_backend_pid() AND e.state = 'recovering'
-      AND EXISTS (SELECT FROM pgleader.candidate AS c
-                  WHERE c.election_id = election AND c.instance = ready.instance);
+      AND EXISTS (SELECT FROM pgleader.term AS t
+                  WHERE t.election_id = election AND t.number = ready.term
+                    AND t.instance_hash = sha256(uuid_send(instance)));
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -599,16 +1013,23 @@ $$;
 
 -- Purpose: a session proves itself, to the server and to its process; and what is asked of the leader of
 --          these elections. Writes nothing, takes no row lock.
+-- Parameters: locks, the OID of pgleader.election when this session began.
 -- Meaning of a row: a term that must end, and the operator's request that ends it; the oldest comes first.
 -- Hazards: whoever has locked the table of requests must not cost the leadership: what is asked waits then.
 --          Whoever dropped the schema and made it anew has made new locks: those held are void, and the
 --          session must end.
-CREATE OR REPLACE FUNCTION pgleader.heartbeat(elections integer[])
+CREATE OR REPLACE FUNCTION pgleader.heartbeat(mark text, locks oid, elections integer[])
 RETURNS TABLE (election integer, term bigint, kind text, requested_by name)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5ms'
 AS $$
 BEGIN
-    IF current_setting('pgleader.locks', true) IS DISTINCT FROM 'pgleader.election'::regclass::oid::text THEN
+    IF (mark = nullif(current_setting('pgleader.mark', true), '')) IS NOT TRUE THEN
+        PERFORM pgleader.check_mark(mark);
+    ELSIF (1 <= ALL (elections)) IS NOT TRUE THEN
+        PERFORM pgleader.check_ids('elections', elections);
+    ELSIF locks IS NULL THEN
+        PERFORM pgleader.refuse('locks', NULL, '');
+    ELSIF locks <> 'pgleader.election'::regclass::oid THEN
         RAISE EXCEPTION 'the schema pgleader was made anew under this session: the locks that it holds are void'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Connect and join again. Restore a schema only while no candidate runs.';
@@ -637,21 +1058,33 @@ $$;
 -- Hazard: it waits for no disk. Lost in a crash, it makes the next leader wait, no more; and what begins the next
 --         term is flushed after it.
 CREATE OR REPLACE FUNCTION pgleader.vacate(
-    election integer, instance uuid, term bigint, ending text, ended_by name DEFAULT NULL,
+    mark text, election integer, instance uuid, term bigint, ending text, ended_by name DEFAULT NULL,
     ended_request text DEFAULT NULL
 ) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    hash bytea := sha256(uuid_send(instance));
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    IF instance IS NULL THEN
+        PERFORM pgleader.refuse('instance', NULL, '');
+    ELSIF (ending IN ('resigned', 'stepped down', 'failed', 'deposed')) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('ending', ending, 'be resigned, stepped down, failed or deposed');
+    ELSIF ended_request NOT IN ('step down', 'transfer', 'suspend', 'exclude', 'depose') THEN
+        PERFORM pgleader.refuse('ended_request', ended_request, 'be null or the kind of a request');
+    END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM FROM pgleader.term AS t
-    WHERE t.election_id = election AND t.number = vacate.term AND t.instance = vacate.instance
+    WHERE t.election_id = election AND t.number = vacate.term AND t.instance_hash = hash
       AND t.vacated_at IS NULL
     FOR NO KEY UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN NOT EXISTS (
             SELECT FROM pgleader.term AS t
-            WHERE t.election_id = election AND t.number = vacate.term AND t.instance = vacate.instance
+            WHERE t.election_id = election AND t.number = vacate.term AND t.instance_hash = hash
               AND t.vacated_at IS NULL);
     END IF;
     UPDATE pgleader.term AS t
@@ -673,11 +1106,14 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION pgleader.vacate(text, integer, uuid, bigint, text, name, text) IS
+    'null ended_by: no operator asked for it; null ended_request: no operator asked for it';
+
 -- Purpose: let go of the leadership of `elections` and of the successor's place of `successor_of`.
 -- Parameters: silence_ms, after how much silence the server shall end what this session is from now on.
 -- Meaning: whether this session really held all of them.
 CREATE OR REPLACE FUNCTION pgleader.release(
-    elections integer[], successor_of integer[], silence_ms integer
+    mark text, elections integer[], successor_of integer[], silence_ms integer
 ) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -685,6 +1121,12 @@ DECLARE
     election integer;
     held boolean := true;
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_ids('elections', elections);
+    PERFORM pgleader.check_ids('successor_of', successor_of);
+    IF (silence_ms > 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('silence_ms', silence_ms::text, 'be above 0');
+    END IF;
     FOREACH election IN ARRAY elections LOOP
         held := pg_advisory_unlock('pgleader.election'::regclass::oid::integer, election) AND held;
     END LOOP;
@@ -699,10 +1141,15 @@ $$;
 -- Purpose: tell everybody how these elections stand. A hint: readers read the tables.
 -- Hazard: NOTIFY takes a lock that the whole server shares, when the transaction commits. So it is a
 --         statement of its own, waits a short time, and may fail.
-CREATE OR REPLACE FUNCTION pgleader.announce(elections integer[], wait_ms integer) RETURNS void
+CREATE OR REPLACE FUNCTION pgleader.announce(mark text, elections integer[], wait_ms integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_ids('elections', elections);
+    IF (wait_ms BETWEEN 1 AND 10000) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('wait_ms', wait_ms::text, 'be between 1 and 10000');
+    END IF;
     PERFORM set_config('lock_timeout', wait_ms::text, true);
     PERFORM pg_notify('pg_leader', json_build_object(
         'election', e.name, 'term', e.term, 'state', e.state, 'address', e.address)::text)
@@ -724,9 +1171,13 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    turns jsonb := pgleader.turns(
-        ARRAY(SELECT e.id FROM pgleader.election AS e WHERE e.name = ANY (names)), instance);
+    turns jsonb;
 BEGIN
+    IF names IS NULL OR array_position(names, NULL) IS NOT NULL THEN
+        PERFORM pgleader.refuse('names or a name', NULL, '');
+    END IF;
+    turns := pgleader.turns(
+        ARRAY(SELECT e.id FROM pgleader.election AS e WHERE e.name = ANY (names)), instance);
     RETURN QUERY
     WITH lock AS MATERIALIZED (
         SELECT l.kind, l.election_id, l.pid FROM pgleader.lock AS l WHERE l.granted
@@ -741,7 +1192,7 @@ BEGIN
                ELSE EXISTS (
                    SELECT FROM pgleader.candidate AS c
                    JOIN pgleader.candidate AS o ON o.election_id = c.election_id AND o.priority < c.priority
-                   WHERE c.election_id = e.id AND c.instance = read_elections.instance)
+                   WHERE c.election_id = e.id AND c.instance_hash = sha256(uuid_send(read_elections.instance)))
                    AND NOT EXISTS (
                        SELECT FROM lock AS s
                        WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id)
@@ -754,28 +1205,40 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION pgleader.read_elections(text[], uuid) IS 'null instance: somebody looks on, who is no candidate';
+
 -- Purpose: the first half of the autopsy: has the backend of that term left the server's list?
 -- Hazard: a backend reports its end to the counters before it leaves the list, so the counters must be read
 --         after this has said yes, in a round trip of their own.
-CREATE OR REPLACE FUNCTION pgleader.backend_gone(election integer, term bigint) RETURNS boolean
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE OR REPLACE FUNCTION pgleader.backend_gone(mark text, election integer, term bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT NOT EXISTS (
+BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    RETURN NOT EXISTS (
         SELECT FROM pgleader.term AS t
         CROSS JOIN LATERAL pg_stat_get_activity(t.pid) AS a
         WHERE t.election_id = election AND t.number = backend_gone.term
-          AND (a.backend_start IS NULL OR a.backend_start = t.backend_start))
+          AND (a.backend_start IS NULL OR a.backend_start = t.backend_start));
+END
 $$;
 
 -- Purpose: the backend that leads an election on record, if it still holds the lock.
 CREATE OR REPLACE FUNCTION pgleader.leader_backend(election integer, term bigint) RETURNS integer
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT l.pid
-    FROM pgleader.election AS e
-    JOIN pgleader.lock AS l
-        ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid AND l.granted
-    WHERE e.id = election AND e.term = leader_backend.term
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    RETURN (
+        SELECT l.pid
+        FROM pgleader.election AS e
+        JOIN pgleader.lock AS l
+            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid AND l.granted
+        WHERE e.id = election AND e.term = leader_backend.term);
+END
 $$;
 
 -- Purpose: end the backend that leads an election on record, with the rights of the schema's owner.
@@ -789,10 +1252,10 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 
--- Purpose: eviction: end the backend of a leader that has been silent for its lease. The caller's own rights
---          are tried first (the same role, usually), then those of the schema's owner.
+-- Purpose: end the backend that leads an election on record. The caller's own rights are tried first (the same role,
+--          usually), then those of the schema's owner.
 -- Meaning: whether it was ended; false when neither may.
-CREATE OR REPLACE FUNCTION pgleader.evict(election integer, term bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION pgleader.end_leader(election integer, term bigint) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -802,4 +1265,15 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 
+-- Purpose: eviction: end the backend of a leader that has been silent for its lease.
+CREATE OR REPLACE FUNCTION pgleader.evict(mark text, election integer, term bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgleader.check_mark(mark);
+    RETURN pgleader.end_leader(election, term);
+END
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgleader FROM PUBLIC;
 COMMIT;

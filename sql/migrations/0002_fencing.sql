@@ -19,19 +19,23 @@ SET LOCAL lock_timeout = '50ms';
 
 -- Purpose: admit this transaction only while that term is current. Any number of times, in any client, pooled
 --          connections too; as the first statement or a later one, in functions and subtransactions.
+-- Parameters: token, that of the term. It tells the term from another with the same number, which a server that was
+--             lost in a failover has given out; it authorises nothing else.
 -- Meaning: nothing; an error refuses:
 --   PL001  the term is over (the message names the newer one): stop, and roll back
 --   40001  under REPEATABLE READ and SERIALIZABLE: the transaction's snapshot is older than what the fence must
 --          see. Run the transaction again; if the term is over, PL001 will say so
---   PL002  this server never gave that term out: it was lost in a failover, or is another database's
+--   PL002  this server never gave that term out, or not with that token: it was lost in a failover, or is another
+--          database's
 --   42704  there is no such election
 --   25P01  the call is a transaction of its own, and guards nothing (seen where the client sends it by the
 --          simple protocol, as psql does; no function can tell otherwise)
+--   22004, 22023  an argument is null, or none that can be
 -- Hazards: the lock comes first and the reading second, in statements of their own: a snapshot that was taken
 --          before the lock was granted is stale. Where the snapshot cannot be renewed, the term's row is locked
 --          instead, and the update that closes a term is what a fence with an older snapshot runs into.
 --          ROLLBACK TO SAVEPOINT across the call undoes it.
-CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint) RETURNS void
+CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint, token uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -40,8 +44,16 @@ DECLARE
     may_pass boolean;
     locked boolean;
     over boolean;
+    anothers boolean;
+    its_timeline bigint;
     snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
 BEGIN
+    IF (length(election) BETWEEN 1 AND 200 AND term >= 1) IS NOT TRUE THEN
+        PERFORM pgleader.check_name(election);
+        PERFORM pgleader.check_number('term', term);
+    ELSIF token IS NULL THEN
+        PERFORM pgleader.refuse('token', NULL, '');
+    END IF;
     IF now() = statement_timestamp()
         AND current_query() ~* '^\s*select\s+(\*\s+from\s+)?("?pgleader"?\s*\.\s*)?"?fence"?\s*\([^()]*\)[\s;]*$' THEN
         RAISE EXCEPTION 'this call of pgleader.fence is a transaction of its own, and guards nothing'
@@ -57,17 +69,18 @@ BEGIN
     -- It always is; an assignment is cheaper than PERFORM.
     locked := pg_advisory_xact_lock_shared('pgleader.term'::regclass::oid::integer, its_id) IS NOT NULL;
     may_pass := may_pass AND locked;
+    its_timeline := pgleader.timeline();
     -- In a current term one more row tells, read after the lock, since no term begins before the row of the last
     -- one is closed. Everything else goes the long way.
     IF may_pass AND snapshot_is_kept THEN
         PERFORM FROM pgleader.term AS t
         WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL
-          AND t.timeline::text = current_setting('pgleader.timeline', true)
+          AND t.timeline = its_timeline AND t.token = fence.token
         FOR SHARE;
     ELSIF may_pass THEN
         PERFORM FROM pgleader.term AS t
         WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL
-          AND t.timeline::text = current_setting('pgleader.timeline', true);
+          AND t.timeline = its_timeline AND t.token = fence.token;
     END IF;
     IF may_pass AND FOUND THEN
         RETURN;
@@ -78,8 +91,9 @@ BEGIN
     END IF;
     -- A term from before a failover is over although nobody has closed it yet: a later one may have begun on
     -- the server that was lost.
-    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL OR t.timeline <> pgleader.timeline()
-    INTO current_term, over
+    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL OR t.timeline <> its_timeline,
+           t.token <> fence.token
+    INTO current_term, over, anothers
     FROM pgleader.election AS e
     LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = fence.term
     WHERE e.id = its_id;
@@ -92,10 +106,28 @@ BEGIN
         RAISE EXCEPTION 'term % of election "%" was never given out: the newest is %', term, election, current_term
             USING ERRCODE = 'PL002', HINT = 'Stop this term''s work: a failover of the database may have lost it, or it is of another database.';
     END IF;
-    IF term < current_term OR over THEN
+    IF anothers THEN
+        RAISE EXCEPTION 'term % of election "%" has another token: this server gave its number to somebody else',
+                term, election
+            USING ERRCODE = 'PL002', HINT = 'Stop this term''s work: a failover of the database may have lost it, or it is of another database.';
+    END IF;
+    -- In doubt it is over.
+    IF term < current_term OR over IS NOT FALSE THEN
         RAISE EXCEPTION 'term % of election "%" is over: the newest is %', term, election, current_term
             USING ERRCODE = 'PL001', HINT = 'Stop this term''s work, and roll back.';
     END IF;
+END
+$$;
+-- Purpose: the same by the number alone: another term of that number passes too, where it is this server's.
+CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgleader.fence(election, term, coalesce(
+        (SELECT t.token FROM pgleader.election AS e JOIN pgleader.term AS t ON t.election_id = e.id
+         WHERE e.name = fence.election AND t.number = fence.term),
+        -- No term has this one.
+        '00000000-0000-0000-0000-000000000000'));
 END
 $$;
 
@@ -107,10 +139,13 @@ FROM pgleader.lock AS l
 WHERE l.kind = 'pgleader.term'::regclass AND l.mode = 'ShareLock' AND l.granted;
 
 -- Purpose: end one such session, with the rights of the schema's owner. Called by the holder of the leadership.
-CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(election integer, backend integer) RETURNS boolean
+CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(mark text, election integer, backend integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('backend', backend);
     RETURN pgleader.holds_leadership(election)
         AND EXISTS (SELECT FROM pgleader.fenced AS f WHERE f.election_id = election AND f.pid = backend)
         AND pg_terminate_backend(backend);
@@ -120,10 +155,13 @@ END
 $$;
 
 -- Purpose: record how many were ended, for the history of the term that begins.
-CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(election integer, ended integer) RETURNS void
+CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(mark text, election integer, ended integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('ended', ended);
     IF pgleader.holds_leadership(election) THEN
         UPDATE pgleader.election AS e SET fenced_ended = e.fenced_ended + ended WHERE e.id = election;
     END IF;
@@ -133,20 +171,24 @@ $$;
 -- Purpose: end the sessions whose fenced transactions of past terms stand in the way, once the refractory
 --          period is over. The caller's own rights are tried first, then those of the schema's owner.
 -- Meaning: how many were ended, and how many are left that may not or cannot be ended.
-CREATE OR REPLACE FUNCTION pgleader.end_fenced(election integer, OUT ended integer, OUT remaining integer)
+CREATE OR REPLACE FUNCTION pgleader.end_fenced(
+    mark text, election integer, OUT ended integer, OUT remaining integer
+)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     backend integer;
     done boolean;
 BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
     ended := 0;
     remaining := 0;
     FOR backend IN SELECT f.pid FROM pgleader.fenced AS f WHERE f.election_id = election LOOP
         BEGIN
             done := coalesce(pg_terminate_backend(backend), false);
         EXCEPTION WHEN insufficient_privilege THEN
-            done := pgleader.end_fenced_backend(election, backend);
+            done := pgleader.end_fenced_backend(mark, election, backend);
         END;
         IF done THEN
             ended := ended + 1;
@@ -155,9 +197,10 @@ BEGIN
         END IF;
     END LOOP;
     IF ended > 0 THEN
-        PERFORM pgleader.count_fenced_ended(election, ended);
+        PERFORM pgleader.count_fenced_ended(mark, election, ended);
     END IF;
 END
 $$;
 
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgleader FROM PUBLIC;
 COMMIT;

@@ -35,6 +35,7 @@ DECLARE
     since timestamptz;
     bound interval;
 BEGIN
+    PERFORM pgleader.check_number('election', election);
     SELECT r.* INTO request
     FROM pgleader.request AS r
     JOIN pgleader.election AS e ON e.id = r.election_id AND e.term = r.term
@@ -76,14 +77,18 @@ DECLARE
     found jsonb := jsonb_build_object();
     asked record;
     target text;
+    hash bytea := sha256(uuid_send(instance));
 BEGIN
+    IF (1 <= ALL (elections)) IS NOT TRUE THEN
+        PERFORM pgleader.check_ids('elections', elections);
+    END IF;
     FOR asked IN
         SELECT r.election_id, c.address, bool_or(r.kind = 'suspend') AS suspended,
                bool_or(r.kind = 'exclude' AND r.address = c.address) AS excluded,
                bool_or(r.kind = 'transfer') AS transfer
         FROM pgleader.request AS r
         LEFT JOIN pgleader.candidate AS c
-            ON c.election_id = r.election_id AND c.instance = turns.instance
+            ON c.election_id = r.election_id AND c.instance_hash = hash
         WHERE r.election_id = ANY (elections) AND r.ended_at IS NULL
         GROUP BY r.election_id, c.address
     LOOP
@@ -100,13 +105,13 @@ BEGIN
         found := (
             SELECT coalesce(jsonb_object_agg(c.election_id, 'outranked'), jsonb_build_object())
             FROM pgleader.candidate AS c
-            WHERE c.election_id = ANY (elections) AND c.instance = turns.instance AND EXISTS (
+            WHERE c.election_id = ANY (elections) AND c.instance_hash = hash AND EXISTS (
                 SELECT FROM pgleader.alive AS a
                 WHERE a.election_id = c.election_id AND a.priority > c.priority
                   AND NOT EXISTS (
                       SELECT FROM pgleader.election AS e
                       JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
-                      WHERE e.id = c.election_id AND t.instance = a.instance)
+                      WHERE e.id = c.election_id AND t.instance_hash = a.instance_hash)
                   AND NOT pgleader.in_force(c.election_id, 'exclude', a.address))
         ) || found;
     END IF;
@@ -116,6 +121,8 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
+COMMENT ON FUNCTION pgleader.turns(integer[], uuid) IS 'null instance: somebody looks on, who is no candidate';
+
 -- Purpose: the requests about terms before this one are done, and those about forgotten terms are forgotten.
 --          Called when it begins.
 -- Hazard: whoever has locked the table of requests must not delay a term; a later one does it then.
@@ -123,6 +130,8 @@ CREATE OR REPLACE FUNCTION pgleader.end_requests(election integer, term bigint) 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5ms'
 AS $$
 BEGIN
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
     UPDATE pgleader.request AS r SET ended_at = clock_timestamp()
     WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind IN ('step down', 'transfer')
       AND r.term < end_requests.term;
@@ -146,6 +155,7 @@ AS $$
 DECLARE
     id integer := (SELECT e.id FROM pgleader.election AS e WHERE e.name = election);
 BEGIN
+    PERFORM pgleader.check_name(election);
     IF id IS NULL THEN
         RAISE EXCEPTION 'there is no election named "%"', election
             USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
@@ -156,9 +166,12 @@ $$;
 
 -- Purpose: the term in which somebody leads; null when nobody does.
 CREATE OR REPLACE FUNCTION pgleader.leading_term(election integer) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT e.term FROM pgleader.election AS e WHERE e.id = election AND e.state <> 'vacant'
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    RETURN (SELECT e.term FROM pgleader.election AS e WHERE e.id = election AND e.state <> 'vacant');
+END
 $$;
 
 -- Purpose: record what an operator asks for, and tell everybody to look.
@@ -170,6 +183,18 @@ CREATE OR REPLACE FUNCTION pgleader.ask(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgleader.check_number('election', election);
+    IF (kind IN ('step down', 'transfer', 'suspend', 'exclude', 'depose')) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('kind', kind, 'be that of a request');
+    END IF;
+    IF address IS NOT NULL THEN
+        PERFORM pgleader.check_address(address);
+    END IF;
+    IF only_term IS NOT NULL THEN
+        IF only_term < 0 THEN
+            PERFORM pgleader.refuse('only_term', only_term::text, 'be 0 (none yet) or more');
+        END IF;
+    END IF;
     -- session_user and not current_user: this runs as the schema's owner.
     INSERT INTO pgleader.request AS r (election_id, term, kind, address, timeline, requested_by, ended_at)
     SELECT e.id, e.term, ask.kind, ask.address, pgleader.timeline(), session_user,
@@ -183,11 +208,15 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION pgleader.ask(integer, text, text, bigint) IS
+    'null address: the kind has none; null only_term: whichever is the newest';
+
 -- Purpose: the hint that something was asked of an election.
 CREATE OR REPLACE FUNCTION pgleader.notify(election integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgleader.check_number('election', election);
     PERFORM pg_notify('pg_leader', json_build_object('election', e.name, 'term', e.term)::text)
     FROM pgleader.election AS e WHERE e.id = election;
 END
@@ -196,13 +225,20 @@ $$;
 -- Purpose: whether a suspension, or the exclusion of an address, is in force.
 CREATE OR REPLACE FUNCTION pgleader.in_force(election integer, kind text, address text DEFAULT NULL)
 RETURNS boolean
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT EXISTS (
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    IF (kind IN ('suspend', 'exclude')) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('kind', kind, 'be suspend or exclude');
+    END IF;
+    RETURN EXISTS (
         SELECT FROM pgleader.request AS r
         WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind = in_force.kind
-          AND r.address IS NOT DISTINCT FROM in_force.address)
+          AND r.address IS NOT DISTINCT FROM in_force.address);
+END
 $$;
+COMMENT ON FUNCTION pgleader.in_force(integer, text, text) IS 'null address: the kind has none';
 
 -- Purpose: lift a suspension, or the exclusion of an address.
 -- Meaning: whether there was one.
@@ -213,6 +249,10 @@ AS $$
 DECLARE
     lifted boolean;
 BEGIN
+    PERFORM pgleader.check_number('election', election);
+    IF (kind IN ('suspend', 'exclude')) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('kind', kind, 'be suspend or exclude');
+    END IF;
     WITH free AS (
         SELECT r.id FROM pgleader.request AS r
         WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind = lift.kind
@@ -231,6 +271,8 @@ BEGIN
     RETURN lifted;
 END
 $$;
+
+COMMENT ON FUNCTION pgleader.lift(integer, text, text) IS 'null address: the kind has none';
 
 -- Purpose: ask the leader to give up its term in order. It does so within a heartbeat of the commit.
 -- Meaning: the term that ends; null when nobody leads, and when that term has ended by itself just now.
@@ -259,6 +301,7 @@ DECLARE
     its_id integer := pgleader.election_id(election);
     leading_term bigint := pgleader.leading_term(its_id);
 BEGIN
+    PERFORM pgleader.check_address(address);
     IF pgleader.in_force(its_id, 'suspend') THEN
         RAISE EXCEPTION 'election "%" is suspended: nobody can lead it', election
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.resume first.';
@@ -322,11 +365,7 @@ AS $$
 DECLARE
     its_id integer := pgleader.election_id(election);
 BEGIN
-    IF coalesce(address, '') = '' THEN
-        RAISE EXCEPTION 'there is no address to exclude'
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'SELECT name, address FROM pgleader.candidates lists them.';
-    END IF;
+    PERFORM pgleader.check_address(address);
     IF NOT pgleader.in_force(its_id, 'exclude', address) THEN
         PERFORM pgleader.ask(its_id, 'exclude', address);
     END IF;
@@ -342,6 +381,7 @@ CREATE OR REPLACE FUNCTION pgleader.include(election text, address text) RETURNS
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgleader.check_address(address);
     RETURN pgleader.lift(pgleader.election_id(election), 'exclude', address);
 END
 $$;
@@ -355,7 +395,7 @@ DECLARE
     its_id integer := pgleader.election_id(election);
     leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = its_id);
 BEGIN
-    IF pgleader.leader_backend(its_id, leading_term) IS NULL
+    IF leading_term = 0 OR pgleader.leader_backend(its_id, leading_term) IS NULL
         OR NOT pgleader.ask(its_id, 'depose', only_term => leading_term) THEN
         RETURN NULL;
     END IF;
@@ -372,7 +412,7 @@ AS $$
 DECLARE
     leading_term bigint := pgleader.request_depose(election);
 BEGIN
-    IF leading_term IS NOT NULL AND NOT pgleader.evict(pgleader.election_id(election), leading_term) THEN
+    IF leading_term IS NOT NULL AND NOT pgleader.end_leader(pgleader.election_id(election), leading_term) THEN
         RAISE EXCEPTION 'neither you nor the owner of the schema pgleader may end the session of the leader'
             USING ERRCODE = 'insufficient_privilege',
                   HINT = 'Grant pg_signal_backend to the owner of the schema, or call pgleader.step_down.';
@@ -381,4 +421,5 @@ BEGIN
 END
 $$;
 
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgleader FROM PUBLIC;
 COMMIT;

@@ -37,7 +37,7 @@ SELECT e.name,
        e.changed_at AS since,
        CASE WHEN leads.yes THEN e.lease END AS lease,
        (SELECT a.address FROM lock AS s JOIN alive AS a ON a.election_id = s.election_id AND a.pid = s.pid
-        WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id) AS successor,
+        WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id LIMIT 1) AS successor,
        (SELECT count(*) FROM alive AS a WHERE a.election_id = e.id) AS candidates,
        CASE
            WHEN leads.yes OR stranger.yes THEN NULL
@@ -45,7 +45,7 @@ SELECT e.name,
            WHEN h.pid IS NOT NULL AND EXISTS (
                SELECT FROM lock AS f WHERE f.kind = 'pgleader.term'::regclass AND f.election_id = e.id
                  AND f.mode = 'ShareLock')
-               AND e.changed_at + pgleader.refractory_period(e.id, e.term) * interval '1 ms'
+               AND e.changed_at + pgleader.refractory_period(e.id) * interval '1 ms'
                    <= clock_timestamp() THEN 'fenced transactions'
            WHEN h.pid IS NOT NULL THEN 'refractory period'
            WHEN asked.transfer_to IS NOT NULL THEN 'transfer'

@@ -20,13 +20,17 @@ SET LOCAL lock_timeout = '50ms';
 -- Purpose: the version of this schema. Below 100 a newer one only adds to an older one.
 CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT 1 $$;
+AS $$ SELECT 2 $$;
 
--- Purpose: what each kind of role needs, and nothing more. Called by the owner of the schema.
+-- Purpose: what each kind of role needs, and nothing more. Called by the owner of the schema. Recorded: an install takes
+--          all rights from everybody else.
 CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF (role <> '') IS NOT TRUE THEN
+        PERFORM pgleader.refuse('role', role::text, 'be the name of a role');
+    END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA pgleader TO %I', role);
     EXECUTE format(
         'GRANT SELECT ON pgleader.lock, pgleader.fenced, pgleader.status, pgleader.history, '
@@ -34,7 +38,8 @@ BEGIN
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION pgleader.version(), pgleader.timeline(), '
         'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[], uuid), '
-        'pgleader.refractory_period(integer, bigint), pgleader.transfer_to(integer) TO %I', role);
+        'pgleader.refractory_period(integer), pgleader.transfer_to(integer) TO %I', role);
+    INSERT INTO pgleader.grantee (role, kind) VALUES (grant_observer.role, 'observer') ON CONFLICT DO NOTHING;
 END
 $$;
 
@@ -45,25 +50,32 @@ BEGIN
     PERFORM pgleader.grant_observer(role);
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION '
-        'pgleader.join_election(text, uuid, text, integer, timestamptz, text, integer), '
-        'pgleader.leave_election(integer, uuid), '
-        'pgleader.try_elections(integer[], integer[], integer[], uuid, boolean, integer), '
-        'pgleader.campaign(integer[], integer[], integer[], uuid, boolean, integer), '
-        'pgleader.take_office(integer, uuid, boolean, boolean), '
-        'pgleader.ready(integer, uuid, bigint), '
-        'pgleader.heartbeat(integer[]), '
-        'pgleader.vacate(integer, uuid, bigint, text, name, text), '
-        'pgleader.release(integer[], integer[], integer), '
-        'pgleader.announce(integer[], integer), '
-        'pgleader.backend_gone(integer, bigint), '
+        'pgleader.refuse(text, text, text), '
+        'pgleader.check_ids(text, integer[]), '
+        'pgleader.check_number(text, bigint), '
+        'pgleader.check_mark(text), '
+        'pgleader.join_election(text, text, uuid, text, integer, timestamptz, text, integer, bigint, integer), '
+        'pgleader.leave_election(text, integer, uuid), '
+        'pgleader.try_elections(text, integer[], integer[], integer[], uuid, boolean, integer, bigint[], '
+        'integer[]), '
+        'pgleader.campaign(text, integer[], integer[], integer[], uuid, boolean, integer, bigint[], integer[]), '
+        'pgleader.take_office(text, integer, uuid, boolean, boolean, integer, bigint, integer), '
+        'pgleader.ready(text, integer, uuid, bigint), '
+        'pgleader.heartbeat(text, oid, integer[]), '
+        'pgleader.vacate(text, integer, uuid, bigint, text, name, text), '
+        'pgleader.release(text, integer[], integer[], integer), '
+        'pgleader.announce(text, integer[], integer), '
+        'pgleader.backend_gone(text, integer, bigint), '
         'pgleader.leader_backend(integer, bigint), '
         'pgleader.end_leader_backend(integer, bigint), '
-        'pgleader.evict(integer, bigint), '
-        'pgleader.holds_leadership(integer), '
+        'pgleader.end_leader(integer, bigint), '
+        'pgleader.evict(text, integer, bigint), '
         'pgleader.fence(text, bigint), '
-        'pgleader.end_fenced(integer), '
-        'pgleader.end_fenced_backend(integer, integer), '
-        'pgleader.count_fenced_ended(integer, integer) TO %I', role);
+        'pgleader.fence(text, bigint, uuid), '
+        'pgleader.end_fenced(text, integer), '
+        'pgleader.end_fenced_backend(text, integer, integer), '
+        'pgleader.count_fenced_ended(text, integer, integer) TO %I', role);
+    INSERT INTO pgleader.grantee (role, kind) VALUES (grant_candidate.role, 'candidate') ON CONFLICT DO NOTHING;
 END
 $$;
 
@@ -77,11 +89,58 @@ BEGIN
         'pgleader.transfer(text, text), pgleader.suspend(text), pgleader.resume(text), '
         'pgleader.exclude(text, text), pgleader.include(text, text), '
         'pgleader.request_depose(text), pgleader.depose(text), pgleader.leader_backend(integer, bigint), '
-        'pgleader.end_leader_backend(integer, bigint), pgleader.evict(integer, bigint) TO %I', role);
+        'pgleader.end_leader_backend(integer, bigint), pgleader.end_leader(integer, bigint) TO %I', role);
+    INSERT INTO pgleader.grantee (role, kind) VALUES (grant_operator.role, 'operator') ON CONFLICT DO NOTHING;
 END
 $$;
 
-REVOKE ALL ON ALL TABLES IN SCHEMA pgleader FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgleader FROM PUBLIC;
+-- Purpose: take every right in the schema from every role but its owner, and give anew what was granted by the
+--          functions above. Default privileges and grants by hand are taken back so. Called by every install.
+-- Hazard: a role that was granted something, dropped and made anew must not have it: who has lost the use of the schema
+--         is forgotten. (So `REVOKE USAGE ON SCHEMA pgleader` takes all back for good.)
+CREATE OR REPLACE FUNCTION pgleader.set_rights() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    its_schema pg_namespace := (SELECT n FROM pg_namespace AS n WHERE n.nspname = 'pgleader');
+    other record;
+BEGIN
+    DELETE FROM pgleader.grantee AS g
+    WHERE NOT EXISTS (
+        SELECT FROM pg_roles AS r JOIN aclexplode(its_schema.nspacl) AS a ON a.grantee = r.oid
+        WHERE r.rolname = g.role AND a.privilege_type = 'USAGE');
+    REVOKE ALL ON ALL TABLES IN SCHEMA pgleader FROM PUBLIC;
+    REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgleader FROM PUBLIC;
+    REVOKE ALL ON ALL ROUTINES IN SCHEMA pgleader FROM PUBLIC;
+    REVOKE ALL ON SCHEMA pgleader FROM PUBLIC;
+    FOR other IN
+        SELECT r.rolname AS role
+        FROM (SELECT a.grantee FROM aclexplode(its_schema.nspacl) AS a
+              UNION SELECT a.grantee FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a
+              WHERE c.relnamespace = its_schema.oid
+              UNION SELECT a.grantee FROM pg_attribute AS t
+              JOIN pg_class AS c ON c.oid = t.attrelid CROSS JOIN LATERAL aclexplode(t.attacl) AS a
+              WHERE c.relnamespace = its_schema.oid
+              UNION SELECT a.grantee FROM pg_proc AS p CROSS JOIN LATERAL aclexplode(p.proacl) AS a
+              WHERE p.pronamespace = its_schema.oid) AS g
+        JOIN pg_roles AS r ON r.oid = g.grantee
+        WHERE g.grantee <> its_schema.nspowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA pgleader FROM %I CASCADE', other.role);
+        EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgleader FROM %I CASCADE', other.role);
+        EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA pgleader FROM %I CASCADE', other.role);
+        EXECUTE format('REVOKE ALL ON SCHEMA pgleader FROM %I CASCADE', other.role);
+    END LOOP;
+    FOR other IN SELECT g.role, g.kind FROM pgleader.grantee AS g LOOP
+        CASE other.kind
+            WHEN 'observer' THEN PERFORM pgleader.grant_observer(other.role);
+            WHEN 'candidate' THEN PERFORM pgleader.grant_candidate(other.role);
+            WHEN 'operator' THEN PERFORM pgleader.grant_operator(other.role);
+        END CASE;
+    END LOOP;
+END
+$$;
+
+DO $$ BEGIN PERFORM pgleader.set_rights(); END $$;
 
 COMMIT;

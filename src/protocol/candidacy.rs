@@ -71,8 +71,12 @@ pub(crate) struct Waiting {
     pub(crate) last_term: u64,
     /// The end of the refractory period. What is fenced has until then, too.
     pub(crate) until: Instant,
-    /// From when on it is known that the work has stopped; `until` where nothing tells.
+    /// From when on it is known that the last term's work has stopped; the end of its lease where nothing tells.
     pub(crate) stopped_at: Instant,
+    /// How long to wait for the work that other servers may have left behind, from the proof that this one is the
+    /// primary; and until when that is. No evidence shortens it: what this server shows is not of that work.
+    pub(crate) elsewhere: Duration,
+    pub(crate) elsewhere_until: Instant,
     /// What the counters must still read when the backend is gone.
     pub(crate) evidence: Option<Counters>,
     /// When to look for the backend again.
@@ -212,6 +216,6 @@ impl Owed {
 impl Waiting {
     /// When to take office, if no notification comes before.
     pub(crate) fn take_office_at(&self) -> Instant {
-        self.stopped_at.max(self.try_at)
+        self.stopped_at.max(self.elsewhere_until).max(self.try_at)
     }
 }

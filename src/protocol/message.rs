@@ -8,6 +8,14 @@ use super::{Counters, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key(pub(crate) u32);
 
+/// The greatest term that was read of in an election, and its lease. What a process has heard outlives its
+/// sessions and its candidacies: a server may have forgotten it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Heard {
+    pub(crate) term: u64,
+    pub(crate) lease: Duration,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Event {
@@ -128,6 +136,8 @@ pub(crate) enum Notice {
     Vacated { key: Key, term: u64, ending: Ending },
     /// It gave up the lock before it took office.
     Declined { key: Key },
+    /// A term began that is not above what was heard of: it is given up without work (invariant 2).
+    Stale { key: Key, term: u64, heard: u64 },
     /// Work did not stop within the grace, and is dropped.
     OutOfGrace { key: Key, term: u64 },
 }
@@ -137,6 +147,7 @@ pub(crate) enum Notice {
 pub(crate) enum Query {
     Join {
         key: Key,
+        heard: Heard,
     },
     /// Try for the leadership, else for being the successor.
     Campaign {
@@ -145,10 +156,16 @@ pub(crate) enum Query {
         /// Those that nobody leads although somebody is successor, or whose place as the successor nobody
         /// takes who ranks higher: tried for all the same.
         overdue: Vec<Key>,
+        /// What was heard of those of which anything was.
+        heard: Vec<(Key, Heard)>,
     },
     TakeOffice {
         key: Key,
+        /// Whether the work of the last term is known to have stopped.
         waited: bool,
+        /// How long the work that other servers may have left behind was waited for.
+        elsewhere: Duration,
+        heard: Heard,
     },
     Ready {
         key: Key,
@@ -198,7 +215,7 @@ impl Query {
     /// The elections that it is about; `None`: all that this process follows or observes.
     pub(crate) fn keys(&self) -> Option<Vec<Key>> {
         match self {
-            Query::Join { key }
+            Query::Join { key, .. }
             | Query::TakeOffice { key, .. }
             | Query::Ready { key, .. }
             | Query::Vacate { key, .. }
@@ -226,8 +243,10 @@ impl Query {
 pub(crate) enum Answer {
     /// Nothing but that it was done.
     Done,
+    /// `heard`: no term that begins on this server from here has this number or a smaller one.
     Joined {
         key: Key,
+        heard: Heard,
     },
     Campaigned {
         tries: Vec<(Key, Try)>,
@@ -291,8 +310,13 @@ pub(crate) struct Won {
     pub(crate) last_term: u64,
     pub(crate) last_pid: Option<i32>,
     pub(crate) direct: bool,
-    /// The refractory period.
+    /// The refractory period: for the work of the last term.
     pub(crate) wait: Duration,
+    /// For the work of terms that began on other servers, which this one may not know: it counts from the proof
+    /// that this one is the primary.
+    pub(crate) elsewhere: Duration,
+    /// The greatest term that anybody who takes part has heard of.
+    pub(crate) heard: Heard,
 }
 
 /// A lock held by somebody else.
@@ -326,6 +350,8 @@ pub(crate) enum Bar {
     Outranked,
     /// What operators ask for cannot be read now.
     Unknown,
+    /// It has heard of a term that lies too far beyond this server's: it would work below it.
+    Beyond,
 }
 
 impl Held {
@@ -341,8 +367,11 @@ pub(crate) enum Office {
     Began {
         term: u64,
     },
-    /// The last term is not vacated.
-    Waiting,
+    /// The last term is not vacated, or the work of other servers was not waited for long enough.
+    Waiting {
+        elsewhere: Duration,
+        heard: Heard,
+    },
     Fenced,
     /// It may not lead any more.
     Barred(Bar),
@@ -352,6 +381,8 @@ pub(crate) enum Office {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct View {
     pub(crate) term: u64,
+    /// Of the leader on record.
+    pub(crate) lease: Option<Duration>,
     pub(crate) vacant: bool,
     /// Why this candidate may not lead.
     pub(crate) bar: Option<Bar>,

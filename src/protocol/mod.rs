@@ -75,7 +75,8 @@ mod watch;
 mod tests;
 
 pub(crate) use message::{
-    Action, Answer, Bar, Ending, Event, Held, Key, Notice, Office, Query, Stop, Try, View, Won,
+    Action, Answer, Bar, Ending, Event, Heard, Held, Key, Notice, Office, Query, Stop, Try, View,
+    Won,
 };
 pub(crate) use process::Process;
 pub(crate) use time::Instant;

@@ -53,6 +53,14 @@ fn words(notice: &Notice) -> Entry {
             ending: Some(*ending),
             ..info("the term is vacated").term(*term)
         },
+        Notice::Stale { term, heard, .. } => Entry::new(
+            Level::ERROR,
+            format!(
+                "the server has begun a term that is not above term {heard}, which was heard of: it is given up \
+                 without work"
+            ),
+        )
+        .term(*term),
         Notice::Declined { .. } => info("resigned before it took office"),
         Notice::OutOfGrace { term, .. } => {
             warn("the work did not stop within the grace: dropping it").term(*term)
@@ -73,6 +81,12 @@ fn barred(bar: Option<Bar>) -> Entry {
         Some(Bar::Outranked) => Entry::new(Level::DEBUG, "making way for a higher priority"),
         Some(Bar::Unknown) => warn(
             "what operators ask for cannot be read, so nobody may begin a term: pgleader.request is locked",
+        ),
+        Some(Bar::Beyond) => Entry::new(
+            Level::ERROR,
+            "this process has heard of a term that lies more than 16 blocks beyond this server's record and \
+             timeline, and will not work below it: is this the right server? Restart the process to forget that \
+             term",
         ),
     }
 }

@@ -32,7 +32,9 @@ const FACTS: &str = "
     SELECT pg_backend_pid(), current_setting('server_version_num')::int, pg_is_in_recovery(),
            current_setting('transaction_read_only') = 'on',
            host(inet_client_addr()), inet_client_port(), host(inet_server_addr()), inet_server_port(),
-           ARRAY(SELECT coalesce(current_setting(name, true), '') FROM unnest($1) AS name)";
+           ARRAY(SELECT coalesce(current_setting(name, true), '') FROM unnest($1) AS name),
+           coalesce(current_setting('pgleader.mark', true), '') <> '',
+           EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())";
 
 const LOCK_SHOWS: &str = "
     SELECT pg_backend_pid(), EXISTS (
@@ -79,6 +81,15 @@ pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Re
             "the startup option {name} did not take effect"
         ))));
     }
+    // Nobody but a pooler gives a new client what another one has used.
+    for (column, why) in [
+        (9, "a new session bears the mark of another client"),
+        (10, "a new session holds advisory locks of another client"),
+    ] {
+        if facts.try_get(column).map_err(failed)? {
+            return Err(Error::new(Kind::Pooler(why.to_owned())));
+        }
+    }
     if facts.try_get(3).map_err(failed)? {
         return Err(Error::new(Kind::ReadOnly));
     }
@@ -113,6 +124,17 @@ pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Re
         pooled,
         server_version,
     })
+}
+
+/// Put a random mark into a session, so that it can be told from any other. After the proof: what is refused bears
+/// none, and others may use it.
+pub(crate) async fn mark(client: &Client) -> Result<String, Error> {
+    let setting = "SELECT set_config('pgleader.mark', gen_random_uuid()::text, false)";
+    let rows = client.query_typed(setting, &[]).await;
+    let rows = rows.map_err(|error| Error::session("marking the session", error))?;
+    rows.first()
+        .and_then(|row| row.try_get(0).ok())
+        .ok_or_else(|| Error::new(Kind::Unexpected("no mark".to_owned())))
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {

@@ -21,6 +21,7 @@ pub(crate) fn seen(
     }
     let seen = seen.unwrap_or(Seen {
         term: 0,
+        lease: None,
         state: ElectionState::Vacant,
         address: None,
         bar: None,

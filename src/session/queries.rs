@@ -11,7 +11,7 @@ use tracing::Level;
 use super::log::Entry;
 use super::statements::{self, Link, Request, Seen};
 use crate::error::{Error, Kind};
-use crate::protocol::{Answer, Ending, Instant, Key, Query, Timings};
+use crate::protocol::{Answer, Ending, Heard, Instant, Key, Query, Timings};
 
 /// An answer, with what it tells of elections beside the protocol.
 pub(crate) struct Reply {
@@ -23,6 +23,8 @@ pub(crate) struct Reply {
     /// The election's id, from joining it.
     pub(crate) joined: Option<(Key, i32)>,
     pub(crate) said: Vec<Entry>,
+    /// The tokens of terms that have begun.
+    pub(crate) tokens: Vec<(Key, Arc<str>)>,
 }
 
 pub(crate) type Asked = Pin<Box<dyn Future<Output = Reply> + Send>>;
@@ -57,6 +59,7 @@ impl Asker {
             requests: vec![],
             joined: None,
             said: vec![],
+            tokens: vec![],
         };
         reply.answer = self.answer(query, &mut reply).await;
         reply
@@ -102,12 +105,12 @@ impl Asker {
         let link = &*self.link;
         let instance = &*self.instance;
         match query {
-            Query::Join { key } => {
+            Query::Join { key, heard } => {
                 let known = self.known(key)?;
                 let address = known.address.as_deref().unwrap_or_default();
                 let lease = self.timings.lease;
                 let application = &self.application;
-                let id = statements::join(
+                let (id, heard) = statements::join(
                     link,
                     &known.name,
                     instance,
@@ -115,16 +118,21 @@ impl Asker {
                     known.priority,
                     lease,
                     application,
+                    heard,
                 )
                 .await?;
                 reply.joined = Some((key, id));
-                Ok(Answer::Joined { key })
+                Ok(Answer::Joined { key, heard })
             }
             Query::Campaign {
                 keys,
                 successor_of,
                 overdue,
+                heard,
             } => {
+                let heard: BTreeMap<Key, Heard> = heard.into_iter().collect();
+                let heard_of = |key: &Key| heard.get(key).copied().unwrap_or_default();
+                let heard: Vec<Heard> = keys.iter().map(heard_of).collect();
                 let (successor_of, overdue) = (self.ids(&successor_of)?, self.ids(&overdue)?);
                 let ids = self.ids(&keys)?;
                 let limit = self.timings.silence_limit;
@@ -136,6 +144,7 @@ impl Asker {
                     instance,
                     self.direct,
                     limit,
+                    &heard,
                 )
                 .await?;
                 let key_of = self.key_of();
@@ -143,14 +152,25 @@ impl Asker {
                 for tried in tried {
                     let key = key_of(tried.election)?;
                     reply.seen.push((key, Some(tried.seen)));
+                    reply
+                        .tokens
+                        .extend(tried.token.map(|token| (key, token.into())));
                     tries.push((key, tried.outcome));
                 }
                 Ok(Answer::Campaigned { tries })
             }
-            Query::TakeOffice { key, waited } => {
+            Query::TakeOffice {
+                key,
+                waited,
+                elsewhere,
+                heard,
+            } => {
                 let id = self.id(key)?;
-                let office =
-                    statements::take_office(link, id, instance, self.direct, waited).await?;
+                let direct = self.direct;
+                let (office, token) =
+                    statements::take_office(link, id, instance, direct, waited, elsewhere, heard)
+                        .await?;
+                reply.tokens.extend(token.map(|token| (key, token.into())));
                 Ok(Answer::Office { key, office })
             }
             Query::Ready { key, term } => {
@@ -267,6 +287,7 @@ impl Reply {
                     *key,
                     View {
                         term: seen.term,
+                        lease: seen.lease,
                         vacant: seen.state == ElectionState::Vacant,
                         bar: seen.bar,
                         called: seen.called,

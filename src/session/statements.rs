@@ -7,28 +7,29 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::error::{Error, Kind};
-use crate::protocol::{Bar, Counters, Ending, Held, Office, Try, Won};
+use crate::protocol::{Bar, Counters, Ending, Heard, Held, Office, Try, Won};
 use crate::standing::ElectionState;
 
 /// A parameter and its type.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-const CAMPAIGN: &str = "SELECT election, outcome, term, state, address, leader_pid, lease_ms, wait_ms, \
-                     was_direct, holder_pid, stranger, successor, silent_since, killed, fatal, reset, bar \
-                     FROM pgleader.campaign($1, $2, $3, $4::uuid, $5, $6)";
-const TAKE_OFFICE: &str =
-    "SELECT outcome, term, bar FROM pgleader.take_office($1, $2::uuid, $3, $4)";
+const CAMPAIGN: &str = "SELECT election, outcome, term, token::text, state, address, leader_pid, lease_ms, wait_ms, \
+                     was_direct, holder_pid, stranger, successor, silent_since, killed, fatal, reset, bar, \
+                     elsewhere_ms, known, known_lease_ms \
+                     FROM pgleader.campaign($1, $2, $3, $4, $5::uuid, $6, $7, $8, $9)";
+const TAKE_OFFICE: &str = "SELECT outcome, term, token::text, bar, elsewhere_ms, known, known_lease_ms \
+                           FROM pgleader.take_office($1, $2, $3::uuid, $4, $5, $6, $7, $8)";
 const HEARTBEAT: &str =
-    "SELECT election, term, kind, requested_by::text FROM pgleader.heartbeat($1)";
-const VACATE: &str = "SELECT pgleader.vacate($1, $2::uuid, $3, $4, $5::name, $6)";
-const RELEASE: &str = "SELECT pgleader.release($1, $2, $3)";
-const ANNOUNCE: &str = "SELECT pgleader.announce($1, $2)";
-const READ: &str = "SELECT name, term, state, address, bar, called \
+    "SELECT election, term, kind, requested_by::text FROM pgleader.heartbeat($1, $2, $3)";
+const VACATE: &str = "SELECT pgleader.vacate($1, $2, $3::uuid, $4, $5, $6::name, $7)";
+const RELEASE: &str = "SELECT pgleader.release($1, $2, $3, $4)";
+const ANNOUNCE: &str = "SELECT pgleader.announce($1, $2, $3)";
+const READ: &str = "SELECT name, term, state, address, bar, called, lease_ms \
                  FROM pgleader.read_elections($1, $2::uuid)";
 
 /// Those that a session sends again and again: parsed once.
@@ -36,22 +37,35 @@ const PREPARED: [(&str, &[Type]); 7] = [
     (
         CAMPAIGN,
         &[
+            Type::TEXT,
             Type::INT4_ARRAY,
             Type::INT4_ARRAY,
             Type::INT4_ARRAY,
             Type::TEXT,
             Type::BOOL,
             Type::INT4,
+            Type::INT8_ARRAY,
+            Type::INT4_ARRAY,
         ],
     ),
     (
         TAKE_OFFICE,
-        &[Type::INT4, Type::TEXT, Type::BOOL, Type::BOOL],
+        &[
+            Type::TEXT,
+            Type::INT4,
+            Type::TEXT,
+            Type::BOOL,
+            Type::BOOL,
+            Type::INT4,
+            Type::INT8,
+            Type::INT4,
+        ],
     ),
-    (HEARTBEAT, &[Type::INT4_ARRAY]),
+    (HEARTBEAT, &[Type::TEXT, Type::OID, Type::INT4_ARRAY]),
     (
         VACATE,
         &[
+            Type::TEXT,
             Type::INT4,
             Type::TEXT,
             Type::INT8,
@@ -60,8 +74,11 @@ const PREPARED: [(&str, &[Type]); 7] = [
             Type::TEXT,
         ],
     ),
-    (RELEASE, &[Type::INT4_ARRAY, Type::INT4_ARRAY, Type::INT4]),
-    (ANNOUNCE, &[Type::INT4_ARRAY, Type::INT4]),
+    (
+        RELEASE,
+        &[Type::TEXT, Type::INT4_ARRAY, Type::INT4_ARRAY, Type::INT4],
+    ),
+    (ANNOUNCE, &[Type::TEXT, Type::INT4_ARRAY, Type::INT4]),
     (READ, &[Type::TEXT_ARRAY, Type::TEXT]),
 ];
 
@@ -69,19 +86,31 @@ const PREPARED: [(&str, &[Type]); 7] = [
 pub(crate) struct Link {
     client: Arc<Client>,
     prepared: HashMap<&'static str, Statement>,
+    /// What its session bears: a call that meets another one is refused.
+    mark: String,
+    /// The class of the leadership locks: another one means other locks.
+    locks: u32,
 }
 
 impl Link {
     /// One round trip for all.
-    pub(crate) async fn prepare(client: Arc<Client>) -> Result<Link, Error> {
+    pub(crate) async fn prepare(client: Arc<Client>, mark: String) -> Result<Link, Error> {
         let prepared = PREPARED.map(|(statement, types)| client.prepare_typed(statement, types));
-        let prepared = try_join_all(prepared)
-            .await
-            .map_err(|error| Error::session("preparing statements", error))?;
+        let (prepared, locks) = try_join(
+            try_join_all(prepared),
+            client.query_typed("SELECT 'pgleader.election'::regclass::oid", &[]),
+        )
+        .await
+        .map_err(|error| Error::session("preparing statements", error))?;
+        let locks = locks
+            .first()
+            .ok_or_else(|| unexpected("no row".to_owned()))?;
         let texts = PREPARED.map(|(statement, _)| statement);
         Ok(Link {
+            locks: column(locks, 0)?,
             client,
             prepared: texts.into_iter().zip(prepared).collect(),
+            mark,
         })
     }
 
@@ -103,7 +132,13 @@ async fn rows(
         }
         None => link.client.query_typed(statement, parameters).await,
     };
-    result.map_err(|error| Error::session(statement, error))
+    result.map_err(|error| match error.as_db_error() {
+        Some(db) if db.code().code() == "PL003" => {
+            let why = db.message().to_owned();
+            Error::caused(Kind::Pooler(why), error)
+        }
+        _ => Error::session(statement, error),
+    })
 }
 
 async fn value<T: for<'a> FromSql<'a>>(
@@ -149,7 +184,14 @@ pub(crate) async fn new_instance(link: &Link) -> Result<String, Error> {
     value(link, "SELECT gen_random_uuid()::text", &[]).await
 }
 
-/// The election's id.
+fn heard(row: &Row, first: usize) -> Result<Heard, Error> {
+    Ok(Heard {
+        term: number(column(row, first)?)?,
+        lease: duration(column(row, first + 1)?),
+    })
+}
+
+/// The election's id, and below what no term begins here.
 pub(crate) async fn join(
     link: &Link,
     name: &str,
@@ -158,29 +200,42 @@ pub(crate) async fn join(
     priority: i32,
     lease: Duration,
     application: &str,
-) -> Result<i32, Error> {
-    let parameters: [Parameter<'_>; 6] = [
+    before: Heard,
+) -> Result<(i32, Heard), Error> {
+    let parameters: [Parameter<'_>; 9] = [
+        (&link.mark, Type::TEXT),
         (&name, Type::TEXT),
         (&instance, Type::TEXT),
         (&address, Type::TEXT),
         (&milliseconds(lease), Type::INT4),
         (&application, Type::TEXT),
         (&priority, Type::INT4),
+        (&signed(before.term), Type::INT8),
+        (&milliseconds(before.lease), Type::INT4),
     ];
-    value(
+    let rows = rows(
         link,
-        "SELECT pgleader.join_election($1, $2::uuid, $3, $4, a.backend_start, $5, $6) \
-         FROM pg_stat_get_activity(pg_backend_pid()) AS a",
+        "SELECT j.election_id, j.known, j.known_lease_ms \
+         FROM pg_stat_get_activity(pg_backend_pid()) AS a, \
+              pgleader.join_election($1, $2, $3::uuid, $4, $5, a.backend_start, $6, $7, $8, $9) AS j",
         &parameters,
     )
-    .await
+    .await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| unexpected("no election".to_owned()))?;
+    Ok((column(row, 0)?, heard(row, 1)?))
 }
 
 pub(crate) async fn leave(link: &Link, election: i32, instance: &str) -> Result<(), Error> {
-    let parameters: [Parameter<'_>; 2] = [(&election, Type::INT4), (&instance, Type::TEXT)];
+    let parameters: [Parameter<'_>; 3] = [
+        (&link.mark, Type::TEXT),
+        (&election, Type::INT4),
+        (&instance, Type::TEXT),
+    ];
     rows(
         link,
-        "SELECT pgleader.leave_election($1, $2::uuid)",
+        "SELECT pgleader.leave_election($1, $2, $3::uuid)",
         &parameters,
     )
     .await
@@ -191,6 +246,7 @@ pub(crate) async fn leave(link: &Link, election: i32, instance: &str) -> Result<
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) term: u64,
+    pub(crate) lease: Option<Duration>,
     pub(crate) state: ElectionState,
     pub(crate) address: Option<String>,
     /// Why this process may not lead.
@@ -214,6 +270,7 @@ fn bar(row: &Row, index: usize) -> Result<Option<Bar>, Error> {
         Some("transfer") => Ok(Some(Bar::Transfer)),
         Some("outranked") => Ok(Some(Bar::Outranked)),
         Some("unknown") => Ok(Some(Bar::Unknown)),
+        Some("beyond") => Ok(Some(Bar::Beyond)),
         Some(other) => Err(unexpected(format!("the bar \"{other}\""))),
     }
 }
@@ -230,6 +287,8 @@ pub(super) fn state(text: &str) -> Result<ElectionState, Error> {
 pub(crate) struct Tried {
     pub(crate) election: i32,
     pub(crate) outcome: Try,
+    /// Where the term has begun.
+    pub(crate) token: Option<String>,
     pub(crate) seen: Seen,
 }
 
@@ -241,14 +300,23 @@ pub(crate) async fn campaign(
     instance: &str,
     direct: bool,
     silence_limit: Duration,
+    heard: &[Heard],
 ) -> Result<Vec<Tried>, Error> {
-    let parameters: [Parameter<'_>; 6] = [
+    let heard_terms: Vec<i64> = heard.iter().map(|heard| signed(heard.term)).collect();
+    let heard_leases: Vec<i32> = heard
+        .iter()
+        .map(|heard| milliseconds(heard.lease))
+        .collect();
+    let parameters: [Parameter<'_>; 9] = [
+        (&link.mark, Type::TEXT),
         (&elections, Type::INT4_ARRAY),
         (&successor_of, Type::INT4_ARRAY),
         (&overdue, Type::INT4_ARRAY),
         (&instance, Type::TEXT),
         (&direct, Type::BOOL),
         (&milliseconds(silence_limit), Type::INT4),
+        (&heard_terms, Type::INT8_ARRAY),
+        (&heard_leases, Type::INT4_ARRAY),
     ];
     let rows = rows(link, CAMPAIGN, &parameters).await?;
     if rows.len() != elections.len() {
@@ -267,24 +335,26 @@ fn tried(row: &Row) -> Result<Tried, Error> {
         "began" if term > 0 => Try::Began { term },
         "won" => Try::Won(Won {
             last_term: term,
-            last_pid: column(row, 5)?,
-            wait: duration(column(row, 7)?),
-            direct: column(row, 8)?,
+            last_pid: column(row, 6)?,
+            wait: duration(column(row, 8)?),
+            direct: column(row, 9)?,
+            elsewhere: duration(column(row, 18)?),
+            heard: heard(row, 19)?,
         }),
         "fenced" => Try::Fenced {
             last_term: term,
-            lease: column::<Option<i32>>(row, 6)?.map_or(Duration::ZERO, duration),
+            lease: column::<Option<i32>>(row, 7)?.map_or(Duration::ZERO, duration),
         },
         "held" => Try::Held(Held {
             term,
-            leader_pid: column(row, 5)?,
-            lease: column::<Option<i32>>(row, 6)?.map(duration),
-            holder_pid: column(row, 9)?,
-            stranger: column(row, 10)?,
-            successor: column(row, 11)?,
-            silent_since: column(row, 12)?,
-            counters: counted(row, 13)?,
-            bar: bar(row, 16)?,
+            leader_pid: column(row, 6)?,
+            lease: column::<Option<i32>>(row, 7)?.map(duration),
+            holder_pid: column(row, 10)?,
+            stranger: column(row, 11)?,
+            successor: column(row, 12)?,
+            silent_since: column(row, 13)?,
+            counters: counted(row, 14)?,
+            bar: bar(row, 17)?,
         }),
         other => return Err(unexpected(format!("the outcome \"{other}\""))),
     };
@@ -292,16 +362,18 @@ fn tried(row: &Row) -> Result<Tried, Error> {
     let gone = matches!(&outcome, Try::Held(held) if held.holder_pid != held.leader_pid);
     let seen = Seen {
         term,
+        lease: column::<Option<i32>>(row, 7)?.map(duration),
         state: if gone {
             ElectionState::Vacant
         } else {
-            state(column(row, 3)?)?
+            state(column(row, 4)?)?
         },
-        address: if gone { None } else { column(row, 4)? },
-        bar: bar(row, 16)?,
+        address: if gone { None } else { column(row, 5)? },
+        bar: bar(row, 17)?,
         called: false,
     };
     Ok(Tried {
+        token: column(row, 3)?,
         election: column(row, 0)?,
         outcome,
         seen,
@@ -322,29 +394,39 @@ pub(crate) async fn take_office(
     instance: &str,
     direct: bool,
     waited: bool,
-) -> Result<Office, Error> {
-    let parameters: [Parameter<'_>; 4] = [
+    elsewhere: Duration,
+    before: Heard,
+) -> Result<(Office, Option<String>), Error> {
+    let parameters: [Parameter<'_>; 8] = [
+        (&link.mark, Type::TEXT),
         (&election, Type::INT4),
         (&instance, Type::TEXT),
         (&direct, Type::BOOL),
         (&waited, Type::BOOL),
+        (&milliseconds(elsewhere), Type::INT4),
+        (&signed(before.term), Type::INT8),
+        (&milliseconds(before.lease), Type::INT4),
     ];
     let rows = rows(link, TAKE_OFFICE, &parameters).await?;
     let row = rows
         .first()
         .ok_or_else(|| unexpected("no office".to_owned()))?;
-    match (column::<&str>(row, 0)?, column::<Option<i64>>(row, 1)?) {
-        ("began", Some(term)) => Ok(Office::Began {
+    let office = match (column::<&str>(row, 0)?, column::<Option<i64>>(row, 1)?) {
+        ("began", Some(term)) => Office::Began {
             term: number(term)?,
-        }),
-        ("waiting", None) => Ok(Office::Waiting),
-        ("barred", None) => match bar(row, 2)? {
-            Some(bar) => Ok(Office::Barred(bar)),
-            None => Err(unexpected("barred, and not why".to_owned())),
         },
-        ("fenced", None) => Ok(Office::Fenced),
-        (other, _) => Err(unexpected(format!("the outcome \"{other}\""))),
-    }
+        ("waiting", None) => Office::Waiting {
+            elsewhere: duration(column(row, 4)?),
+            heard: heard(row, 5)?,
+        },
+        ("barred", None) => match bar(row, 3)? {
+            Some(bar) => Office::Barred(bar),
+            None => return Err(unexpected("barred, and not why".to_owned())),
+        },
+        ("fenced", None) => Office::Fenced,
+        (other, _) => return Err(unexpected(format!("the outcome \"{other}\""))),
+    };
+    Ok((office, column(row, 2)?))
 }
 
 pub(crate) async fn ready(
@@ -353,12 +435,14 @@ pub(crate) async fn ready(
     instance: &str,
     term: u64,
 ) -> Result<(), Error> {
-    let parameters: [Parameter<'_>; 3] = [
+    let parameters: [Parameter<'_>; 4] = [
+        (&link.mark, Type::TEXT),
         (&election, Type::INT4),
         (&instance, Type::TEXT),
         (&signed(term), Type::INT8),
     ];
-    if value(link, "SELECT pgleader.ready($1, $2::uuid, $3)", &parameters).await? {
+    let call = "SELECT pgleader.ready($1, $2, $3::uuid, $4)";
+    if value(link, call, &parameters).await? {
         Ok(())
     } else {
         Err(unexpected(format!("term {term} is not on record as ours")))
@@ -374,7 +458,12 @@ pub(crate) async fn heartbeat(
         // Nothing can be asked of a session that leads nothing, and an observer may not look.
         return rows(link, "SELECT", &[]).await.map(|_| vec![]);
     }
-    let rows = rows(link, HEARTBEAT, &[(&elections, Type::INT4_ARRAY)]).await?;
+    let parameters: [Parameter<'_>; 3] = [
+        (&link.mark, Type::TEXT),
+        (&link.locks, Type::OID),
+        (&elections, Type::INT4_ARRAY),
+    ];
+    let rows = rows(link, HEARTBEAT, &parameters).await?;
     rows.iter()
         .map(|row| {
             let request = Request {
@@ -400,7 +489,8 @@ pub(crate) async fn vacate(
         Ending::Failed => "failed",
         Ending::Deposed => "deposed",
     };
-    let parameters: [Parameter<'_>; 6] = [
+    let parameters: [Parameter<'_>; 7] = [
+        (&link.mark, Type::TEXT),
         (&election, Type::INT4),
         (&instance, Type::TEXT),
         (&signed(term), Type::INT8),
@@ -417,7 +507,8 @@ pub(crate) async fn release(
     succession: &[i32],
     silence_limit: Duration,
 ) -> Result<(), Error> {
-    let parameters: [Parameter<'_>; 3] = [
+    let parameters: [Parameter<'_>; 4] = [
+        (&link.mark, Type::TEXT),
         (&leadership, Type::INT4_ARRAY),
         (&succession, Type::INT4_ARRAY),
         (&milliseconds(silence_limit), Type::INT4),
@@ -430,7 +521,8 @@ pub(crate) async fn release(
 }
 
 pub(crate) async fn announce(link: &Link, elections: &[i32], wait: Duration) -> Result<(), Error> {
-    let parameters: [Parameter<'_>; 2] = [
+    let parameters: [Parameter<'_>; 3] = [
+        (&link.mark, Type::TEXT),
         (&elections, Type::INT4_ARRAY),
         (&milliseconds(wait), Type::INT4),
     ];
@@ -449,6 +541,7 @@ pub(crate) async fn read(
         .map(|row| {
             let seen = Seen {
                 term: number(column(row, 1)?)?,
+                lease: column::<Option<i32>>(row, 6)?.map(duration),
                 state: state(column(row, 2)?)?,
                 address: column(row, 3)?,
                 bar: bar(row, 4)?,
@@ -459,9 +552,24 @@ pub(crate) async fn read(
         .collect()
 }
 
+/// The mark, an election and a term.
+fn about<'a>(link: &'a Link, election: &'a i32, term: &'a i64) -> [Parameter<'a>; 3] {
+    [
+        (&link.mark, Type::TEXT),
+        (election, Type::INT4),
+        (term, Type::INT8),
+    ]
+}
+
 pub(crate) async fn backend_gone(link: &Link, election: i32, term: u64) -> Result<bool, Error> {
-    let parameters: [Parameter<'_>; 2] = [(&election, Type::INT4), (&signed(term), Type::INT8)];
-    value(link, "SELECT pgleader.backend_gone($1, $2)", &parameters).await
+    let term = signed(term);
+    let parameters = about(link, &election, &term);
+    value(
+        link,
+        "SELECT pgleader.backend_gone($1, $2, $3)",
+        &parameters,
+    )
+    .await
 }
 
 pub(crate) async fn counters(link: &Link) -> Result<Counters, Error> {
@@ -479,14 +587,16 @@ pub(crate) async fn counters(link: &Link) -> Result<Counters, Error> {
 }
 
 pub(crate) async fn evict(link: &Link, election: i32, term: u64) -> Result<bool, Error> {
-    let parameters: [Parameter<'_>; 2] = [(&election, Type::INT4), (&signed(term), Type::INT8)];
-    value(link, "SELECT pgleader.evict($1, $2)", &parameters).await
+    let term = signed(term);
+    let parameters = about(link, &election, &term);
+    value(link, "SELECT pgleader.evict($1, $2, $3)", &parameters).await
 }
 
 /// How many sessions with fenced transactions were ended, and how many could not be.
 pub(crate) async fn end_fenced(link: &Link, election: i32) -> Result<(u32, u32), Error> {
-    let statement = "SELECT ended, remaining FROM pgleader.end_fenced($1)";
-    let rows = rows(link, statement, &[(&election, Type::INT4)]).await?;
+    let statement = "SELECT ended, remaining FROM pgleader.end_fenced($1, $2)";
+    let parameters: [Parameter<'_>; 2] = [(&link.mark, Type::TEXT), (&election, Type::INT4)];
+    let rows = rows(link, statement, &parameters).await?;
     let row = rows
         .first()
         .ok_or_else(|| unexpected("no count".to_owned()))?;

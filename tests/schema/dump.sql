@@ -44,6 +44,10 @@ WITH relation AS (
            trim(TRAILING E'\n' FROM pg_get_functiondef(p.oid)) || E';\n', obj_description(p.oid, 'pg_proc')
     FROM pg_proc AS p WHERE p.pronamespace = 'pgleader'::regnamespace
     UNION ALL
+    SELECT t.oid, format('TRIGGER %I ON %s', t.tgname, r.name), NULL, 't',
+           pg_get_triggerdef(t.oid) || E';\n', obj_description(t.oid, 'pg_trigger')
+    FROM relation AS r JOIN pg_trigger AS t ON t.tgrelid = r.oid WHERE NOT t.tgisinternal
+    UNION ALL
     -- The schema itself; it comes first.
     SELECT 0, 'SCHEMA ' || nspname, nspacl, 'n', format(E'CREATE SCHEMA %I;\n', nspname),
            obj_description(oid, 'pg_namespace')
@@ -52,7 +56,8 @@ WITH relation AS (
     SELECT o.oid, o.name, g.privilege_type, g.is_grantable, coalesce(r.rolname, 'PUBLIC') AS role
     FROM object AS o
     CROSS JOIN pg_namespace AS n
-    CROSS JOIN LATERAL aclexplode(coalesce(o.acl, acldefault(o.kind::"char", n.nspowner))) AS g
+    CROSS JOIN LATERAL aclexplode(
+        CASE WHEN o.kind <> 't' THEN coalesce(o.acl, acldefault(o.kind::"char", n.nspowner)) END) AS g
     LEFT JOIN pg_roles AS r ON r.oid = g.grantee
     WHERE n.nspname = 'pgleader' AND g.grantee <> n.nspowner
 ), unknown AS (
@@ -70,7 +75,7 @@ WITH relation AS (
     SELECT pg_describe_object(d.classid, d.objid, d.objsubid)
     FROM relation AS r
     JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = r.oid
-    WHERE d.classid IN ('pg_trigger'::regclass, 'pg_policy'::regclass, 'pg_statistic_ext'::regclass)
+    WHERE d.classid IN ('pg_policy'::regclass, 'pg_statistic_ext'::regclass)
        OR d.classid = 'pg_rewrite'::regclass AND NOT EXISTS (
            SELECT FROM pg_rewrite AS w WHERE w.oid = d.objid AND w.rulename = '_RETURN')
     UNION ALL

@@ -48,7 +48,7 @@ impl Operator {
 /// From now on nobody is told anything.
 pub fn lose_notifications(cluster: &Cluster) {
     for function in [
-        "announce(elections integer[], wait_ms integer)",
+        "announce(mark text, elections integer[], wait_ms integer)",
         "notify(election integer)",
     ] {
         cluster

@@ -5,6 +5,9 @@ use tokio_postgres::Client;
 
 use super::client;
 
+/// Marks the session that asks, and gives the mark.
+const MARK: &str = "set_config('pgleader.mark', 'by hand', false)";
+
 pub struct Seat {
     pub client: Client,
     instance: String,
@@ -25,10 +28,10 @@ impl Seat {
         let client = client(&cluster.url()).await;
         let joined = client
             .query_one(
-                "WITH new AS MATERIALIZED (SELECT gen_random_uuid() AS instance)
+                &format!("WITH new AS MATERIALIZED (SELECT gen_random_uuid() AS instance)
                  SELECT instance::text,
-                        pgleader.join_election($1, instance, $2, 1000, a.backend_start, 'seat', $3)
-                 FROM new, pg_stat_get_activity(pg_backend_pid()) AS a",
+                        (pgleader.join_election({MARK}, $1, instance, $2, 1000, a.backend_start, 'seat', $3)).election_id
+                 FROM new, pg_stat_get_activity(pg_backend_pid()) AS a"),
                 &[&election, &address, &priority],
             )
             .await
@@ -49,7 +52,7 @@ impl Seat {
     /// One try for the leadership: `began`, `won`, `fenced` or `held`, and the term.
     pub async fn campaign(&self) -> (String, i64) {
         let (outcome, term) = self
-            .ask("SELECT outcome, term FROM pgleader.campaign(ARRAY[$election], '{}', ARRAY[$election], $instance, true, 0)")
+            .ask("SELECT outcome, term FROM pgleader.campaign($mark, ARRAY[$election], '{}', ARRAY[$election], $instance, true, 3600000, '{0}', '{0}')")
             .await;
         (outcome, term.expect("a term"))
     }
@@ -58,8 +61,8 @@ impl Seat {
     pub async fn try_in_turn(&self, is_successor: bool) -> (String, Option<String>) {
         let successor_of = if is_successor { "$election" } else { "" };
         let call = format!(
-            "SELECT outcome, bar FROM pgleader.campaign(ARRAY[$election], ARRAY[{successor_of}]::integer[], \
-             '{{}}', $instance, true, 0)"
+            "SELECT outcome, bar FROM pgleader.campaign($mark, ARRAY[$election], ARRAY[{successor_of}]::integer[], \
+             '{{}}', $instance, true, 3600000, '{{0}}', '{{0}}')"
         );
         let row = self.client.query_one(&self.fill(&call), &[]).await;
         let row = row.expect("it may try");
@@ -69,20 +72,20 @@ impl Seat {
     /// `began` and the term, `waiting` or `fenced`. `waited`: the refractory period is over.
     pub async fn take_office(&self, waited: bool) -> (String, Option<i64>) {
         let call = format!(
-            "SELECT outcome, term FROM pgleader.take_office($election, $instance, true, {waited})"
+            "SELECT outcome, term FROM pgleader.take_office($mark, $election, $instance, true, {waited}, 3600000, 0, 0)"
         );
         self.ask(&call).await
     }
 
     fn fill(&self, call: &str) -> String {
         call.replace("$election", &self.election.to_string())
+            .replace("$mark", MARK)
             .replace("$instance", &format!("'{}'", self.instance))
     }
 
     /// The statement that records that the work of `term` has stopped.
     pub fn vacate_call(&self, term: i64) -> String {
-        let call =
-            "SELECT pgleader.vacate($election, $instance, $term, 'resigned')::text, NULL::bigint";
+        let call = "SELECT pgleader.vacate($mark, $election, $instance, $term, 'resigned')::text, NULL::bigint";
         self.fill(call).replace("$term", &term.to_string())
     }
 
@@ -92,13 +95,14 @@ impl Seat {
     }
 
     pub async fn release(&self) {
-        let call = "SELECT pgleader.release(ARRAY[$election], '{}', 0)::text, NULL::bigint";
+        let call =
+            "SELECT pgleader.release($mark, ARRAY[$election], '{}', 3600000)::text, NULL::bigint";
         assert_eq!(self.ask(call).await.0, "true", "it held the leadership");
     }
 
     /// How many fenced transactions were ended, and how many could not be.
     pub async fn end_fenced(&self) -> (i32, i32) {
-        let call = format!("SELECT * FROM pgleader.end_fenced({})", self.election);
+        let call = self.fill("SELECT * FROM pgleader.end_fenced($mark, $election)");
         let row = self.client.query_one(&call, &[]).await.expect("it may ask");
         (row.get(0), row.get(1))
     }

@@ -72,6 +72,10 @@ pub enum Fault {
     Restart,
     /// A standby takes over that knows everything, or lacks the last term.
     Promote,
+    /// A promotion is thrown away: the server that was replaced comes back, and knows nothing of it.
+    Discard,
+    /// Another standby of the server that was replaced takes over, on the same timeline.
+    PromoteAnother,
     /// An operator resets the statistics.
     Reset,
     /// Somebody who is no candidate takes the leadership's lock, and lets it go after any time.
@@ -80,7 +84,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault that a direct connection knows.
-    pub const DIRECT: [Fault; 14] = [
+    pub const DIRECT: [Fault; 16] = [
         Fault::Pause,
         Fault::Kill,
         Fault::StallUp,
@@ -93,6 +97,8 @@ impl Fault {
         Fault::Crash,
         Fault::Restart,
         Fault::Promote,
+        Fault::Discard,
+        Fault::PromoteAnother,
         Fault::Reset,
         Fault::Stranger,
     ];
@@ -210,6 +216,8 @@ pub(crate) enum Move {
     Promote {
         lossy: bool,
     },
+    Discard,
+    PromoteAnother,
     Reset,
     StrangerComes,
     StrangerGoes,

@@ -1,7 +1,7 @@
 //! The course of things: what happens by itself, one thing after the other.
 
 use super::world::{Down, KEY, Up, World};
-use super::{FOUR, LIVENESS, Model, TWO};
+use super::{FOUR, LIVENESS, Model};
 use crate::postgres::{Asker, Cause, Pid};
 use crate::protocol::{Answer, Event, Instant, Office, Query, Try};
 
@@ -144,12 +144,14 @@ impl Model {
                 keys,
                 successor_of,
                 overdue,
+                heard,
             } = &query
         {
             let asker = self.asker(index, pid);
-            let campaign = world
-                .server
-                .campaign(world.now, &asker, keys, successor_of, overdue);
+            let campaign =
+                world
+                    .server
+                    .campaign(world.now, &asker, keys, successor_of, overdue, heard);
             if let Some(line) = world.lines.get_mut(&pid) {
                 line.half = Some((sent, campaign));
             }
@@ -197,10 +199,7 @@ impl Model {
         };
         if let Some(term) = began {
             world.note(|| format!("term {term} begins"));
-            if term <= world.newest {
-                world.broken = Some(TWO);
-            }
-            world.newest = world.newest.max(term);
+            world.begins(term);
         }
         if let Some(line) = world.lines.get_mut(&pid) {
             line.down.push_back(Down::Answer { sent, answer });

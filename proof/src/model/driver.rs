@@ -7,6 +7,7 @@ use super::world::{Down, KEY, Line, Up, Work, World};
 use super::{Bounds, DriverFlaw, Model};
 use crate::postgres::Pid;
 use crate::protocol::{Action, Answer, Counters, Event, Query, Stop, Try};
+use crate::tells::tells;
 
 impl Model {
     /// Take an event to the machine of a process, and do what it wants.
@@ -133,6 +134,7 @@ impl Model {
                     down: [].into(),
                     closed: false,
                     swallowed: false,
+                    proved: world.hosts[index].clock(world.now),
                     contact: world.hosts[index].clock(world.now),
                     in_flight: [].into(),
                     half: None,
@@ -159,6 +161,8 @@ impl Model {
                         line.in_flight.remove(index);
                     }
                 }
+                let told = &mut world.hosts[index].told;
+                *told = (*told).max(tells(&answer, KEY));
                 world.note(|| format!("P{index} hears {}", heard(&answer)));
                 self.tell(world, index, Event::Answered { sent, answer });
             }
@@ -243,14 +247,15 @@ fn heard(answer: &Answer) -> String {
                     )
                 }
                 Try::Won(won) => format!(
-                    "won, after term {} on {}, to wait for {:?}",
+                    "won, after term {} on {}, to wait for {:?}, and {:?} from the proof",
                     won.last_term,
                     if won.direct {
                         "a direct session"
                     } else {
                         "an indirect session"
                     },
-                    won.wait
+                    won.wait,
+                    won.elsewhere
                 ),
                 other => format!("{other:?}"),
             });

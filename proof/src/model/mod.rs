@@ -106,6 +106,7 @@ impl Model {
         let memory = Memory {
             long: timings.query_limit() + timings.heartbeat_interval,
             short: timings.retry_interval * 2 + timings.heartbeat_interval,
+            lease: timings.lease,
         };
         let mut world = World::new(machines, self.flaw, budget, memory);
         for index in 0..rates.len() {

@@ -59,6 +59,10 @@ impl Model {
                 moves.push(Move::Promote { lossy: false });
                 moves.push(Move::Promote { lossy: true });
             }
+            Fault::Discard if world.server.was_promoted() => moves.push(Move::Discard),
+            Fault::PromoteAnother if world.server.was_promoted() => {
+                moves.push(Move::PromoteAnother);
+            }
             Fault::Reset if up => moves.push(Move::Reset),
             Fault::Stranger
                 if up
@@ -144,6 +148,14 @@ impl Model {
             Move::ShutDown => world.server.shut_down(),
             Move::Start => world.server.start(),
             Move::Promote { lossy } => world.server.promote(lossy),
+            Move::Discard => {
+                world.server.discard_promotion();
+                world.forget_terms();
+            }
+            Move::PromoteAnother => {
+                world.server.promote_another();
+                world.forget_terms();
+            }
             Move::Reset => world.server.reset_counters(i64::from(world.faults) + 1),
             Move::StrangerComes => {
                 let pid = world.server.connect(world.now, self.timings.lease * 1000);

@@ -1,6 +1,6 @@
 //! A state of the model: processes, connections, one server, and the time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -25,8 +25,10 @@ pub(crate) struct World {
     pub(super) stranger: Option<Pid>,
     pub(super) faults: u8,
     pub(super) orders: u8,
-    /// The newest term that ever began, on whichever server.
+    /// The newest term that ever began, on whichever server, but for those of promotions that were thrown away.
     pub(super) newest: u64,
+    /// Every number that was ever given out.
+    pub(super) begun: BTreeSet<u64>,
     pub(super) broken: Option<&'static str>,
     /// From here on everything happens in one order only, and some candidate leads: that was followed already.
     pub(super) settled: bool,
@@ -44,6 +46,8 @@ pub(super) struct Memory {
     pub(super) long: Duration,
     /// While everybody answers.
     pub(super) short: Duration,
+    /// What is waited for counts from the proof that the server is the primary: so long at most.
+    pub(super) lease: Duration,
 }
 
 /// A process, with its clock and its way to the server.
@@ -63,6 +67,8 @@ pub(super) struct Host {
     pub(super) work: Option<Work>,
     /// What the driver has yet to tell the machine.
     pub(super) stopped: Option<(u64, Stop)>,
+    /// The greatest term that an answer has told this process of.
+    pub(super) told: u64,
 }
 
 /// The work of a term, running. It holds a duplicate of its session's socket.
@@ -84,6 +90,8 @@ pub(super) struct Line {
     pub(super) closed: bool,
     /// Somebody on the way has forgotten it: nothing arrives any more.
     pub(super) swallowed: bool,
+    /// When its process had the proof that the server is the primary.
+    pub(super) proved: Instant,
     /// The sending of the last query that was answered, and of those that were not.
     pub(super) contact: Instant,
     pub(super) in_flight: VecDeque<Instant>,
@@ -122,6 +130,7 @@ impl World {
             line: None,
             work: None,
             stopped: None,
+            told: 0,
         });
         World {
             now: DAWN,
@@ -132,6 +141,7 @@ impl World {
             faults,
             orders,
             newest: 0,
+            begun: BTreeSet::new(),
             broken: None,
             settled: false,
             log: None,
@@ -153,6 +163,33 @@ impl World {
     pub(super) fn violated(&self) -> Option<&'static str> {
         let several = self.working().count() > 1;
         self.broken.or(several.then_some(super::ONE))
+    }
+
+    /// The server that is the primary now has never heard of what came after its tables.
+    pub(super) fn forget_terms(&mut self) {
+        self.newest = self.server.tables().newest_term(KEY.0).unwrap_or(0);
+    }
+
+    /// The greatest term that anybody knows of who lives and takes part on the server of the moment.
+    fn known(&self) -> u64 {
+        let tables = self.server.tables();
+        let hosts = self.hosts.iter().filter(|host| host.machine.is_some());
+        let takes_part = |host: &&Host| {
+            let pid = host.line.filter(|pid| self.server.serves(*pid));
+            pid.is_some_and(|pid| tables.candidate_on(KEY.0, pid).is_some())
+        };
+        let told = hosts.filter(takes_part).map(|host| host.told);
+        told.max().unwrap_or(0)
+    }
+
+    /// Terms strictly increase as far as anybody can know who lives and takes part, and no number is given out
+    /// twice whoever knows (invariant 2).
+    pub(super) fn begins(&mut self, term: u64) {
+        let known = self.known().max(self.newest);
+        if term <= known || !self.begun.insert(term) {
+            self.broken = Some(super::TWO);
+        }
+        self.newest = self.newest.max(term);
     }
 
     /// Whether something waits for a move of its own.
@@ -209,8 +246,9 @@ impl World {
     /// What lies further back than this, in the state of a process, lies equally far.
     ///
     /// The rules look back at the last contact, at unanswered queries and at the silence of a leader: far, but
-    /// only while these are old. Everything else that lies behind is a deadline that has passed, or looked at
-    /// for two retry intervals at most.
+    /// only while these are old; and at the proof that the server is the primary, while work of another one may
+    /// run. Everything else that lies behind is a deadline that has passed, or looked at for two retry intervals
+    /// at most.
     fn memory(&self, host: &Host) -> Duration {
         let now = host.clock(self.now);
         let line = host.line.and_then(|pid| self.lines.get(&pid));
@@ -220,7 +258,8 @@ impl World {
         });
         let silent = self.server.leader_silent_since(KEY.0).unwrap_or(self.now);
         let age = now.since(oldest).max(self.now.since(silent));
-        if age >= self.memory.short {
+        let young = line.is_some_and(|line| now.since(line.proved) <= self.memory.lease);
+        if age >= self.memory.short || (young && self.server.is_not_the_first()) {
             self.memory.long
         } else {
             self.memory.short
@@ -241,7 +280,7 @@ impl Hash for World {
         };
         self.server.hash(&mut hasher);
         (self.stranger, self.faults, self.orders).hash(&mut hasher);
-        (self.newest, self.broken).hash(&mut hasher);
+        (self.newest, &self.begun, self.broken).hash(&mut hasher);
         for (index, host) in self.hosts.iter().enumerate() {
             hasher.now = host.clock(self.now);
             hasher.memory = self.memory(host);
@@ -249,7 +288,7 @@ impl Hash for World {
             (host.paused, host.stalled_up, host.stalled_down).hash(&mut hasher);
             (host.connecting, host.line).hash(&mut hasher);
             host.work.hash(&mut hasher);
-            host.stopped.hash(&mut hasher);
+            (host.stopped, host.told).hash(&mut hasher);
             for (pid, line) in self.lines.iter().filter(|(_, line)| line.host == index) {
                 (pid, line).hash(&mut hasher);
             }

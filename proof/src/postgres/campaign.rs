@@ -3,7 +3,7 @@
 use super::levers::Turn;
 use super::tables::State;
 use super::{Asker, Flaw, Kind, Pid, Postgres};
-use crate::protocol::{Answer, Bar, Counters, Held, Instant, Key, Try, Won};
+use crate::protocol::{Answer, Bar, Counters, Heard, Held, Instant, Key, Try, Won};
 
 /// A campaign, half done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +19,7 @@ enum Half {
         keys: Vec<Key>,
         successor_of: Vec<Key>,
         overdue: Vec<Key>,
+        heard: Vec<(Key, Heard)>,
     },
     /// The wrong way round.
     Tried { tries: Vec<(Key, Try)> },
@@ -33,11 +34,12 @@ impl Postgres {
         keys: &[Key],
         successor_of: &[Key],
         overdue: &[Key],
+        heard: &[(Key, Heard)],
     ) -> Campaign {
         self.touch(now, asker.pid);
         let half = if self.has(Flaw::SampleAfterTry) {
             let counters = self.counters;
-            let tries = self.tries(now, asker, counters, keys, successor_of, overdue);
+            let tries = self.tries(now, asker, counters, keys, successor_of, overdue, heard);
             Half::Tried { tries }
         } else {
             Half::Sampled {
@@ -45,6 +47,7 @@ impl Postgres {
                 keys: keys.to_vec(),
                 successor_of: successor_of.to_vec(),
                 overdue: overdue.to_vec(),
+                heard: heard.to_vec(),
             }
         };
         Campaign { half }
@@ -64,7 +67,8 @@ impl Postgres {
                 keys,
                 successor_of,
                 overdue,
-            } => self.tries(now, asker, counters, &keys, &successor_of, &overdue),
+                heard,
+            } => self.tries(now, asker, counters, &keys, &successor_of, &overdue, &heard),
             Half::Tried { mut tries } => {
                 for (_, tried) in &mut tries {
                     if let Try::Held(held) = tried {
@@ -77,6 +81,7 @@ impl Postgres {
         Answer::Campaigned { tries }
     }
 
+    #[allow(clippy::too_many_arguments, reason = "they are those of the query")]
     fn tries(
         &mut self,
         now: Instant,
@@ -85,13 +90,21 @@ impl Postgres {
         keys: &[Key],
         successor_of: &[Key],
         overdue: &[Key],
+        heard: &[(Key, Heard)],
     ) -> Vec<(Key, Try)> {
         let pid = asker.pid;
         let mut tries = vec![];
         let mut held = vec![];
         for &key in keys {
             let overdue = overdue.contains(&key);
+            let mut heard = heard.iter().filter(|(of, _)| *of == key);
+            let heard = heard.next().map_or(Heard::default(), |(_, heard)| *heard);
             let mut turn = self.turn(now, asker.instance, key);
+            if turn.is_none_or(|turn| !matches!(turn, Turn::Barred(_)))
+                && self.is_beyond(key.0, heard)
+            {
+                turn = Some(Turn::Barred(Bar::Beyond));
+            }
             let mut is_heir = successor_of.contains(&key);
             if !is_heir && !matches!(turn, Some(Turn::Barred(_))) {
                 let outranked = turn == Some(Turn::Outranked);
@@ -114,7 +127,7 @@ impl Postgres {
                 if is_heir {
                     self.locks.unlock(Kind::Succession, key.0, pid);
                 }
-                tries.push((key, self.won(asker, key)));
+                tries.push((key, self.won(asker, key, heard)));
             } else {
                 held.push((key, is_heir, turn));
             }
@@ -134,12 +147,13 @@ impl Postgres {
         tries
     }
 
-    fn won(&mut self, asker: &Asker<'_>, key: Key) -> Try {
+    fn won(&mut self, asker: &Asker<'_>, key: Key, heard: Heard) -> Try {
         let last_term = self.tables.elections.get(&key.0).map_or(0, |row| row.term);
         let last = self.tables.terms.get(&(key.0, last_term)).cloned();
         let wait = self.refractory_period(key.0, last_term);
-        if wait.is_zero() {
-            return match self.begin_term(asker, key.0) {
+        let elsewhere = self.elsewhere(key.0, heard);
+        if wait.is_zero() && elsewhere.is_zero() {
+            return match self.begin_term(asker, key.0, heard) {
                 Some(term) => Try::Began { term },
                 None => Try::Fenced {
                     last_term,
@@ -152,11 +166,14 @@ impl Postgres {
             row.pid = None;
         }
         self.close_term(key.0, last_term);
+        let heard = self.greatest_heard(key.0, heard);
         Try::Won(Won {
             last_term,
             last_pid: last.as_ref().map(|last| last.pid),
             direct: last.is_some_and(|last| last.direct),
             wait,
+            elsewhere,
+            heard,
         })
     }
 

@@ -1,20 +1,29 @@
 //! Joining, leaving, reading and telling.
 
 use super::tables::{Candidate, State};
-use super::{Asker, Kind, Pid, Postgres, Word};
-use crate::protocol::{Answer, Instant, Key, View};
+use super::{Asker, Flaw, Kind, Pid, Postgres, Word};
+use crate::protocol::{Answer, Heard, Instant, Key, View};
 
 impl Postgres {
-    pub(super) fn join(&mut self, asker: &Asker<'_>, key: Key) -> Answer {
+    pub(super) fn join(&mut self, asker: &Asker<'_>, key: Key, heard: Heard) -> Answer {
         self.tables.elections.entry(key.0).or_default();
+        let heard = match self.has(Flaw::HeardNotRecorded) {
+            true => Heard::default(),
+            false => heard,
+        };
         let candidate = Candidate {
             rank: asker.rank,
             lease: asker.timings.lease,
             pid: asker.pid,
+            heard,
         };
         let place = (key.0, asker.instance);
         self.tables.candidates.insert(place, candidate);
-        Answer::Joined { key }
+        let heard = Heard {
+            term: self.floor(key.0),
+            lease: self.longest_lease(key.0),
+        };
+        Answer::Joined { key, heard }
     }
 
     pub(super) fn leave(&mut self, asker: &Asker<'_>, key: Key) -> Answer {
@@ -30,6 +39,7 @@ impl Postgres {
             let leads = holder.is_some() && holder == row.pid && row.state != State::Vacant;
             let view = View {
                 term: row.term,
+                lease: row.lease,
                 vacant: !leads,
                 bar: None,
                 called: false,

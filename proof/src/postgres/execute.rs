@@ -29,16 +29,22 @@ impl Postgres {
     ) -> Result<Answer, Refusal> {
         self.touch(now, asker.pid);
         Ok(match query {
-            Query::Join { key } => self.join(asker, *key),
+            Query::Join { key, heard } => self.join(asker, *key, *heard),
             Query::Campaign {
                 keys,
                 successor_of,
                 overdue,
+                heard,
             } => {
-                let campaign = self.campaign(now, asker, keys, successor_of, overdue);
+                let campaign = self.campaign(now, asker, keys, successor_of, overdue, heard);
                 self.finish_campaign(now, asker, campaign)
             }
-            Query::TakeOffice { key, waited } => self.take_office(now, asker, *key, *waited)?,
+            Query::TakeOffice {
+                key,
+                waited,
+                elsewhere,
+                heard,
+            } => self.take_office(now, asker, *key, *waited, *elsewhere, *heard)?,
             Query::Ready { key, term } => self.ready(asker, *key, *term)?,
             Query::Heartbeat { keys } => self.heartbeat(now, keys),
             Query::Vacate { key, term, ending } => self.vacate(asker, *key, *term, *ending),

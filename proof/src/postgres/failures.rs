@@ -48,10 +48,48 @@ impl Postgres {
 
     /// A standby with these tables takes over.
     pub(crate) fn promote_with(&mut self, tables: Tables) {
+        let before = std::mem::replace(&mut self.tables, tables);
+        self.replaced.push(before);
+        self.become_primary();
+    }
+
+    /// Another standby of the server that this one has replaced takes over from it, on the same timeline. False
+    /// where it has replaced none.
+    pub(crate) fn promote_another(&mut self) -> bool {
+        let Some(before) = self.replaced.last() else {
+            return false;
+        };
+        self.tables = before.clone();
+        self.become_primary();
+        true
+    }
+
+    /// The promotion is thrown away: the server that this one has replaced comes back, as it was, without a
+    /// session. False where it has replaced none.
+    pub(crate) fn discard_promotion(&mut self) -> bool {
+        let Some(before) = self.replaced.pop() else {
+            return false;
+        };
+        self.tables = before;
+        self.become_primary();
+        true
+    }
+
+    /// Whether other servers may have begun terms.
+    pub(crate) fn is_not_the_first(&self) -> bool {
+        self.promotions > 0
+    }
+
+    /// Whether it has replaced another server.
+    pub(crate) fn was_promoted(&self) -> bool {
+        !self.replaced.is_empty()
+    }
+
+    fn become_primary(&mut self) {
         self.lose_sessions();
         self.counters = FRESH;
-        self.timeline += 1;
-        self.tables = tables;
+        self.promotions += 1;
+        self.timeline = self.replaced.len() as u64 + 1;
         self.up = true;
     }
 

@@ -11,6 +11,12 @@ pub(crate) enum Flaw {
     VacateOfAnyTimeline,
     /// The number of a term is one more than that of the last one on record.
     NumberPlusOne,
+    /// The first number of a timeline says nothing of when it was given out.
+    NumberWithoutTime,
+    /// What candidates have heard of raises the number, and is not waited for.
+    RaisedWithoutWaiting,
+    /// What a candidate has heard of is not recorded when it joins: the winner knows its own alone.
+    HeardNotRecorded,
     /// Taking office does not ask whether the last term was vacated.
     OfficeUnasked,
     /// A term whose fence refuses is taken for one whose work has stopped.

@@ -47,6 +47,10 @@ pub(crate) type Pid = i32;
 pub(crate) struct Postgres {
     up: bool,
     timeline: u64,
+    /// How often a server has become the primary: what tells the time, as far as numbers of terms are concerned.
+    promotions: u64,
+    /// What the servers had that were replaced, the newest last.
+    replaced: Vec<Tables>,
     next_pid: Pid,
     backends: BTreeMap<Pid, Backend>,
     locks: Locks,
@@ -68,6 +72,8 @@ impl Postgres {
         Postgres {
             up: true,
             timeline: 1,
+            promotions: 0,
+            replaced: vec![],
             next_pid: 100,
             backends: BTreeMap::new(),
             locks: Locks::default(),

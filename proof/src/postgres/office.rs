@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::levers::Turn;
 use super::tables::{State, Term};
 use super::{Asker, Flaw, Kind, Postgres, Refusal};
-use crate::protocol::{Answer, Instant, Key, Office};
+use crate::protocol::{Answer, Bar, Heard, Instant, Key, Office};
 
 /// So many numbers a timeline.
-const BLOCK: u64 = 1_000_000_000;
+const BLOCK: u64 = 10_000_000_000_000;
+/// What was heard of may lie so many blocks beyond.
+const BEYOND: u64 = 16;
 
 impl Postgres {
     pub(super) fn take_office(
@@ -17,6 +19,8 @@ impl Postgres {
         asker: &Asker<'_>,
         key: Key,
         waited: bool,
+        waited_elsewhere: Duration,
+        heard: Heard,
     ) -> Result<Answer, Refusal> {
         if !self.holds_leadership(asker, key.0) {
             return Err(Refusal("this session does not hold the leadership"));
@@ -26,11 +30,18 @@ impl Postgres {
         let turn = self.turn(now, asker.instance, key);
         let office = if let Some(Turn::Barred(bar)) = turn {
             Office::Barred(bar)
-        } else if !waited && !self.refractory_period(key.0, last).is_zero() {
-            Office::Waiting
+        } else if self.is_beyond(key.0, heard) {
+            Office::Barred(Bar::Beyond)
+        } else if !waited && !self.refractory_period(key.0, last).is_zero()
+            || self.elsewhere(key.0, heard) > waited_elsewhere
+        {
+            Office::Waiting {
+                elsewhere: self.elsewhere(key.0, heard),
+                heard: self.greatest_heard(key.0, heard),
+            }
         } else {
             self.close_term(key.0, last);
-            match self.begin_term(asker, key.0) {
+            match self.begin_term(asker, key.0, heard) {
                 Some(term) => Office::Began { term },
                 None => Office::Fenced,
             }
@@ -60,29 +71,81 @@ impl Postgres {
         Ok(Answer::Done)
     }
 
-    /// How long the next term must wait if nothing else tells that the work of the last one has stopped.
+    /// How long the next term must wait if nothing else tells that the work of the last one has stopped, where
+    /// that one began on this timeline.
     pub(super) fn refractory_period(&self, election: u32, last_term: u64) -> Duration {
-        let term = self.tables.terms.get(&(election, last_term));
-        if last_term == 0 && self.timeline == 1 {
-            return Duration::ZERO;
-        }
         let any_timeline = self.has(Flaw::VacateOfAnyTimeline);
-        match term {
+        match self.tables.terms.get(&(election, last_term)) {
             Some(term) if term.timeline == self.timeline || any_timeline => {
                 let over = term.vacated || (term.closed && self.has(Flaw::ClosedIsVacated));
                 if over { Duration::ZERO } else { term.lease }
             }
-            _ => {
-                let candidates = self.tables.candidates.iter();
-                let leases = candidates
-                    .filter(|((of, _), _)| *of == election)
-                    .map(|(_, candidate)| candidate.lease);
-                leases
-                    .chain(term.map(|term| term.lease))
-                    .max()
-                    .unwrap_or_default()
-            }
+            _ => Duration::ZERO,
         }
+    }
+
+    /// How long, from the proof that this server is the primary, the work of terms may run that began on others:
+    /// a lost one after the last on record, where that began on another timeline; and one that was heard of and
+    /// is not on record.
+    pub(super) fn elsewhere(&self, election: u32, heard: Heard) -> Duration {
+        let last = self
+            .tables
+            .elections
+            .get(&election)
+            .map_or(0, |row| row.term);
+        let any_timeline = self.has(Flaw::VacateOfAnyTimeline);
+        let here = match self.tables.terms.get(&(election, last)) {
+            Some(term) => term.timeline == self.timeline || any_timeline,
+            None => last == 0 && self.timeline == 1,
+        };
+        let floor = self.floor(election);
+        let heard = self.heard_of(election, heard);
+        let forgotten = heard.filter(|heard| heard.term > floor);
+        let forgotten: Vec<Duration> = forgotten.map(|heard| heard.lease).collect();
+        let waits = !forgotten.is_empty() && !self.has(Flaw::RaisedWithoutWaiting);
+        if here && !waits {
+            return Duration::ZERO;
+        }
+        let forgotten = forgotten.into_iter().max().unwrap_or_default();
+        forgotten.max(self.longest_lease(election))
+    }
+
+    /// The longest lease on record.
+    pub(super) fn longest_lease(&self, election: u32) -> Duration {
+        let candidates = self.tables.candidates.iter();
+        let leases = candidates
+            .filter(|((of, _), _)| *of == election)
+            .map(|(_, candidate)| candidate.lease);
+        let row = self.tables.elections.get(&election);
+        let last = row.and_then(|row| row.lease);
+        leases.chain(last).max().unwrap_or_default()
+    }
+
+    /// What the caller and those on record have heard of, as far as it is believed.
+    fn heard_of(&self, election: u32, heard: Heard) -> impl Iterator<Item = Heard> + '_ {
+        let candidates = self.tables.candidates.iter();
+        let theirs = candidates
+            .filter(move |((of, _), _)| *of == election)
+            .map(|(_, candidate)| candidate.heard);
+        theirs
+            .filter(move |heard| !self.is_beyond(election, *heard))
+            .chain([heard])
+    }
+
+    /// The greatest term that was heard of, or that is on record.
+    pub(super) fn greatest_heard(&self, election: u32, heard: Heard) -> Heard {
+        let row = self.tables.elections.get(&election);
+        let last = row.map(|row| Heard {
+            term: row.term,
+            lease: row.lease.unwrap_or_default(),
+        });
+        let heard = self.heard_of(election, heard).chain(last);
+        heard.max_by_key(|heard| heard.term).unwrap_or_default()
+    }
+
+    /// So far beyond what this server knows that it is not believed.
+    pub(super) fn is_beyond(&self, election: u32, heard: Heard) -> bool {
+        heard.term / BLOCK > self.floor(election) / BLOCK + BEYOND
     }
 
     /// The fence of this term refuses from here.
@@ -96,7 +159,12 @@ impl Postgres {
     }
 
     /// The new term's number; `None` while a fenced transaction is under way.
-    pub(super) fn begin_term(&mut self, asker: &Asker<'_>, election: u32) -> Option<u64> {
+    pub(super) fn begin_term(
+        &mut self,
+        asker: &Asker<'_>,
+        election: u32,
+        heard: Heard,
+    ) -> Option<u64> {
         if self.is_fenced(election) {
             return None;
         }
@@ -112,7 +180,7 @@ impl Postgres {
             let candidate = candidates.get(&(election, asker.instance))?;
             (candidate.lease, candidate.rank)
         };
-        let term = self.next_number(election, last);
+        let term = self.next_number(election, last, heard);
         self.end_requests(election, term);
         if let Some(row) = self.tables.elections.get_mut(&election) {
             row.term = term;
@@ -138,19 +206,47 @@ impl Postgres {
         Some(term)
     }
 
-    fn next_number(&self, election: u32, last: u64) -> u64 {
+    /// No term that begins here from now on has this number or a smaller one: the last term's, or the end of the
+    /// blocks before the one in which the next term lies.
+    pub(super) fn floor(&self, election: u32) -> u64 {
+        let last = self
+            .tables
+            .elections
+            .get(&election)
+            .map_or(0, |row| row.term);
+        let began_on = self.tables.terms.get(&(election, last));
+        let ahead = match began_on {
+            Some(term) => self.timeline.saturating_sub(term.timeline),
+            None if last == 0 => self.timeline - 1,
+            None => self.timeline,
+        };
+        let block = (last / BLOCK + ahead).max(self.timeline - 1);
+        if block > last / BLOCK {
+            block * BLOCK
+        } else {
+            last
+        }
+    }
+
+    fn next_number(&self, election: u32, last: u64, heard: Heard) -> u64 {
         if self.has(Flaw::NumberPlusOne) {
             return last + 1;
         }
-        let first = (self.timeline - 1) * BLOCK + 1;
-        if last == 0 {
-            return first;
-        }
-        let began_on = self.tables.terms.get(&(election, last));
-        let ahead = began_on.map_or(self.timeline, |term| self.timeline - term.timeline);
-        first
-            .max(last + 1)
-            .max(((last - 1) / BLOCK + ahead) * BLOCK + 1)
+        let floor = self.floor(election);
+        let heard = self.heard_of(election, heard);
+        let heard = heard.map(|heard| heard.term).max().unwrap_or(0);
+        let first = if heard > floor {
+            (heard / BLOCK + 1).max(floor / BLOCK) * BLOCK
+        } else if floor > last {
+            floor
+        } else {
+            return last + 1;
+        };
+        let time = match self.has(Flaw::NumberWithoutTime) || first == 0 {
+            true => 0,
+            false => self.promotions,
+        };
+        first + time + 1
     }
 
     pub(super) fn holds_leadership(&self, asker: &Asker<'_>, election: u32) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::levers::{Rank, Requests};
 use super::{Instance, Pid};
-use crate::protocol::Ending;
+use crate::protocol::{Ending, Heard};
 
 /// What a server has on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -41,6 +41,8 @@ pub(super) struct Candidate {
     pub(super) rank: Rank,
     pub(super) lease: Duration,
     pub(super) pid: Pid,
+    /// What its process had heard of when it joined.
+    pub(super) heard: Heard,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +59,13 @@ pub(super) struct Term {
 }
 
 impl Tables {
+    /// The process that takes part in an election by this session.
+    pub(crate) fn candidate_on(&self, election: u32, pid: Pid) -> Option<Instance> {
+        let mut candidates = self.candidates.iter();
+        let found = candidates.find(|((of, _), row)| *of == election && row.pid == pid);
+        found.map(|((_, instance), _)| *instance)
+    }
+
     /// The newest term of an election on record.
     pub(crate) fn newest_term(&self, election: u32) -> Option<u64> {
         Some(self.elections.get(&election)?.term)

@@ -188,7 +188,7 @@ impl Running {
                 let Ok(answer) = answer else {
                     return Some(Event::Disconnected);
                 };
-                if let Answer::Joined { key } = &answer
+                if let Answer::Joined { key, .. } = &answer
                     && let Some(candidate) = self.elections.get_mut(key)
                 {
                     candidate.joined = true;

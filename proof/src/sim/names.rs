@@ -136,6 +136,8 @@ pub(super) fn notice(notice: &Notice) -> &'static str {
         Notice::Vacated { .. } => "Vacated",
         Notice::Declined { .. } => "Declined",
         Notice::OutOfGrace { .. } => "OutOfGrace",
+        // No server does that.
+        Notice::Stale { .. } => "Stale",
     }
 }
 
@@ -186,7 +188,7 @@ pub(super) fn tried(tried: &Try) -> &'static str {
 pub(super) fn office(office: &Office) -> &'static str {
     match office {
         Office::Began { .. } => "Began",
-        Office::Waiting => "Waiting",
+        Office::Waiting { .. } => "Waiting",
         Office::Fenced => "Fenced",
         Office::Barred(_) => "Barred",
     }
@@ -199,6 +201,8 @@ pub(super) fn bar(bar: Bar) -> &'static str {
         Bar::Transfer => "Transfer",
         Bar::Outranked => "Outranked",
         Bar::Unknown => "Unknown",
+        // It takes seventeen promotions that are thrown away.
+        Bar::Beyond => "Beyond",
     }
 }
 

@@ -9,7 +9,7 @@ use super::flaw::Flaw;
 use super::network::{Cid, End, Packet};
 use super::world::{Event, World};
 use crate::postgres::{Asker, Campaign, Cause, Instance, Pid, Postgres, Rank, Refusal, Tables};
-use crate::protocol::{Answer, Instant, Key, Office, Query, Try};
+use crate::protocol::{Answer, Heard, Instant, Key, Office, Query, Try};
 
 pub(super) struct Server {
     pub(super) postgres: Postgres,
@@ -198,11 +198,14 @@ impl World {
                 keys,
                 successor_of,
                 overdue,
-            } => Some(
-                self.server
-                    .postgres
-                    .campaign(now, &asker, keys, successor_of, overdue),
-            ),
+                heard,
+            } => {
+                Some(
+                    self.server
+                        .postgres
+                        .campaign(now, &asker, keys, successor_of, overdue, heard),
+                )
+            }
             _ => {
                 self.server.postgres.touch(now, pid);
                 None
@@ -250,7 +253,10 @@ impl World {
             && let Some(&key) = keys.first()
         {
             let write = match self.server.executed % 2 {
-                0 => Query::Join { key },
+                0 => Query::Join {
+                    key,
+                    heard: Heard::default(),
+                },
                 _ => Query::Leave { key },
             };
             let _ = self.server.postgres.execute(now, &asker, &write);

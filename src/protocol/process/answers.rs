@@ -3,7 +3,7 @@
 use super::Process;
 use super::session::Session;
 use crate::protocol::candidacy::Place;
-use crate::protocol::{Action, Answer, Ending, Instant, Key, Notice, Query, Try};
+use crate::protocol::{Action, Answer, Ending, Heard, Instant, Key, Notice, Query, Try};
 
 impl Process {
     pub(super) fn answered(&mut self, now: Instant, sent: Instant, answer: Answer) {
@@ -16,7 +16,8 @@ impl Process {
         up.contact = up.contact.max(sent);
         match answer {
             Answer::Done => {}
-            Answer::Joined { key } => {
+            Answer::Joined { key, heard } => {
+                self.hear(key, heard);
                 self.follow(key);
                 if let Some(candidacy) = self.candidacies.get_mut(&key) {
                     candidacy.try_at = now;
@@ -61,6 +62,8 @@ impl Process {
                     .jitter
                     .up_to(self.timings.probe_interval(self.timings.lease));
                 for (key, view) in views {
+                    let (term, lease) = (view.term, view.lease.unwrap_or_default());
+                    self.hear(key, Heard { term, lease });
                     self.viewed(now, key, view, chance);
                 }
             }

@@ -9,9 +9,10 @@ use crate::protocol::{Action, Bar, Ending, Instant, Key, Notice, Query, View};
 
 impl Process {
     pub(super) fn join(&mut self, now: Instant, key: Key) {
+        let heard = self.heard_of(key);
         if let Some(candidacy) = self.candidacies.get_mut(&key) {
             candidacy.place = Place::Joining;
-            self.send(now, Query::Join { key });
+            self.send(now, Query::Join { key, heard });
         }
     }
 
@@ -150,8 +151,10 @@ impl Process {
         if !candidacy.may_campaign() || candidacy.is_successor() {
             return;
         }
-        // Whether it is outranked is for tries to find out.
-        let was = candidacy.bar.filter(|bar| *bar != Bar::Outranked);
+        // Whether it is outranked, or has heard of too much, is for tries to find out.
+        let was = candidacy
+            .bar
+            .filter(|bar| !matches!(bar, Bar::Outranked | Bar::Beyond));
         if was != view.bar {
             self.barred(key, view.bar);
         }
@@ -243,6 +246,10 @@ impl Process {
                 }
             }
         }
+        let heard = due
+            .iter()
+            .filter_map(|key| Some((*key, *self.heard.get(key)?)))
+            .collect();
         let probe_interval = self.probe_interval();
         if let Some(up) = self.up() {
             up.campaigning = true;
@@ -256,6 +263,7 @@ impl Process {
                 keys: due,
                 successor_of,
                 overdue,
+                heard,
             },
         );
     }

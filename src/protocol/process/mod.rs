@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use self::session::Session;
 use super::candidacy::{Candidacy, Owed, Work};
 use super::jitter::Jitter;
-use super::{Action, Ending, Event, Instant, Key, Timings};
+use super::{Action, Ending, Event, Heard, Instant, Key, Timings};
 
 /// The state machine. See the module's doc.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +21,8 @@ pub(crate) struct Process {
     jitter: Jitter,
     session: Session,
     candidacies: BTreeMap<Key, Candidacy>,
+    /// Kept for the life of the process, whether it is a candidate or not.
+    heard: BTreeMap<Key, Heard>,
     observes: bool,
     stopping: bool,
     actions: VecDeque<Action>,
@@ -37,9 +39,31 @@ impl Process {
                 failures: 0,
             },
             candidacies: BTreeMap::new(),
+            heard: BTreeMap::new(),
             observes: false,
             stopping: false,
             actions: VecDeque::new(),
+        }
+    }
+
+    /// The same, with what was heard of before.
+    pub(crate) fn remembering(mut self, heard: BTreeMap<Key, Heard>) -> Self {
+        self.heard = heard;
+        self
+    }
+
+    /// The greatest term that was read of, by election: from answers of sessions alone, never from notifications.
+    pub(crate) fn heard(&self) -> &BTreeMap<Key, Heard> {
+        &self.heard
+    }
+
+    fn heard_of(&self, key: Key) -> Heard {
+        self.heard.get(&key).copied().unwrap_or_default()
+    }
+
+    fn hear(&mut self, key: Key, heard: Heard) {
+        if heard.term > self.heard_of(key).term {
+            self.heard.insert(key, heard);
         }
     }
 

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::Process;
-use super::session::Session;
+use super::session::{Session, Up};
 use crate::protocol::candidacy::{Candidacy, Owed, Place, Waiting, Work};
 use crate::protocol::watch::Watch;
-use crate::protocol::{Action, Bar, Ending, Held, Instant, Key, Notice, Office, Query, Try, Won};
+use crate::protocol::{
+    Action, Bar, Ending, Heard, Held, Instant, Key, Notice, Office, Query, Try, Won,
+};
 
 impl Process {
     pub(super) fn tried(&mut self, now: Instant, sent: Instant, key: Key, tried: Try) {
@@ -14,6 +16,8 @@ impl Process {
         match tried {
             // Another election of the same query found the answer too late, and gave the session up.
             Try::Began { term } if lost => {
+                let lease = self.timings.lease;
+                self.hear(key, Heard { term, lease });
                 if let Some(candidacy) = self.candidacies.get_mut(&key) {
                     candidacy.owed = Some(Owed::new(term, Ending::Deposed, now));
                 }
@@ -21,8 +25,13 @@ impl Process {
             _ if lost => {}
             Try::Began { term } => self.begin(now, key, term),
             Try::Won(_) | Try::Fenced { .. } if self.declines(key) => self.decline(now, key),
-            Try::Won(won) => self.wait(now, key, &won),
+            Try::Won(won) => {
+                self.hear(key, won.heard);
+                self.wait(now, key, &won);
+            }
             Try::Fenced { last_term, lease } => {
+                let term = last_term;
+                self.hear(key, Heard { term, lease });
                 let try_at = now + self.fenced_interval(Duration::ZERO);
                 self.enter(
                     now,
@@ -31,6 +40,8 @@ impl Process {
                         last_term,
                         until: now + lease,
                         stopped_at: now,
+                        elsewhere: Duration::ZERO,
+                        elsewhere_until: now,
                         evidence: None,
                         look_at: Instant::NEVER,
                         try_at,
@@ -41,7 +52,11 @@ impl Process {
                 );
                 self.actions.push_back(Action::Tell(Notice::Fenced { key }));
             }
-            Try::Held(held) => self.found_held(now, sent, key, &held),
+            Try::Held(held) => {
+                let (term, lease) = (held.term, held.lease.unwrap_or_default());
+                self.hear(key, Heard { term, lease });
+                self.found_held(now, sent, key, &held);
+            }
         }
     }
 
@@ -61,13 +76,13 @@ impl Process {
         let later = now + self.timings.probe_interval(lease) * 4;
         let forbidden = matches!(
             held.bar,
-            Some(Bar::Suspended | Bar::Excluded | Bar::Transfer)
+            Some(Bar::Suspended | Bar::Excluded | Bar::Transfer | Bar::Beyond)
         );
         let left = free && !held.successor && !forbidden;
         following.overdue_at = left.then_some(following.overdue_at.unwrap_or(later));
         match held.bar {
-            // Whoever lifts these says so.
-            Some(Bar::Suspended | Bar::Excluded) => {}
+            // Whoever lifts the first two says so; the last one nobody lifts.
+            Some(Bar::Suspended | Bar::Excluded | Bar::Beyond) => {}
             Some(Bar::Outranked) => {
                 // Whoever ranks higher comes first, and has so long to come.
                 candidacy.hold_off = candidacy.hold_off.max(later);
@@ -164,14 +179,19 @@ impl Process {
             return;
         };
         let watch = following.watch.as_ref().filter(|watch| watch.concerns(won));
+        let Session::Up(Up { since: proved, .. }) = &self.session else {
+            return;
+        };
+        let proved = *proved;
         let until = now + won.wait;
         let stopped_at = watch
             .filter(|watch| watch.silent_for() >= self.timings.irrevocable(won.wait))
             .map_or(until, |watch| (watch.silent_since() + won.wait).max(now));
-        let silent = stopped_at == now;
+        let silent = stopped_at == now && !won.wait.is_zero();
         let evidence = watch
             .filter(|_| won.direct && candidacy.autopsy && !silent)
             .map(Watch::sample);
+        let elsewhere_until = proved + won.elsewhere;
         // A hint that came while the try was under way may tell of a vacate that the try was too early to
         // see: `campaign` had set `try_at` to never.
         let hinted = candidacy.try_at != Instant::NEVER;
@@ -180,8 +200,10 @@ impl Process {
             key,
             Waiting {
                 last_term: won.last_term,
-                until,
+                until: until.max(elsewhere_until),
                 stopped_at,
+                elsewhere: won.elsewhere,
+                elsewhere_until,
                 evidence,
                 look_at: Instant::NEVER,
                 try_at: Instant::default(),
@@ -198,6 +220,9 @@ impl Process {
                 last_term,
                 why,
             }));
+        }
+        let at_most = stopped_at.max(elsewhere_until).since(now);
+        if at_most.is_zero() {
             return;
         }
         if evidence.is_some() {
@@ -213,7 +238,7 @@ impl Process {
         let notice = Notice::Waiting {
             key,
             last_term,
-            at_most: stopped_at.since(now),
+            at_most,
         };
         self.actions.push_back(Action::Tell(notice));
     }
@@ -234,7 +259,15 @@ impl Process {
         };
         match office {
             Office::Began { term } => self.begin(now, key, term),
-            Office::Waiting => {}
+            Office::Waiting { elsewhere, heard } => {
+                self.hear(key, heard);
+                let proved = self.up().map(|up| up.since);
+                if let Some((waiting, proved)) = self.waiting(key).zip(proved) {
+                    waiting.elsewhere = elsewhere;
+                    waiting.elsewhere_until = proved + elsewhere;
+                    waiting.until = waiting.until.max(waiting.elsewhere_until);
+                }
+            }
             Office::Barred(Bar::Unknown) => {
                 waiting.try_at = now + probe_interval;
                 self.barred(key, Some(Bar::Unknown));
@@ -245,7 +278,7 @@ impl Process {
                 self.barred(key, Some(bar));
                 self.release(now, vec![key], vec![]);
                 self.send(now, Query::Announce { keys: vec![key] });
-                if !matches!(bar, Bar::Suspended | Bar::Excluded) {
+                if !matches!(bar, Bar::Suspended | Bar::Excluded | Bar::Beyond) {
                     self.try_soon(key, now + probe_interval * 4);
                 }
             }
@@ -276,9 +309,20 @@ impl Process {
     pub(super) fn begin(&mut self, now: Instant, key: Key, term: u64) {
         let first = !self.candidacies.values().any(Candidacy::holds_leadership);
         let heartbeat_at = now + self.timings.heartbeat_interval;
+        let heard = self.heard_of(key).term;
+        let lease = self.timings.lease;
+        self.hear(key, Heard { term, lease });
         let Some(candidacy) = self.candidacies.get_mut(&key) else {
             return;
         };
+        if term <= heard {
+            // Invariant 2: it is not worked on.
+            candidacy.hold_off = now + self.timings.retry_interval;
+            self.actions
+                .push_back(Action::Tell(Notice::Stale { key, term, heard }));
+            self.vacate_and_release(now, key, term, Ending::Resigned);
+            return;
+        }
         candidacy.place = Place::Leading { term };
         candidacy.seen_term = term;
         candidacy.stranger = None;
@@ -327,11 +371,26 @@ impl Process {
         if waiting.asking {
             return;
         }
-        let waited = now >= waiting.take_office_at();
-        if waited || (waiting.hinted && now >= waiting.try_at) {
+        let open = now >= waiting.take_office_at();
+        if open || (waiting.hinted && now >= waiting.try_at) {
             waiting.asking = true;
             waiting.hinted = false;
-            self.send(now, Query::TakeOffice { key, waited });
+            let waited = now >= waiting.stopped_at;
+            let elsewhere = if now >= waiting.elsewhere_until {
+                waiting.elsewhere
+            } else {
+                Duration::ZERO
+            };
+            let heard = self.heard_of(key);
+            self.send(
+                now,
+                Query::TakeOffice {
+                    key,
+                    waited,
+                    elsewhere,
+                    heard,
+                },
+            );
         }
     }
 }

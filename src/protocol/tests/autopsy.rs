@@ -149,10 +149,7 @@ fn a_sample_dies_with_its_session() {
     bench.event(Event::Disconnected);
     bench.pass(LEASE);
     bench.event(Event::Connected);
-    bench.answer(
-        |query| matches!(query, Query::Join { .. }),
-        Answer::Joined { key: KEY },
-    );
+    bench.answer(|query| matches!(query, Query::Join { .. }), joined(KEY));
     bench.answer_campaign(Try::Won(won()));
     assert!(!bench.has_asked(|query| matches!(query, Query::BackendGone { .. })));
 }
@@ -236,7 +233,7 @@ fn silence_is_watched_on_one_backend_in_one_term() {
             last_term: held.term,
             last_pid: held.leader_pid,
             direct: false,
-            wait: LEASE,
+            ..won()
         };
         bench.answer_campaign(Try::Held(held));
         bench.pass(LEASE / 20);
@@ -260,7 +257,7 @@ fn a_hint_makes_it_ask_for_a_vacate_without_having_waited() {
     let asks = |query: &Query| matches!(query, Query::TakeOffice { waited: false, .. });
     assert!(bench.has_asked(asks));
     let office = |office| Answer::Office { key: KEY, office };
-    bench.answer(asks, office(Office::Waiting));
+    bench.answer(asks, office(still_waiting()));
     assert!(!bench.has_asked(asks), "once per hint");
     bench.event(Event::Hint { keys: vec![KEY] });
     bench.answer(asks, office(Office::Began { term: 8 }));

@@ -194,14 +194,11 @@ fn no_term_of_a_query_that_was_answered_too_late_is_begun() {
         successor: false,
         ..held()
     }));
-    bench.answer(
-        |query| matches!(query, Query::Join { .. }),
-        Answer::Joined { key: other },
-    );
+    bench.answer(|query| matches!(query, Query::Join { .. }), joined(other));
     let (sent, _) = bench.asked.pop().unwrap();
     bench.now = sent + LEASE * 76 / 100;
     let tries = vec![
-        (KEY, Try::Began { term: 7 }),
+        (KEY, Try::Began { term: 8 }),
         (other, Try::Began { term: 3 }),
     ];
     bench.event(Event::Answered {
@@ -211,7 +208,7 @@ fn no_term_of_a_query_that_was_answered_too_late_is_begun() {
     assert!(!bench.has_started());
     bench.pass(LEASE);
     bench.event(Event::Connected);
-    for (key, term) in [(KEY, 7), (other, 3)] {
+    for (key, term) in [(KEY, 8), (other, 3)] {
         let vacate = Query::Vacate {
             key,
             term,
@@ -254,10 +251,7 @@ fn nobody_campaigns_while_his_old_work_runs() {
     bench.event(Event::Disconnected);
     bench.pass(LEASE / 10);
     bench.event(Event::Connected);
-    bench.answer(
-        |query| matches!(query, Query::Join { .. }),
-        Answer::Joined { key: KEY },
-    );
+    bench.answer(|query| matches!(query, Query::Join { .. }), joined(KEY));
     for _ in 0..100 {
         bench.pass(LEASE / 10);
         bench.event(Event::Hint { keys: vec![KEY] });
@@ -357,9 +351,6 @@ fn a_late_answer_to_leaving_does_not_take_back_the_next_candidacy() {
     bench.answer(leaves, Answer::Left { key: KEY });
     bench.event(Event::Leave { key: KEY });
     assert!(!bench.has_done(|action| matches!(action, Action::Left { .. })));
-    bench.answer(
-        |query| matches!(query, Query::Join { .. }),
-        Answer::Joined { key: KEY },
-    );
+    bench.answer(|query| matches!(query, Query::Join { .. }), joined(KEY));
     assert!(bench.has_asked(leaves), "a candidate would stay on record");
 }

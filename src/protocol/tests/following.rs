@@ -9,6 +9,7 @@ fn a_candidate_joins_and_tries_at_once() {
         keys: vec![KEY],
         successor_of: vec![],
         overdue: vec![],
+        heard: vec![],
     };
     assert_eq!(bench.asked.last().unwrap().1, first);
 }
@@ -116,8 +117,8 @@ fn one_query_tries_for_all_elections() {
     for key in 1..=100 {
         let key = Key(key);
         bench.answer(
-            |query| *query == Query::Join { key },
-            Answer::Joined { key },
+            |query| matches!(query, Query::Join { key: of, .. } if *of == key),
+            joined(key),
         );
     }
     // The first goes alone, all the others together once that is answered.

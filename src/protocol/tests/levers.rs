@@ -279,10 +279,7 @@ const OTHER: Key = Key(2);
 fn join_other(bench: &mut Bench) {
     let (key, autopsy) = (OTHER, true);
     bench.event(Event::Join { key, autopsy });
-    bench.answer(
-        |query| matches!(query, Query::Join { .. }),
-        Answer::Joined { key },
-    );
+    bench.answer(|query| matches!(query, Query::Join { .. }), joined(key));
 }
 
 /// However many elections somebody joins who ranks higher (invariant 7).

@@ -4,6 +4,7 @@ mod autopsy;
 mod ending;
 mod fencing;
 mod following;
+mod heard;
 mod levers;
 mod properties;
 mod returning;
@@ -108,7 +109,7 @@ impl Bench {
     fn stay_well(&mut self) {
         let asks = |query: &Query| matches!(query, Query::TakeOffice { waited: false, .. });
         while self.has_asked(asks) {
-            let office = Office::Waiting;
+            let office = still_waiting();
             self.answer(asks, Answer::Office { key: KEY, office });
         }
         while self.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
@@ -143,10 +144,7 @@ impl Bench {
         let mut bench = Bench::new();
         bench.event(Event::Connected);
         bench.event(Event::Join { key: KEY, autopsy });
-        bench.answer(
-            |query| matches!(query, Query::Join { .. }),
-            Answer::Joined { key: KEY },
-        );
+        bench.answer(|query| matches!(query, Query::Join { .. }), joined(KEY));
         bench
     }
 
@@ -181,9 +179,23 @@ fn held() -> Held {
     }
 }
 
+fn joined(key: Key) -> Answer {
+    let heard = Heard::default();
+    Answer::Joined { key, heard }
+}
+
+/// The last term is not vacated.
+fn still_waiting() -> Office {
+    Office::Waiting {
+        elsewhere: Duration::ZERO,
+        heard: Heard::default(),
+    }
+}
+
 fn view() -> View {
     View {
         term: 7,
+        lease: Some(LEASE),
         vacant: false,
         bar: None,
         called: false,
@@ -196,5 +208,10 @@ fn won() -> Won {
         last_pid: Some(LEADER),
         direct: true,
         wait: LEASE,
+        elsewhere: Duration::ZERO,
+        heard: Heard {
+            term: 7,
+            lease: LEASE,
+        },
     }
 }

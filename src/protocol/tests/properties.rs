@@ -73,9 +73,13 @@ struct World {
     bars: BTreeMap<Key, Bar>,
     /// Whose work has been told that its term is over.
     cancelled: BTreeSet<Key>,
+    /// The work that the last event has started.
+    started: Vec<(Key, u64)>,
     last_term: u64,
     /// The terms that have begun and are not vacated.
     owed: BTreeMap<Key, u64>,
+    /// The greatest term that the process was told of, by election.
+    told: BTreeMap<Key, u64>,
     /// The sending of the last query that was answered, on this session.
     contact: Instant,
     shut_down: bool,
@@ -94,8 +98,10 @@ impl World {
             succession: BTreeSet::new(),
             bars: BTreeMap::new(),
             cancelled: BTreeSet::new(),
+            started: vec![],
             last_term: 0,
             owed: BTreeMap::new(),
+            told: BTreeMap::new(),
             contact: now,
             shut_down: false,
         }
@@ -211,40 +217,42 @@ impl World {
             _ if world.bar(key, &overdue).is_some() => Try::Held(Held {
                 successor: world.succession.contains(&key),
                 bar: world.bar(key, &overdue),
-                ..held()
+                ..world.held()
             }),
             0 => {
                 world.leadership.insert(key);
                 world.succession.remove(&key);
                 world.last_term += 1;
+                // Now and then a server gives out a number again.
+                let again = u64::from(chance.is_multiple_of(16));
                 Try::Began {
-                    term: world.last_term,
+                    term: world.last_term - again,
                 }
             }
             1 => {
                 world.leadership.insert(key);
                 world.succession.remove(&key);
-                Try::Won(won())
+                Try::Won(world.won())
             }
             2 => {
                 world.succession.insert(key);
-                Try::Held(held())
+                Try::Held(world.held())
             }
             _ => {
                 let successor = world.succession.contains(&key);
                 Try::Held(Held {
                     successor,
-                    ..held()
+                    ..world.held()
                 })
             }
         };
         let answer = match query {
-            Query::Join { key } => Answer::Joined { key },
+            Query::Join { key, .. } => joined(key),
             Query::Campaign { keys, .. } => {
                 let tries = keys.iter().map(|key| (*key, try_one(self, *key))).collect();
                 Answer::Campaigned { tries }
             }
-            Query::TakeOffice { key, waited } => {
+            Query::TakeOffice { key, waited, .. } => {
                 let office = if let Some(bar) = self.bar(key, &[key]) {
                     Office::Barred(bar)
                 } else if waited || chance.is_multiple_of(2) {
@@ -253,7 +261,7 @@ impl World {
                         term: self.last_term,
                     }
                 } else {
-                    Office::Waiting
+                    still_waiting()
                 };
                 Answer::Office { key, office }
             }
@@ -276,6 +284,7 @@ impl World {
             Query::Read => {
                 let view = |key: &Key| View {
                     term: self.last_term,
+                    lease: Some(LEASE),
                     vacant: chance.is_multiple_of(2),
                     bar: self.bar(*key, &[*key]),
                     called: chance.is_multiple_of(3) && !self.bars.contains_key(key),
@@ -313,9 +322,68 @@ impl World {
             _ => {}
         }
         let obeyed = answer.clone();
+        let before = self.told.clone();
+        self.tells(&answer);
         self.event(Event::Answered { sent, answer });
         self.contact = self.contact.max(sent);
         self.assert_obeyed(&obeyed);
+        for (key, term) in std::mem::take(&mut self.started) {
+            let told = before.get(&key).copied().unwrap_or(0);
+            assert!(
+                term > told,
+                "it works on term {term} and was told of {told}"
+            );
+        }
+    }
+
+    /// Take note of what an answer tells.
+    fn tells(&mut self, answer: &Answer) {
+        let mut tells = |key: &Key, term: u64| {
+            let told = self.told.entry(*key).or_default();
+            *told = (*told).max(term);
+        };
+        match answer {
+            Answer::Campaigned { tries } => {
+                for (key, tried) in tries {
+                    tells(
+                        key,
+                        match tried {
+                            Try::Began { term } => *term,
+                            Try::Won(won) => won.heard.term,
+                            Try::Fenced { last_term, .. } => *last_term,
+                            Try::Held(held) => held.term,
+                        },
+                    );
+                }
+            }
+            Answer::Office { key, office } => match office {
+                Office::Began { term } => tells(key, *term),
+                Office::Waiting { heard, .. } => tells(key, heard.term),
+                Office::Fenced | Office::Barred(_) => {}
+            },
+            Answer::Read { views } => {
+                for (key, view) in views {
+                    tells(key, view.term);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn held(&self) -> Held {
+        Held {
+            term: self.last_term,
+            ..held()
+        }
+    }
+
+    fn won(&self) -> Won {
+        let term = self.last_term;
+        Won {
+            last_term: term,
+            heard: Heard { term, lease: LEASE },
+            ..won()
+        }
     }
 
     /// Who may not lead keeps no lock, and whose term must end ends it.
@@ -428,6 +496,7 @@ impl World {
                     let overlap = self.running.insert(key, term);
                     assert_eq!(overlap, None, "two works of one election in one process");
                     assert!(self.leadership.contains(&key), "work without the lock");
+                    self.started.push((key, term));
                     assert!(
                         self.bench.now < contact + LEASE * 75 / 100,
                         "work after its deadline"

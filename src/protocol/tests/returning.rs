@@ -117,7 +117,10 @@ fn returned(work: Option<u64>, owed: Option<(u64, Ending)>) -> Bench {
     bench.event(Event::Connected);
     bench.answer(
         |query| matches!(query, Query::Join { .. }),
-        Answer::Joined { key: KEY },
+        Answer::Joined {
+            key: KEY,
+            heard: Heard::default(),
+        },
     );
     bench
 }

@@ -162,6 +162,7 @@ impl Driver {
         };
         let state = Arc::new(TermState {
             number,
+            token: election.token.take().unwrap_or_default(),
             pulse: Arc::clone(&line.pulse),
             ready: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -234,6 +235,7 @@ impl Driver {
             | Notice::Deposed { key, .. }
             | Notice::Vacated { key, .. }
             | Notice::Declined { key }
+            | Notice::Stale { key, .. }
             | Notice::OutOfGrace { key, .. } => *key,
         };
         let Some(election) = self.memory.elections.get_mut(&key) else {

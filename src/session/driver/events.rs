@@ -112,6 +112,11 @@ impl Driver {
         {
             election.id = Some(id);
         }
+        for (key, token) in reply.tokens {
+            if let Some(election) = self.memory.elections.get_mut(&key) {
+                election.token = Some(token);
+            }
+        }
         for (key, term, request) in reply.requests {
             if let Some(election) = self.memory.elections.get_mut(&key)
                 && let Some(office) = &election.office
@@ -289,6 +294,7 @@ impl Driver {
                 leaves: false,
                 observed: false,
                 office: None,
+                token: None,
                 owed: None,
                 request: None,
                 waits: Waits::default(),

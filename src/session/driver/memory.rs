@@ -43,7 +43,8 @@ impl Driver {
     /// A new state machine, that knows of what runs, of what is owed, and of what was asked for.
     pub(super) fn recall(&mut self) {
         self.note_commands();
-        self.process = Process::new(self.timings.clone(), seed());
+        let heard = self.process.heard().clone();
+        self.process = Process::new(self.timings.clone(), seed()).remembering(heard);
         let mut events = vec![];
         for (&key, election) in &self.memory.elections {
             let Some(candidate) = &election.candidate else {

@@ -105,6 +105,8 @@ struct Election {
     office: Option<Office>,
     /// A term that began and is not on record as vacated.
     owed: Option<(u64, Ending)>,
+    /// That of the newest term that has begun for this process.
+    token: Option<Arc<str>>,
     /// What an operator asked for that ends the term.
     request: Option<Arc<Request>>,
     waits: Waits,

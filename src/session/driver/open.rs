@@ -11,6 +11,7 @@ use crate::protocol::Timings;
 use crate::schema;
 use crate::session::connect::{self, Session};
 use crate::session::log::{Entry, Log};
+use crate::session::prove;
 use crate::session::statements::{self, Link};
 
 /// A session that listens, its statements prepared.
@@ -36,11 +37,13 @@ pub(super) async fn open(
     let role = session.role.clone();
     let prepare = async {
         // LISTEN, then read: no gap. Pipelined with the check.
-        let (checked, listening) = futures_util::join!(
+        let (checked, listening, mark) = futures_util::join!(
             schema::check(&client, &role),
-            client.batch_execute("LISTEN pg_leader")
+            client.batch_execute("LISTEN pg_leader"),
+            prove::mark(&client)
         );
         listening.map_err(|error| Error::session("LISTEN", error))?;
+        let mark = mark?;
         if let Err(error) = checked {
             // Never over a newer schema: its functions would be replaced by older ones.
             let may = first
@@ -61,7 +64,7 @@ pub(super) async fn open(
             log.say(Entry::new(Level::INFO, "installing the schema pgleader"));
             schema::install(&client, &role).await?;
         }
-        let link = Link::prepare(Arc::clone(&client)).await?;
+        let link = Link::prepare(Arc::clone(&client), mark).await?;
         let instance = match &instance {
             Some(instance) => instance.to_string(),
             None => statements::new_instance(&link).await?,

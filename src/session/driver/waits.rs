@@ -46,6 +46,7 @@ pub(super) fn for_bar(bar: Bar) -> Option<WaitingFor> {
         Bar::Excluded => Some(WaitingFor::Inclusion),
         Bar::Transfer => Some(WaitingFor::Transfer),
         Bar::Outranked => Some(WaitingFor::HigherPriority),
+        Bar::Beyond => Some(WaitingFor::AnotherServer),
         Bar::Unknown => None,
     }
 }

@@ -80,6 +80,7 @@ impl Guard<'_> {
             .args(&task.command)
             .env("PG_LEADER_ELECTION", term.election())
             .env("PG_LEADER_TERM", term.number().to_string())
+            .env("PG_LEADER_TOKEN", term.token())
             .env("PG_LEADER_ADDRESS", term.address())
             .envs(task.readiness.for_command())
             .stdin(Stdio::from(OwnedFd::from(theirs)))
