@@ -34,11 +34,12 @@ pub(crate) enum Event {
     /// Become a candidate. `autopsy`: believe the way in which a session ended.
     Join { key: Key, autopsy: bool },
     /// Be the candidate again that an earlier machine of this process was. `work`: the term whose work has
-    /// not stopped yet; it has been told to. `owed`: what is not recorded as vacated.
+    /// not stopped yet, though it was told to, and when its lease is as good as over. `owed`: what is not
+    /// recorded as vacated.
     Return {
         key: Key,
         autopsy: bool,
-        work: Option<u64>,
+        work: Option<(u64, Instant)>,
         owed: Option<(u64, Ending)>,
     },
     /// Follow elections without being a candidate, or no longer.

@@ -106,10 +106,10 @@ impl Process {
                 work,
                 owed,
             } => {
-                let work = work.map(|term| Work {
+                let work = work.map(|(term, abort_at)| Work {
                     cancelled: true,
                     drop_at: now,
-                    abort_at: now + self.timings.aborted,
+                    abort_at,
                     ..Work::new(term)
                 });
                 let owed = owed.map(|(term, ending)| Owed::new(term, ending, now));

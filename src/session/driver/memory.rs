@@ -45,6 +45,8 @@ impl Driver {
         self.note_commands();
         let heard = self.process.heard().clone();
         self.process = Process::new(self.timings.clone(), seed()).remembering(heard);
+        let now = clock::now();
+        let abort_at = now + self.timings.aborted;
         let mut events = vec![];
         for (&key, election) in &self.memory.elections {
             let Some(candidate) = &election.candidate else {
@@ -53,7 +55,7 @@ impl Driver {
             events.push(Event::Return {
                 key,
                 autopsy: candidate.autopsy,
-                work: election.working(),
+                work: election.working().map(|term| (term, abort_at)),
                 owed: election.owed,
             });
             if election.leaves {
@@ -66,7 +68,6 @@ impl Driver {
         if self.memory.stops {
             events.push(Event::Shutdown);
         }
-        let now = clock::now();
         for event in events {
             self.process.handle(now, event);
         }
