@@ -282,6 +282,26 @@ async fn arguments_out_of_range_are_refused() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Whoever writes the tables by hand gives nobody an endless refractory period.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_out_of_bounds_is_in_no_table() {
+    let cluster = Cluster::start().unwrap();
+    let seat = leading(&cluster).await;
+    for table in ["candidate", "term"] {
+        for (lease, expected) in [
+            ("99 ms", "23514"),
+            ("-1 s", "23514"),
+            ("1 h 1 ms", "23514"),
+            ("100 ms", "00000"),
+            ("1 h", "00000"),
+        ] {
+            let write = format!("UPDATE pgleader.{table} SET lease = '{lease}'");
+            let found = code(&seat.client, LEVELS[0], &write).await;
+            assert_eq!(found, expected, "{write}");
+        }
+    }
+}
+
 /// A statement whose last row's first value is the answer.
 async fn answer(client: &Client, statements: &str) -> String {
     let messages = client.simple_query(statements).await;

@@ -381,7 +381,10 @@ async fn a_file_that_hangs_fails_the_connect_and_no_more() {
     with("passfile").await.unwrap().shutdown().await;
     let refused = with("sslmode=verify-ca&sslrootcert").await.unwrap_err();
     assert!(refused.is_connection(), "{refused}");
-    assert!(refused.to_string().contains("did not come back"), "{refused}");
+    assert!(
+        refused.to_string().contains("did not come back"),
+        "{refused}"
+    );
 }
 
 async fn within<F: Future>(future: F) -> F::Output {

@@ -132,7 +132,9 @@ impl Model {
     pub(super) fn panic(&self, world: &mut World, index: usize) {
         self.hang_up(world, index);
         let host = &mut world.hosts[index];
-        let Some(old) = host.machine.take() else { return };
+        let Some(old) = host.machine.take() else {
+            return;
+        };
         host.connecting = false;
         host.machine = Some(old.renewed(&self.timings));
         let work = host.work.as_ref();
