@@ -35,6 +35,7 @@ CREATE TABLE pgleader.candidate (
     pid integer NOT NULL,
     backend_start timestamp with time zone NOT NULL,
     joined_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    behind_pgpool boolean NOT NULL DEFAULT false,
     CONSTRAINT candidate_pkey PRIMARY KEY (election_id, instance)
 );
 CREATE INDEX candidate_priority ON pgleader.candidate USING btree (election_id) WHERE (priority <> 0);
@@ -47,7 +48,8 @@ CREATE VIEW pgleader.alive AS
     c.lease,
     c.pid,
     c.backend_start,
-    c.joined_at
+    c.joined_at,
+    c.behind_pgpool
    FROM pgleader.candidate c
   WHERE (EXISTS ( SELECT
            FROM pg_stat_get_activity(c.pid) a(datid, pid, usesysid, application_name, state, query, wait_event_type, wait_event, xact_start, query_start, backend_start, state_change, client_addr, client_hostname, client_port, backend_xid, backend_xmin, backend_type, ssl, sslversion, sslcipher, sslbits, ssl_client_dn, ssl_client_serial, ssl_issuer_dn, gss_auth, gss_princ, gss_enc, leader_pid, query_id)
@@ -73,6 +75,7 @@ CREATE TABLE pgleader.term (
     ended_by name,
     ended_request text,
     fenced_ended integer NOT NULL DEFAULT 0,
+    behind_pgpool boolean NOT NULL DEFAULT false,
     CONSTRAINT term_pkey PRIMARY KEY (election_id, number),
     CONSTRAINT term_ending_check CHECK ((ending = ANY (ARRAY['resigned'::text, 'stepped down'::text, 'failed'::text, 'deposed'::text, 'lost'::text]))),
     CONSTRAINT term_number_check CHECK ((number > 0))
@@ -187,11 +190,28 @@ BEGIN
             lease_ms * interval '1 ms', pg_backend_pid(), join_election.backend_start)
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
     SET address = excluded.address, priority = excluded.priority, lease = excluded.lease, pid = excluded.pid,
-        backend_start = excluded.backend_start, joined_at = excluded.joined_at;
+        backend_start = excluded.backend_start, joined_at = excluded.joined_at, behind_pgpool = false;
     RETURN election_id;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestamp with time zone,text,integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.record_pgpool(election integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    UPDATE pgleader.candidate AS c SET behind_pgpool = true
+    WHERE c.election_id = election AND c.pid = pg_backend_pid();
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this session is no candidate of election %', election
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.join_election first.';
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.record_pgpool(integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.leave_election(election integer, instance uuid)
  RETURNS void
@@ -334,9 +354,10 @@ BEGIN
     RETURNING e.term, before.fenced_ended INTO next_term, ended;
     INSERT INTO pgleader.term
         (election_id, number, address, instance, lease, pid, backend_start, direct, system_identifier,
-         timeline, fenced_ended)
+         timeline, fenced_ended, behind_pgpool)
     VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
-            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended);
+            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended,
+            candidate.behind_pgpool);
     PERFORM pgleader.end_requests(election, next_term);
     IF next_term % 20 = 0 THEN
         PERFORM pgleader.forget_candidates(election);
@@ -715,6 +736,18 @@ AS $function$
 $function$;
 REVOKE ALL ON FUNCTION pgleader.leader_backend(integer,bigint) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION pgleader.is_behind_pgpool(election integer, term bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT EXISTS (
+        SELECT FROM pgleader.term AS t
+        WHERE t.election_id = election AND t.number = is_behind_pgpool.term AND t.behind_pgpool)
+$function$;
+REVOKE ALL ON FUNCTION pgleader.is_behind_pgpool(integer,bigint) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.end_leader_backend(election integer, term bigint)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -722,6 +755,9 @@ CREATE OR REPLACE FUNCTION pgleader.end_leader_backend(election integer, term bi
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    IF pgleader.is_behind_pgpool(election, term) THEN
+        RETURN false;
+    END IF;
     RETURN coalesce(pg_terminate_backend(pgleader.leader_backend(election, term)), false);
 EXCEPTION WHEN insufficient_privilege THEN
     RETURN false;
@@ -735,6 +771,9 @@ CREATE OR REPLACE FUNCTION pgleader.evict(election integer, term bigint)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    IF pgleader.is_behind_pgpool(election, term) THEN
+        RETURN false;
+    END IF;
     RETURN coalesce(pg_terminate_backend(pgleader.leader_backend(election, term)), false);
 EXCEPTION WHEN insufficient_privilege THEN
     RETURN pgleader.end_leader_backend(election, term);
@@ -820,6 +859,21 @@ CREATE VIEW pgleader.fenced AS
    FROM pgleader.lock l
   WHERE (((l.kind)::oid = ('pgleader.term'::regclass)::oid) AND (l.mode = 'ShareLock'::text) AND l.granted);
 
+CREATE OR REPLACE FUNCTION pgleader.may_be_behind_pgpool(backend integer)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT EXISTS (
+        SELECT FROM pgleader.candidate AS c
+        CROSS JOIN LATERAL pg_stat_get_activity(c.pid) AS its
+        WHERE c.behind_pgpool
+          AND (c.pid = backend OR its.client_addr IS NOT DISTINCT FROM (
+              SELECT a.client_addr FROM pg_stat_get_activity(backend) AS a)))
+$function$;
+REVOKE ALL ON FUNCTION pgleader.may_be_behind_pgpool(integer) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(election integer, backend integer)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -828,6 +882,7 @@ CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(election integer, backend
 AS $function$
 BEGIN
     RETURN pgleader.holds_leadership(election)
+        AND NOT pgleader.may_be_behind_pgpool(backend)
         AND EXISTS (SELECT FROM pgleader.fenced AS f WHERE f.election_id = election AND f.pid = backend)
         AND pg_terminate_backend(backend);
 EXCEPTION WHEN insufficient_privilege THEN
@@ -863,7 +918,12 @@ BEGIN
     remaining := 0;
     FOR backend IN SELECT f.pid FROM pgleader.fenced AS f WHERE f.election_id = election LOOP
         BEGIN
-            done := coalesce(pg_terminate_backend(backend), false);
+            IF pgleader.may_be_behind_pgpool(backend) THEN
+                done := false;
+                PERFORM pg_cancel_backend(backend);
+            ELSE
+                done := coalesce(pg_terminate_backend(backend), false);
+            END IF;
         EXCEPTION WHEN insufficient_privilege THEN
             done := pgleader.end_fenced_backend(election, backend);
         END;
@@ -1226,6 +1286,12 @@ DECLARE
     its_id integer := pgleader.election_id(election);
     leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = its_id);
 BEGIN
+    IF pgleader.is_behind_pgpool(its_id, leading_term) THEN
+        RAISE EXCEPTION 'the leader of election "%" is behind pgpool-II, which would take the end of its session for the end of the server and detach it',
+                election
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Call pgleader.step_down. A leader that hangs is ended by its own silence, after 1.2 leases.';
+    END IF;
     IF pgleader.leader_backend(its_id, leading_term) IS NULL
         OR NOT pgleader.ask(its_id, 'depose', only_term => leading_term) THEN
         RETURN NULL;
@@ -1428,6 +1494,8 @@ BEGIN
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION '
         'pgleader.join_election(text, uuid, text, integer, timestamptz, text, integer), '
+        'pgleader.record_pgpool(integer), pgleader.is_behind_pgpool(integer, bigint), '
+        'pgleader.may_be_behind_pgpool(integer), '
         'pgleader.leave_election(integer, uuid), '
         'pgleader.try_elections(integer[], integer[], integer[], uuid, boolean, integer), '
         'pgleader.campaign(integer[], integer[], integer[], uuid, boolean, integer), '
@@ -1461,7 +1529,8 @@ BEGIN
         'GRANT EXECUTE ON FUNCTION pgleader.election_id(text), pgleader.step_down(text), '
         'pgleader.transfer(text, text), pgleader.suspend(text), pgleader.resume(text), '
         'pgleader.exclude(text, text), pgleader.include(text, text), '
-        'pgleader.request_depose(text), pgleader.depose(text), pgleader.leader_backend(integer, bigint), '
+        'pgleader.request_depose(text), pgleader.depose(text), pgleader.is_behind_pgpool(integer, bigint), '
+        'pgleader.leader_backend(integer, bigint), '
         'pgleader.end_leader_backend(integer, bigint), pgleader.evict(integer, bigint) TO %I', role);
 END
 $function$;
@@ -1473,6 +1542,7 @@ GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO candidate;
 GRANT SELECT ON pgleader.lock TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.join_election(text,uuid,text,integer,timestamp with time zone,text,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.record_pgpool(integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.leave_election(integer,uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.holds_leadership(integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO candidate;
@@ -1487,10 +1557,12 @@ GRANT EXECUTE ON FUNCTION pgleader.announce(integer[],integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[],uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.backend_gone(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.leader_backend(integer,bigint) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.is_behind_pgpool(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.evict(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.fence(text,bigint) TO candidate;
 GRANT SELECT ON pgleader.fenced TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.may_be_behind_pgpool(integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.end_fenced_backend(integer,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.count_fenced_ended(integer,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.end_fenced(integer) TO candidate;
@@ -1522,6 +1594,7 @@ GRANT SELECT ON pgleader.lock TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[],uuid) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.leader_backend(integer,bigint) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.is_behind_pgpool(integer,bigint) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.evict(integer,bigint) TO operator;
 GRANT SELECT ON pgleader.fenced TO operator;

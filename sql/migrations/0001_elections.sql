@@ -55,6 +55,8 @@ CREATE TABLE IF NOT EXISTS pgleader.candidate (
     joined_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (election_id, instance)
 );
+-- Whether its session is behind pgpool-II, which takes the end of a session by force for the end of its server.
+ALTER TABLE pgleader.candidate ADD COLUMN IF NOT EXISTS behind_pgpool boolean NOT NULL DEFAULT false;
 -- Empty where nobody has a priority: then nobody looks further.
 CREATE INDEX IF NOT EXISTS candidate_priority ON pgleader.candidate (election_id) WHERE priority <> 0;
 
@@ -93,6 +95,8 @@ CREATE TABLE IF NOT EXISTS pgleader.term (
     fenced_ended      integer NOT NULL DEFAULT 0,
     PRIMARY KEY (election_id, number)
 );
+-- As its candidate's.
+ALTER TABLE pgleader.term ADD COLUMN IF NOT EXISTS behind_pgpool boolean NOT NULL DEFAULT false;
 
 -- What operators ask for; in force until `ended_at`. Only operators insert here, and none of them writes
 -- elsewhere, so that an operator's open transaction holds no row that a leader needs.
@@ -210,8 +214,23 @@ BEGIN
             lease_ms * interval '1 ms', pg_backend_pid(), join_election.backend_start)
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
     SET address = excluded.address, priority = excluded.priority, lease = excluded.lease, pid = excluded.pid,
-        backend_start = excluded.backend_start, joined_at = excluded.joined_at;
+        backend_start = excluded.backend_start, joined_at = excluded.joined_at, behind_pgpool = false;
     RETURN election_id;
+END
+$$;
+
+-- Purpose: record that the caller's session is behind pgpool-II: from here nobody ends it by force. Called after
+--          join_election and before anything else.
+CREATE OR REPLACE FUNCTION pgleader.record_pgpool(election integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE pgleader.candidate AS c SET behind_pgpool = true
+    WHERE c.election_id = election AND c.pid = pg_backend_pid();
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this session is no candidate of election %', election
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.join_election first.';
+    END IF;
 END
 $$;
 
@@ -346,9 +365,10 @@ BEGIN
     RETURNING e.term, before.fenced_ended INTO next_term, ended;
     INSERT INTO pgleader.term
         (election_id, number, address, instance, lease, pid, backend_start, direct, system_identifier,
-         timeline, fenced_ended)
+         timeline, fenced_ended, behind_pgpool)
     VALUES (election, next_term, candidate.address, candidate.instance, candidate.lease, candidate.pid,
-            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended);
+            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended,
+            candidate.behind_pgpool);
     PERFORM pgleader.end_requests(election, next_term);
     IF next_term % 20 = 0 THEN
         PERFORM pgleader.forget_candidates(election);
@@ -769,11 +789,24 @@ AS $$
     WHERE e.id = election AND e.term = leader_backend.term
 $$;
 
+-- Purpose: whether a term's session is behind pgpool-II. It must not be ended then, from whichever session: pgpool
+--          would hear of an administrator's shutdown (57P01), and detach the primary that is well.
+CREATE OR REPLACE FUNCTION pgleader.is_behind_pgpool(election integer, term bigint) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pgleader.term AS t
+        WHERE t.election_id = election AND t.number = is_behind_pgpool.term AND t.behind_pgpool)
+$$;
+
 -- Purpose: end the backend that leads an election on record, with the rights of the schema's owner.
 CREATE OR REPLACE FUNCTION pgleader.end_leader_backend(election integer, term bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF pgleader.is_behind_pgpool(election, term) THEN
+        RETURN false;
+    END IF;
     RETURN coalesce(pg_terminate_backend(pgleader.leader_backend(election, term)), false);
 EXCEPTION WHEN insufficient_privilege THEN
     RETURN false;
@@ -782,11 +815,14 @@ $$;
 
 -- Purpose: eviction: end the backend of a leader that has been silent for its lease. The caller's own rights
 --          are tried first (the same role, usually), then those of the schema's owner.
--- Meaning: whether it was ended; false when neither may.
+-- Meaning: whether it was ended; false when neither may, and where it is behind pgpool-II: its own silence ends it.
 CREATE OR REPLACE FUNCTION pgleader.evict(election integer, term bigint) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF pgleader.is_behind_pgpool(election, term) THEN
+        RETURN false;
+    END IF;
     RETURN coalesce(pg_terminate_backend(pgleader.leader_backend(election, term)), false);
 EXCEPTION WHEN insufficient_privilege THEN
     RETURN pgleader.end_leader_backend(election, term);

@@ -37,6 +37,8 @@ BEGIN
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION '
         'pgleader.join_election(text, uuid, text, integer, timestamptz, text, integer), '
+        'pgleader.record_pgpool(integer), pgleader.is_behind_pgpool(integer, bigint), '
+        'pgleader.may_be_behind_pgpool(integer), '
         'pgleader.leave_election(integer, uuid), '
         'pgleader.try_elections(integer[], integer[], integer[], uuid, boolean, integer), '
         'pgleader.campaign(integer[], integer[], integer[], uuid, boolean, integer), '
@@ -67,7 +69,8 @@ BEGIN
         'GRANT EXECUTE ON FUNCTION pgleader.election_id(text), pgleader.step_down(text), '
         'pgleader.transfer(text, text), pgleader.suspend(text), pgleader.resume(text), '
         'pgleader.exclude(text, text), pgleader.include(text, text), '
-        'pgleader.request_depose(text), pgleader.depose(text), pgleader.leader_backend(integer, bigint), '
+        'pgleader.request_depose(text), pgleader.depose(text), pgleader.is_behind_pgpool(integer, bigint), '
+        'pgleader.leader_backend(integer, bigint), '
         'pgleader.end_leader_backend(integer, bigint), pgleader.evict(integer, bigint) TO %I', role);
 END
 $$;

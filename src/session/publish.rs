@@ -155,7 +155,8 @@ pub(crate) fn tell(name: &str, address: &str, notice: &Notice) {
             tracing::info!(
                 election,
                 address,
-                "waiting for fenced transactions of the last term"
+                "waiting for fenced transactions of past terms; the sessions of those that outlast the refractory \
+                 period are ended"
             );
         }
         Notice::FencedEnded {
@@ -176,7 +177,8 @@ pub(crate) fn tell(name: &str, address: &str, notice: &Notice) {
             ended,
             remaining,
             "fenced transactions of past terms stand in the way, and this role may not end them or they are \
-             prepared: see pgleader.fenced; grant pg_signal_backend to the schema's owner, or end them by hand"
+             prepared or may be behind pgpool-II: see pgleader.fenced; grant pg_signal_backend to the schema's \
+             owner, or end them by hand, at their client where pgpool-II is between"
         ),
         Notice::Evicting { term, .. } => {
             tracing::warn!(

@@ -234,8 +234,19 @@ impl Asker {
                 })
             }
             Query::Evict { key, term } => {
-                if !statements::evict(link, self.id(key)?, term).await? {
-                    let election = &*self.known(key)?.name;
+                let id = self.id(key)?;
+                if statements::evict(link, id, term).await? {
+                    return Ok(Answer::Done);
+                }
+                let election = &*self.known(key)?.name;
+                if statements::is_behind_pgpool(link, id, term).await? {
+                    tracing::warn!(
+                        election,
+                        term,
+                        "the silent leader's session is behind pgpool-II, which would detach the server: it is \
+                         left to the server's silence limit"
+                    );
+                } else {
                     tracing::warn!(
                         election,
                         term,

@@ -68,12 +68,14 @@ const PREPARED: [(&str, &[Type]); 7] = [
 /// A client, and what is prepared on its session.
 pub(crate) struct Link {
     client: Arc<Client>,
+    /// pgpool-II is between.
+    pgpool: bool,
     prepared: HashMap<&'static str, Statement>,
 }
 
 impl Link {
     /// One round trip for all.
-    pub(crate) async fn prepare(client: Arc<Client>) -> Result<Link, Error> {
+    pub(crate) async fn prepare(client: Arc<Client>, pgpool: bool) -> Result<Link, Error> {
         let prepared = PREPARED.map(|(statement, types)| client.prepare_typed(statement, types));
         let prepared = try_join_all(prepared)
             .await
@@ -81,6 +83,7 @@ impl Link {
         let texts = PREPARED.map(|(statement, _)| statement);
         Ok(Link {
             client,
+            pgpool,
             prepared: texts.into_iter().zip(prepared).collect(),
         })
     }
@@ -167,13 +170,18 @@ pub(crate) async fn join(
         (&application, Type::TEXT),
         (&priority, Type::INT4),
     ];
-    value(
+    let id = value(
         link,
         "SELECT pgleader.join_election($1, $2::uuid, $3, $4, a.backend_start, $5, $6) \
          FROM pg_stat_get_activity(pg_backend_pid()) AS a",
         &parameters,
     )
-    .await
+    .await?;
+    if link.pgpool {
+        let recorded = "SELECT pgleader.record_pgpool($1)";
+        rows(link, recorded, &[(&id, Type::INT4)]).await?;
+    }
+    Ok(id)
 }
 
 pub(crate) async fn leave(link: &Link, election: i32, instance: &str) -> Result<(), Error> {
@@ -481,6 +489,13 @@ pub(crate) async fn counters(link: &Link) -> Result<Counters, Error> {
 pub(crate) async fn evict(link: &Link, election: i32, term: u64) -> Result<bool, Error> {
     let parameters: [Parameter<'_>; 2] = [(&election, Type::INT4), (&signed(term), Type::INT8)];
     value(link, "SELECT pgleader.evict($1, $2)", &parameters).await
+}
+
+/// Whether a term's session is behind pgpool-II, and therefore ended by nobody.
+pub(crate) async fn is_behind_pgpool(link: &Link, election: i32, term: u64) -> Result<bool, Error> {
+    let parameters: [Parameter<'_>; 2] = [(&election, Type::INT4), (&signed(term), Type::INT8)];
+    let statement = "SELECT pgleader.is_behind_pgpool($1, $2)";
+    value(link, statement, &parameters).await
 }
 
 /// How many sessions with fenced transactions were ended, and how many could not be.

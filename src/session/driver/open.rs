@@ -25,6 +25,13 @@ pub(super) async fn open(
 ) -> Result<Opened, Error> {
     let mut session = connect::connect(&config, &timings).await?;
     let client = Arc::clone(&session.client);
+    let pgpool = session.pgpool;
+    if pgpool {
+        tracing::warn!(
+            "behind pgpool-II: this session is never ended by force, since pgpool would detach the server; \
+             a leader that hangs is followed after its silence limit"
+        );
+    }
     let role = session.role.clone();
     let prepare = async {
         // LISTEN, then read: no gap. Pipelined with the check.
@@ -47,7 +54,7 @@ pub(super) async fn open(
             tracing::info!("installing the schema pgleader");
             schema::install(&client, &role).await?;
         }
-        let link = Link::prepare(Arc::clone(&client)).await?;
+        let link = Link::prepare(Arc::clone(&client), pgpool).await?;
         let instance = match &instance {
             Some(instance) => instance.to_string(),
             None => statements::new_instance(&link).await?,
