@@ -18,7 +18,7 @@ mod term;
 pub mod testing;
 
 pub use config::{Campaign, Config, Credentials, Overrun, Takeover};
-pub use doctor::{Finding, Severity, examine};
+pub use doctor::{Finding, Severity, examine, examine_with};
 pub use elector::Elector;
 pub use error::Error;
 pub use leader::{Leader, run};
