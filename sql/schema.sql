@@ -42,8 +42,12 @@ CREATE TABLE pgleader.candidate (
     pid integer NOT NULL,
     backend_start timestamp with time zone NOT NULL,
     joined_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    heard bigint NOT NULL DEFAULT 0,
+    heard_lease interval NOT NULL DEFAULT '00:00:00'::interval,
     CONSTRAINT candidate_pkey PRIMARY KEY (election_id, instance_hash),
-    CONSTRAINT candidate_lease_check CHECK (((lease >= '00:00:00.1'::interval) AND (lease <= '01:00:00'::interval)))
+    CONSTRAINT candidate_heard_check CHECK ((heard >= 0)),
+    CONSTRAINT candidate_lease_check CHECK (((lease >= '00:00:00.1'::interval) AND (lease <= '01:00:00'::interval))),
+    CONSTRAINT candidate_heard_lease_check CHECK (((heard_lease >= '00:00:00'::interval) AND (heard_lease <= '01:00:00'::interval)))
 );
 CREATE INDEX candidate_pid ON pgleader.candidate USING btree (pid);
 CREATE INDEX candidate_priority ON pgleader.candidate USING btree (election_id) WHERE (priority <> 0);
@@ -282,6 +286,21 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.check_address(text) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION pgleader.check_heard(heard bigint, heard_lease_ms integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF (heard >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('heard', heard::text, 'be 0 (nothing) or more');
+    ELSIF (heard_lease_ms BETWEEN 0 AND 3600000) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('heard_lease_ms', heard_lease_ms::text, 'be between 0 and 3600000');
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.check_heard(bigint,integer) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.check_mark(mark text)
  RETURNS void
  LANGUAGE plpgsql
@@ -299,17 +318,17 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.check_mark(text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.join_election(mark text, election text, instance uuid, address text, lease_ms integer, backend_start timestamp with time zone, application text, priority integer DEFAULT 0)
- RETURNS integer
+CREATE OR REPLACE FUNCTION pgleader.join_election(mark text, election text, instance uuid, address text, lease_ms integer, backend_start timestamp with time zone, application text, priority integer DEFAULT 0, heard bigint DEFAULT 0, heard_lease_ms integer DEFAULT 0, OUT election_id integer, OUT known bigint, OUT known_lease_ms integer)
+ RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    election_id integer;
     hash bytea := sha256(uuid_send(instance));
 BEGIN
     PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_heard(heard, heard_lease_ms);
     PERFORM pgleader.check_name(election);
     PERFORM pgleader.check_address(address);
     IF num_nulls(instance, backend_start, application, priority) > 0 THEN
@@ -328,16 +347,19 @@ BEGIN
         SELECT e.id INTO election_id FROM pgleader.election AS e WHERE e.name = election;
     END IF;
     INSERT INTO pgleader.candidate AS c
-        (election_id, instance_hash, address, priority, lease, pid, backend_start)
+        (election_id, instance_hash, address, priority, lease, pid, backend_start, heard, heard_lease)
     VALUES (election_id, hash, join_election.address, join_election.priority,
-            lease_ms * interval '1 ms', pg_backend_pid(), join_election.backend_start)
+            lease_ms * interval '1 ms', pg_backend_pid(), join_election.backend_start,
+            join_election.heard, heard_lease_ms * interval '1 ms')
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
     SET address = excluded.address, priority = excluded.priority, lease = excluded.lease, pid = excluded.pid,
-        backend_start = excluded.backend_start, joined_at = excluded.joined_at;
-    RETURN election_id;
+        backend_start = excluded.backend_start, joined_at = excluded.joined_at, heard = excluded.heard,
+        heard_lease = excluded.heard_lease;
+    SELECT greatest(o.below, o.known), o.known_lease_ms INTO known, known_lease_ms
+    FROM pgleader.outlook(election_id, heard, heard_lease_ms) AS o;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer,bigint,integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.leave_election(mark text, election integer, instance uuid)
  RETURNS void
@@ -435,35 +457,111 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.close_term(integer,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.next_number(election integer, last bigint, timeline bigint)
+CREATE OR REPLACE FUNCTION pgleader.block(number bigint)
  RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF (number >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('number', number::text, 'be 0 or more');
+    END IF;
+    RETURN number / bigint '10000000000000';
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.block(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.first_number(block bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    size CONSTANT bigint := bigint '10000000000000';
+    passed bigint := (extract(epoch FROM clock_timestamp() - timestamptz '2026-01-01 00:00:00+00') * 1000)::bigint;
+BEGIN
+    IF (block >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('block', block::text, 'be 0 or more');
+    ELSIF block = 0 THEN
+        RETURN bigint '1';
+    END IF;
+    RETURN block * size + 1 + greatest(0, least(passed, size - 2));
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.first_number(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.outlook(election integer, heard bigint, heard_lease_ms integer, OUT last bigint, OUT below bigint, OUT wait_ms integer, OUT elsewhere_ms integer, OUT known bigint, OUT known_lease_ms integer, OUT beyond boolean)
+ RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    size CONSTANT bigint := bigint '1000000000';
-    ahead bigint := timeline;
-    term pgleader.term;
+    timeline bigint := pgleader.timeline();
+    its record;
+    theirs record;
+    next_block bigint;
+    last_block bigint;
+    farthest bigint;
+    is_here boolean;
 BEGIN
     PERFORM pgleader.check_number('election', election);
-    PERFORM pgleader.check_number('timeline', timeline);
-    IF (last >= 0) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('last', last::text, 'be 0 (none yet) or more');
+    PERFORM pgleader.check_heard(heard, heard_lease_ms);
+    SELECT e.term, e.lease, t.number, t.timeline, t.vacated_at,
+           t.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() AS same_cluster
+    INTO STRICT its
+    FROM pgleader.election AS e
+    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
+    WHERE e.id = outlook.election;
+    last := its.term;
+    last_block := pgleader.block(last);
+    next_block := greatest(timeline - 1, last_block + CASE
+        WHEN its.number IS NOT NULL AND its.same_cluster THEN timeline - its.timeline
+        WHEN last = 0 THEN timeline - 1
+        ELSE timeline
+    END);
+    below := CASE WHEN next_block > last_block THEN next_block * bigint '10000000000000' ELSE last END;
+    is_here := CASE WHEN last = 0 THEN timeline = 1
+                    ELSE its.number IS NOT NULL AND its.same_cluster AND its.timeline = timeline END;
+    wait_ms := CASE WHEN last > 0 AND is_here AND its.vacated_at IS NULL
+                    THEN ceil(extract(epoch FROM its.lease) * 1000)::integer ELSE 0 END;
+    farthest := (pgleader.block(below) + 17) * bigint '10000000000000';
+    beyond := heard >= farthest;
+    SELECT greatest(max(c.lease), max(c.heard_lease) FILTER (WHERE c.heard > below AND c.heard < farthest)) AS lease,
+           max(c.heard) FILTER (WHERE c.heard < farthest) AS heard
+    INTO theirs
+    FROM pgleader.candidate AS c WHERE c.election_id = outlook.election;
+    known := greatest(last, theirs.heard, CASE WHEN NOT beyond THEN heard END);
+    known_lease_ms := coalesce(
+        ceil(extract(epoch FROM greatest(theirs.lease, its.lease)) * 1000)::integer, 3600000);
+    IF heard > below THEN
+        known_lease_ms := greatest(known_lease_ms, heard_lease_ms);
     END IF;
-    IF last = 0 THEN
-        RETURN (timeline - 1) * size + 1;
-    END IF;
-    SELECT t.* INTO term FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last;
-    IF FOUND AND term.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() THEN
-        ahead := timeline - term.timeline;
-    END IF;
-    RETURN greatest(last + 1, ((last - 1) / size + ahead) * size + 1, (timeline - 1) * size + 1);
+    elsewhere_ms := CASE WHEN is_here AND known <= below THEN 0 ELSE known_lease_ms END;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.next_number(integer,bigint,bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.outlook(integer,bigint,integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.begin_term(election integer, instance uuid, direct boolean, OUT term bigint, OUT token uuid)
+CREATE OR REPLACE FUNCTION pgleader.next_number(last bigint, below bigint, known bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF (last >= 0 AND below >= last AND known >= last) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('last, below or known', format('%s, %s, %s', last, below, known),
+                                'be 0 or more, and the first the least');
+    END IF;
+    RETURN CASE
+        WHEN known > below THEN pgleader.first_number(pgleader.block(known) + 1)
+        WHEN below > last THEN pgleader.first_number(pgleader.block(below))
+        ELSE last + 1
+    END;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.next_number(bigint,bigint,bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.begin_term(election integer, instance uuid, direct boolean, below bigint, known bigint, OUT term bigint, OUT token uuid)
  RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -476,8 +574,8 @@ DECLARE
     ended integer;
 BEGIN
     PERFORM pgleader.check_number('election', election);
-    IF num_nulls(instance, direct) > 0 THEN
-        PERFORM pgleader.refuse('instance or direct', NULL, '');
+    IF num_nulls(instance, direct, below, known) > 0 THEN
+        PERFORM pgleader.refuse('instance, direct, below or known', NULL, '');
     END IF;
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
         RETURN;
@@ -501,7 +599,7 @@ BEGIN
     WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance));
     token := gen_random_uuid();
     UPDATE pgleader.election AS e
-    SET term = pgleader.next_number(election, e.term, timeline), state = 'recovering',
+    SET term = pgleader.next_number(e.term, below, known), state = 'recovering',
         address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
         ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
     FROM (SELECT o.fenced_ended FROM pgleader.election AS o WHERE o.id = election) AS before
@@ -522,39 +620,23 @@ BEGIN
     END IF;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.begin_term(integer,uuid,boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.begin_term(integer,uuid,boolean,bigint,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.refractory_period(election integer, last_term bigint)
+CREATE OR REPLACE FUNCTION pgleader.refractory_period(election integer)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-DECLARE
-    term pgleader.term;
-    period interval;
 BEGIN
     PERFORM pgleader.check_number('election', election);
-    IF (last_term >= 0) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('last_term', last_term::text, 'be 0 (none yet) or more');
-    END IF;
-    SELECT t.* INTO term FROM pgleader.term AS t WHERE t.election_id = election AND t.number = last_term;
-    IF last_term = 0 AND pgleader.timeline() = 1 THEN
-        period := interval '0';
-    ELSIF term.timeline = pgleader.timeline()
-        AND term.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() THEN
-        period := CASE WHEN term.vacated_at IS NULL THEN term.lease ELSE interval '0' END;
-    ELSE
-        SELECT max(c.lease) INTO period FROM pgleader.candidate AS c WHERE c.election_id = election;
-        period := greatest(period, term.lease);
-    END IF;
-    RETURN ceil(extract(epoch FROM period) * 1000)::integer;
+    RETURN (SELECT greatest(o.wait_ms, o.elsewhere_ms) FROM pgleader.outlook(election, 0, 0) AS o);
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.refractory_period(integer,bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.refractory_period(integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.try_elections(mark text, elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer)
- RETURNS TABLE(election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text)
+CREATE OR REPLACE FUNCTION pgleader.try_elections(mark text, elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer, heard bigint[], heard_lease_ms integer[])
+ RETURNS TABLE(election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text, elsewhere_ms integer, known bigint, known_lease_ms integer)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -564,6 +646,10 @@ DECLARE
     held integer[] := ARRAY[]::integer[];
     held_bars text[] := ARRAY[]::text[];
     heir_of integer[] := successor_of;
+    -- Of which the caller has heard more than is on record here.
+    ahead integer[];
+    its integer;
+    outlook record;
     turns jsonb;
     may_try boolean;
     last record;
@@ -576,12 +662,27 @@ BEGIN
         PERFORM pgleader.refuse('instance or direct', NULL, '');
     ELSIF (silence_ms > 0) IS NOT TRUE THEN
         PERFORM pgleader.refuse('silence_ms', silence_ms::text, 'be above 0');
+    ELSIF (cardinality(heard) = cardinality(elections) AND cardinality(heard_lease_ms) = cardinality(elections)
+           AND 0 <= ALL (heard) AND 0 <= ALL (heard_lease_ms) AND 3600000 >= ALL (heard_lease_ms)) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('heard or heard_lease_ms', CASE
+            WHEN heard IS NOT NULL AND array_position(heard, NULL) IS NULL
+                AND heard_lease_ms IS NOT NULL AND array_position(heard_lease_ms, NULL) IS NULL
+            THEN format('%s, %s', heard, heard_lease_ms) END,
+            'hold a term, 0 or more, and a lease, 0 to 3600000, for each election');
     END IF;
     SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
     turns := pgleader.turns(elections, instance);
-    FOREACH election IN ARRAY elections LOOP
+    ahead := ARRAY(
+        SELECT h.id FROM unnest(elections, try_elections.heard) AS h (id, term)
+        JOIN pgleader.election AS e ON e.id = h.id AND e.term < h.term);
+    FOR its IN 1 .. cardinality(elections) LOOP
+        election := elections[its];
         token := NULL;
         bar := turns ->> election::text;
+        IF election = ANY (ahead) AND (bar IS NULL OR bar IN ('called', 'outranked')) AND (
+            SELECT o.beyond FROM pgleader.outlook(try_elections.election, heard[its], heard_lease_ms[its]) AS o) THEN
+            bar := 'beyond';
+        END IF;
         IF (bar IS NULL OR bar IN ('called', 'outranked')) AND NOT election = ANY (heir_of) THEN
             IF NOT pg_try_advisory_lock('pgleader.candidate'::regclass::oid::integer, election) THEN
                 -- Whoever has the place makes way himself, where he must.
@@ -608,9 +709,15 @@ BEGIN
             FROM pgleader.election AS e
             LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
             WHERE e.id = try_elections.election;
-            wait_ms := pgleader.refractory_period(election, last.term);
-            IF wait_ms = 0 THEN
-                SELECT b.term, b.token INTO term, token FROM pgleader.begin_term(election, instance, direct) AS b;
+            SELECT o.* INTO outlook
+            FROM pgleader.outlook(try_elections.election, heard[its], heard_lease_ms[its]) AS o;
+            wait_ms := outlook.wait_ms;
+            elsewhere_ms := outlook.elsewhere_ms;
+            known := outlook.known;
+            known_lease_ms := outlook.known_lease_ms;
+            IF wait_ms = 0 AND elsewhere_ms = 0 THEN
+                SELECT b.term, b.token INTO term, token
+                FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known) AS b;
                 outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
             ELSE
                 UPDATE pgleader.election AS e
@@ -651,7 +758,7 @@ BEGIN
                e.id = ANY (heir_of),
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
                 FROM pg_stat_get_activity(l.pid) AS a WHERE l.pid = e.pid),
-               try_elections.killed, try_elections.fatal, try_elections.reset, h.bar
+               try_elections.killed, try_elections.fatal, try_elections.reset, h.bar, 0, NULL::bigint, NULL::integer
         FROM unnest(held, held_bars) AS h (id, bar)
         JOIN pgleader.election AS e ON e.id = h.id
         LEFT JOIN pgleader.lock AS l
@@ -659,10 +766,10 @@ BEGIN
     END IF;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.try_elections(text,integer[],integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.try_elections(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.campaign(mark text, elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer)
- RETURNS TABLE(election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text)
+CREATE OR REPLACE FUNCTION pgleader.campaign(mark text, elections integer[], successor_of integer[], overdue integer[], instance uuid, direct boolean, silence_ms integer, heard bigint[], heard_lease_ms integer[])
+ RETURNS TABLE(election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer, lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text, elsewhere_ms integer, known bigint, known_lease_ms integer)
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
@@ -674,26 +781,30 @@ BEGIN
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
                 FROM pg_stat_get_activity(t.holder_pid) AS a
                 WHERE t.outcome = 'held' AND t.holder_pid = t.leader_pid)),
-           t.killed, t.fatal, t.reset, t.bar
-    FROM pgleader.try_elections(mark, elections, successor_of, overdue, instance, direct, silence_ms) AS t;
+           t.killed, t.fatal, t.reset, t.bar, t.elsewhere_ms, t.known, t.known_lease_ms
+    FROM pgleader.try_elections(
+        mark, elections, successor_of, overdue, instance, direct, silence_ms, heard, heard_lease_ms) AS t;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.campaign(text,integer[],integer[],integer[],uuid,boolean,integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.campaign(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.take_office(mark text, election integer, instance uuid, direct boolean, waited boolean, OUT outcome text, OUT term bigint, OUT token uuid, OUT bar text)
+CREATE OR REPLACE FUNCTION pgleader.take_office(mark text, election integer, instance uuid, direct boolean, waited boolean, waited_ms integer, heard bigint, heard_lease_ms integer, OUT outcome text, OUT term bigint, OUT token uuid, OUT bar text, OUT elsewhere_ms integer, OUT known bigint, OUT known_lease_ms integer)
  RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    last bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = election);
+    outlook record;
 BEGIN
     PERFORM pgleader.check_mark(mark);
     PERFORM pgleader.check_number('election', election);
     IF num_nulls(instance, direct, waited) > 0 THEN
         PERFORM pgleader.refuse('instance, direct or waited', NULL, '');
+    ELSIF (waited_ms >= 0) IS NOT TRUE THEN
+        PERFORM pgleader.refuse('waited_ms', waited_ms::text, 'be 0 or more');
     END IF;
+    PERFORM pgleader.check_heard(heard, heard_lease_ms);
     IF NOT pgleader.holds_leadership(election) THEN
         RAISE EXCEPTION 'this session does not hold the leadership of election %', election
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.campaign first.';
@@ -702,19 +813,26 @@ BEGIN
     IF bar IN ('called', 'outranked') THEN
         bar := NULL;
     END IF;
+    SELECT o.* INTO outlook FROM pgleader.outlook(election, heard, heard_lease_ms) AS o;
+    IF outlook.beyond THEN
+        bar := coalesce(bar, 'beyond');
+    END IF;
     IF bar IS NOT NULL THEN
         outcome := 'barred';
-    ELSIF NOT waited AND pgleader.refractory_period(election, last) > 0 THEN
+    ELSIF (NOT waited AND outlook.wait_ms > 0) OR outlook.elsewhere_ms > waited_ms THEN
         outcome := 'waiting';
+        elsewhere_ms := outlook.elsewhere_ms;
+        known := outlook.known;
+        known_lease_ms := outlook.known_lease_ms;
     ELSE
-        PERFORM pgleader.close_term(election, last);
+        PERFORM pgleader.close_term(election, outlook.last);
         SELECT b.term, b.token INTO take_office.term, take_office.token
-        FROM pgleader.begin_term(election, instance, direct) AS b;
+        FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known) AS b;
         outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
     END IF;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.take_office(text,integer,uuid,boolean,boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.take_office(text,integer,uuid,boolean,boolean,integer,bigint,integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.ready(mark text, election integer, instance uuid, term bigint)
  RETURNS boolean
@@ -1637,7 +1755,7 @@ CREATE VIEW pgleader.status AS
             WHEN (asked.suspended_by IS NOT NULL) THEN 'resume'::text
             WHEN ((h.pid IS NOT NULL) AND (EXISTS ( SELECT
                FROM lock f
-              WHERE (((f.kind)::oid = ('pgleader.term'::regclass)::oid) AND (f.election_id = e.id) AND (f.mode = 'ShareLock'::text)))) AND ((e.changed_at + ((pgleader.refractory_period(e.id, e.term))::double precision * '00:00:00.001'::interval)) <= clock_timestamp())) THEN 'fenced transactions'::text
+              WHERE (((f.kind)::oid = ('pgleader.term'::regclass)::oid) AND (f.election_id = e.id) AND (f.mode = 'ShareLock'::text)))) AND ((e.changed_at + ((pgleader.refractory_period(e.id))::double precision * '00:00:00.001'::interval)) <= clock_timestamp())) THEN 'fenced transactions'::text
             WHEN (h.pid IS NOT NULL) THEN 'refractory period'::text
             WHEN (asked.transfer_to IS NOT NULL) THEN 'transfer'::text
             WHEN (NOT (EXISTS ( SELECT
@@ -1755,7 +1873,7 @@ BEGIN
     EXECUTE format(
         'GRANT EXECUTE ON FUNCTION pgleader.version(), pgleader.timeline(), '
         'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[], uuid), '
-        'pgleader.refractory_period(integer, bigint), pgleader.transfer_to(integer) TO %I', role);
+        'pgleader.refractory_period(integer), pgleader.transfer_to(integer) TO %I', role);
     INSERT INTO pgleader.grantee (role, kind) VALUES (grant_observer.role, 'observer') ON CONFLICT DO NOTHING;
 END
 $function$;
@@ -1774,11 +1892,12 @@ BEGIN
         'pgleader.check_ids(text, integer[]), '
         'pgleader.check_number(text, bigint), '
         'pgleader.check_mark(text), '
-        'pgleader.join_election(text, text, uuid, text, integer, timestamptz, text, integer), '
+        'pgleader.join_election(text, text, uuid, text, integer, timestamptz, text, integer, bigint, integer), '
         'pgleader.leave_election(text, integer, uuid), '
-        'pgleader.try_elections(text, integer[], integer[], integer[], uuid, boolean, integer), '
-        'pgleader.campaign(text, integer[], integer[], integer[], uuid, boolean, integer), '
-        'pgleader.take_office(text, integer, uuid, boolean, boolean), '
+        'pgleader.try_elections(text, integer[], integer[], integer[], uuid, boolean, integer, bigint[], '
+        'integer[]), '
+        'pgleader.campaign(text, integer[], integer[], integer[], uuid, boolean, integer, bigint[], integer[]), '
+        'pgleader.take_office(text, integer, uuid, boolean, boolean, integer, bigint, integer), '
         'pgleader.ready(text, integer, uuid, bigint), '
         'pgleader.heartbeat(text, oid, integer[]), '
         'pgleader.vacate(text, integer, uuid, bigint, text, name, text), '
@@ -1872,12 +1991,12 @@ GRANT EXECUTE ON FUNCTION pgleader.refuse(text,text,text) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.check_ids(text,integer[]) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.check_number(text,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.check_mark(text) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer,bigint,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.leave_election(text,integer,uuid) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.try_elections(text,integer[],integer[],integer[],uuid,boolean,integer) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.campaign(text,integer[],integer[],integer[],uuid,boolean,integer) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.take_office(text,integer,uuid,boolean,boolean) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.try_elections(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.campaign(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.take_office(text,integer,uuid,boolean,boolean,integer,bigint,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.ready(text,integer,uuid,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.heartbeat(text,oid,integer[]) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.vacate(text,integer,uuid,bigint,text,name,text) TO candidate;
@@ -1906,7 +2025,7 @@ GRANT EXECUTE ON FUNCTION pgleader.timeline() TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO observer;
 GRANT SELECT ON pgleader.lock TO observer;
-GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO observer;
+GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer) TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[],uuid) TO observer;
 GRANT SELECT ON pgleader.fenced TO observer;
 GRANT EXECUTE ON FUNCTION pgleader.transfer_to(integer) TO observer;
@@ -1920,7 +2039,7 @@ GRANT EXECUTE ON FUNCTION pgleader.timeline() TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.system_identifier() TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.counters() TO operator;
 GRANT SELECT ON pgleader.lock TO operator;
-GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer,bigint) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[],uuid) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.leader_backend(integer,bigint) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO operator;

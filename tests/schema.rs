@@ -30,9 +30,11 @@ const GRANTS: &str = "SELECT pgleader.grant_observer('observer'), \
     pgleader.grant_candidate('candidate'), pgleader.grant_operator('operator')";
 
 /// Those that run with the rights of whoever calls: they tell nothing secret, or need the caller's rights.
-const WITH_THE_CALLERS_RIGHTS: [&str; 20] = [
+const WITH_THE_CALLERS_RIGHTS: [&str; 24] = [
+    "block",
     "campaign",
     "check_address",
+    "check_heard",
     "check_ids",
     "check_mark",
     "check_name",
@@ -42,9 +44,11 @@ const WITH_THE_CALLERS_RIGHTS: [&str; 20] = [
     "end_fenced",
     "end_leader",
     "evict",
+    "first_number",
     "grant_candidate",
     "grant_observer",
     "grant_operator",
+    "next_number",
     "refuse",
     "release",
     "set_rights",

@@ -782,7 +782,6 @@ DECLARE
     heir_of integer[] := successor_of;
     -- Of which the caller has heard more than is on record here.
     ahead integer[];
-    its integer;
     outlook record;
     turns jsonb;
     may_try boolean;
