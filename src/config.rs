@@ -2,16 +2,15 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Kind};
 use crate::protocol::Timings;
+use crate::session::aside::Oracle;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Hook =
-    dyn Fn() -> Pin<Box<dyn Future<Output = Result<Credentials, BoxError>> + Send>> + Send + Sync;
+type Hook = Oracle<Result<Credentials, BoxError>>;
 
 /// What to do with work that could not be dropped when its lease ends: it blocks its thread instead of
 /// waiting at an `.await`. Only after the session was lost; an orderly end waits for such work.
@@ -233,8 +232,9 @@ impl Config {
     }
 
     /// A hook that supplies credentials for each connection, for passwords that rotate. It is called
-    /// before every connect, on a thread of the elector's own where it may block, and must answer within
-    /// 5 s. Where it fails, the connect fails and is tried again.
+    /// before every connect, on a thread and a tokio runtime of its own, where it may block, and must answer
+    /// within 5 s. What it spawns there goes on between the calls. Where it fails or panics, the connect
+    /// fails and is tried again; where it hangs, on another thread, until eight of them hang.
     ///
     /// ```
     /// use pg_leader::{Config, Credentials};
@@ -250,7 +250,7 @@ impl Config {
         H: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = Result<Credentials, BoxError>> + Send + 'static,
     {
-        self.credentials = Some(Arc::new(move || Box::pin(hook())));
+        self.credentials = Some(Arc::new(Oracle::new(hook)));
         self
     }
 

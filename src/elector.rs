@@ -12,6 +12,7 @@ use crate::error::{Error, Kind};
 use crate::leader::Leader;
 use crate::observer::Observer;
 use crate::protocol::Key;
+use crate::session::hands::Hands;
 use crate::session::{self, BoxError, Candidate, Command, Lead};
 use crate::standing::Shared;
 use crate::term::Term;
@@ -30,6 +31,7 @@ pub struct Elector {
 pub(crate) struct Inner {
     pub(crate) commands: UnboundedSender<Command>,
     takeover: Takeover,
+    hands: Hands,
     done: CancellationToken,
     entries: Mutex<Entries>,
 }
@@ -38,6 +40,8 @@ pub(crate) struct Inner {
 struct Entries {
     by_name: HashMap<String, Entry>,
     last_key: u32,
+    /// Shut down: no candidacy or observer any more.
+    shut: bool,
 }
 
 #[derive(Debug)]
@@ -78,11 +82,12 @@ impl Elector {
         let config = config.into();
         let takeover = config.takeover;
         let done = CancellationToken::new();
-        let (commands, connected) = session::spawn(config, done.clone())?;
+        let (commands, connected, hands) = session::spawn(config, done.clone())?;
         let elector = Elector {
             inner: Arc::new(Inner {
                 commands,
                 takeover,
+                hands,
                 done,
                 entries: Mutex::default(),
             }),
@@ -175,25 +180,30 @@ impl Elector {
         let runtime =
             Handle::try_current().map_err(|error| Error::caused(Kind::NoRuntime, error))?;
         let left = CancellationToken::new();
+        let Campaign { priority, takeover } = campaign.into();
+        let takeover = takeover.unwrap_or(self.inner.takeover);
+        // Where it is refused it is dropped here, and not under a lock: it may be anything.
+        let mut lead = Some(Lead::new(lead));
         let (key, shared) = self.inner.entry(election, |entry| {
             if entry.left.as_ref().is_some_and(|left| !left.is_cancelled()) {
                 return Err(Error::new(Kind::AlreadyCandidate(election.to_owned())));
             }
+            let Some(lead) = lead.take() else {
+                return Err(Error::new(Kind::ShutDown));
+            };
             entry.left = Some(left.clone());
-            Ok(())
+            let candidate = Candidate {
+                shared: Arc::clone(&entry.shared),
+                address: address.into(),
+                priority,
+                autopsy: takeover == Takeover::Autopsy,
+                lead,
+                runtime,
+                left: left.clone(),
+            };
+            let key = entry.key;
+            Ok(Command::Join { key, candidate })
         })?;
-        let Campaign { priority, takeover } = campaign.into();
-        let takeover = takeover.unwrap_or(self.inner.takeover);
-        let candidate = Candidate {
-            shared: Arc::clone(&shared),
-            address: address.into(),
-            priority,
-            autopsy: takeover == Takeover::Autopsy,
-            lead: Lead::new(lead),
-            runtime,
-            left: left.clone(),
-        };
-        self.inner.send(Command::Join { key, candidate })?;
         Ok(Leader {
             elector: self.clone(),
             key,
@@ -221,11 +231,10 @@ impl Elector {
     pub fn observe(&self, election: &str) -> Result<Observer, Error> {
         let (key, shared) = self.inner.entry(election, |entry| {
             entry.observers += 1;
-            Ok(())
-        })?;
-        self.inner.send(Command::Observe {
-            key,
-            shared: Arc::clone(&shared),
+            Ok(Command::Observe {
+                key: entry.key,
+                shared: Arc::clone(&entry.shared),
+            })
         })?;
         Ok(Observer {
             elector: self.clone(),
@@ -245,29 +254,59 @@ impl Elector {
     ///
     /// Cancel safe: once called the shutdown goes on, whether or not anybody waits for it.
     pub async fn shutdown(&self) {
-        // A driver that has ended is what is asked for.
-        let _ = self.inner.commands.send(Command::Shutdown);
+        self.inner.shut();
         self.inner.done.cancelled().await;
     }
 }
 
+#[cfg(feature = "testing")]
+impl Elector {
+    pub(crate) fn panic_driver(&self, at: crate::testing::PanicAt) {
+        let _ = self.inner.commands.send(Command::Panic(at));
+    }
+}
+
 impl Inner {
-    fn send(&self, command: Command) -> Result<(), Error> {
-        self.commands
-            .send(command)
-            .map_err(|_| Error::new(Kind::ShutDown))
+    /// Ask for something and wait until it is done, or everything is over.
+    pub(crate) async fn ask(&self, command: Command, done: &CancellationToken) {
+        if self.commands.send(command).is_ok() {
+            tokio::select! {
+                biased;
+                () = done.cancelled() => {}
+                () = self.done.cancelled() => {}
+            }
+        }
     }
 
+    /// From here on nothing new is accepted.
+    fn shut(&self) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.shut = true;
+        // A driver that has ended is what is asked for.
+        let _ = self.commands.send(Command::Shutdown);
+    }
+
+    /// Change an election's entry, and send what comes of it. Under the lock: whatever is accepted reaches the
+    /// driver before `Command::Shutdown` does.
     fn entry(
         &self,
         name: &str,
-        change: impl FnOnce(&mut Entry) -> Result<(), Error>,
+        change: impl FnOnce(&mut Entry) -> Result<Command, Error>,
     ) -> Result<(Key, Arc<Shared>), Error> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let Entries { by_name, last_key } = &mut *entries;
+        if entries.shut {
+            return Err(Error::new(Kind::ShutDown));
+        }
+        let Entries {
+            by_name, last_key, ..
+        } = &mut *entries;
         let entry = by_name.entry(name.to_owned()).or_insert_with(|| {
             *last_key += 1;
-            let shared = Arc::new(Shared::new(name.to_owned(), self.done.clone()));
+            let shared = Arc::new(Shared::new(
+                name.to_owned(),
+                self.hands.clone(),
+                self.done.clone(),
+            ));
             Entry {
                 key: Key(*last_key),
                 shared,
@@ -275,8 +314,12 @@ impl Inner {
                 left: None,
             }
         });
-        change(entry)?;
-        Ok((entry.key, Arc::clone(&entry.shared)))
+        let command = change(entry)?;
+        let (key, shared) = (entry.key, Arc::clone(&entry.shared));
+        let sent = self.commands.send(command);
+        drop(entries);
+        sent.map_err(|_| Error::new(Kind::ShutDown))?;
+        Ok((key, shared))
     }
 
     pub(crate) fn unobserve(&self, name: &str) {

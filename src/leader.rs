@@ -72,20 +72,19 @@ impl Leader {
     /// work has stopped and the database knows, where it can be told, or at once when this process does not
     /// lead. Work that cannot be dropped keeps this waiting.
     ///
+    /// A process that has won and waits to take office, or is about to win, gives that up too: it lets the
+    /// lock go, or ends the term that it gets before any work starts, and holds off.
+    ///
     /// # Cancel safety
     ///
     /// Cancel safe: once called the term ends, whether or not anybody waits for it.
     pub async fn resign(&self) {
-        let own = self.shared.snapshot().own.clone();
-        if let Some(term) = own {
-            let command = Command::Resign {
-                key: self.key,
-                term: term.number,
-            };
-            if self.elector.inner.commands.send(command).is_ok() {
-                term.ended.cancelled().await;
-            }
-        }
+        let told = CancellationToken::new();
+        let command = Command::GiveUp {
+            key: self.key,
+            told: told.clone(),
+        };
+        self.elector.inner.ask(command, &told).await;
     }
 
     /// Stop being a candidate, in order. Returns when the work has stopped and the database knows, or
@@ -95,15 +94,8 @@ impl Leader {
     ///
     /// Cancel safe: once called the candidacy ends, whether or not anybody waits for it.
     pub async fn leave(&self) {
-        if self
-            .elector
-            .inner
-            .commands
-            .send(Command::Leave { key: self.key })
-            .is_ok()
-        {
-            self.left.cancelled().await;
-        }
+        let command = Command::Leave { key: self.key };
+        self.elector.inner.ask(command, &self.left).await;
     }
 
     /// The elector of this candidacy.

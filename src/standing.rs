@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use futures_util::stream::{self, Stream};
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::protocol::Instant;
+use crate::session::hands::Hands;
 use crate::term::TermState;
 
 /// What a process is in an election. Reads what it prints:
@@ -190,16 +192,21 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     snapshot: ArcSwap<Snapshot>,
     changes: watch::Sender<Standing>,
+    /// What was published last is yet to be announced.
+    unannounced: AtomicBool,
+    hands: Hands,
     /// Cancelled when the elector has ended: nothing changes any more.
     done: CancellationToken,
 }
 
 impl Shared {
-    pub(crate) fn new(name: String, done: CancellationToken) -> Self {
+    pub(crate) fn new(name: String, hands: Hands, done: CancellationToken) -> Self {
         Shared {
             name,
             snapshot: ArcSwap::default(),
             changes: watch::Sender::new(Standing::default()),
+            unannounced: AtomicBool::new(false),
+            hands,
             done,
         }
     }
@@ -208,10 +215,20 @@ impl Shared {
         self.snapshot.load()
     }
 
-    pub(crate) fn publish(&self, snapshot: Snapshot) {
-        let standing = snapshot.standing();
+    /// Whoever looks finds it from here on. Those who wait are woken by other hands.
+    pub(crate) fn publish(self: &Arc<Self>, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
+        if !self.unannounced.swap(true, Ordering::AcqRel) {
+            let shared = Arc::clone(self);
+            self.hands.give(move || shared.announce());
+        }
+    }
+
+    fn announce(&self) {
+        // Before it is read: what is published from here on is announced once more.
+        self.unannounced.store(false, Ordering::Release);
         self.changes.send_if_modified(|last| {
+            let standing = self.snapshot.load().standing();
             let changed = *last != standing;
             *last = standing;
             changed
@@ -291,7 +308,8 @@ mod tests {
 
     #[test]
     fn what_was_read_is_believed_for_a_time_only() {
-        let shared = Shared::new("e".to_owned(), CancellationToken::new());
+        let hands = Hands::start().unwrap();
+        let shared = Arc::new(Shared::new("e".to_owned(), hands, CancellationToken::new()));
         assert_eq!(shared.address(), Err(AddressError::Unknown));
         let known = |known_until| Snapshot {
             term: 1,

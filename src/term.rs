@@ -71,9 +71,10 @@ pub(crate) struct TermState {
     pub(crate) listens: AtomicBool,
     /// The socket of the session, as long as the work or the session lives.
     pub(crate) socket: Weak<OwnedFd>,
+    /// The work should stop.
+    pub(crate) ends: AtomicBool,
+    /// The same, for those who wait for it; later, since waking them is not the driver's to do.
     pub(crate) cancelled: CancellationToken,
-    /// The term is over, its work has stopped, and the database knows where it could be told.
-    pub(crate) ended: CancellationToken,
 }
 
 impl TermState {
@@ -204,7 +205,7 @@ impl Term {
     /// ```
     pub fn is_ending(&self) -> bool {
         self.state.listens.store(true, Ordering::Release);
-        self.state.cancelled.is_cancelled() || !self.is_current()
+        self.state.ends.load(Ordering::Acquire) || !self.is_current()
     }
 
     /// The work has recovered: from `Recovering` to `Leading`. Does nothing the second time.

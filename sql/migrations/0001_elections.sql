@@ -91,8 +91,9 @@ BEGIN
     ALTER TABLE pgleader.term RENAME COLUMN instance TO instance_hash;
     ALTER TABLE pgleader.term
         ALTER COLUMN instance_hash TYPE bytea USING sha256(uuid_send(instance_hash)),
-        ADD COLUMN token uuid,
+        ADD COLUMN token uuid NOT NULL DEFAULT gen_random_uuid(),
         ADD CONSTRAINT term_lease_check CHECK (lease BETWEEN '100 ms' AND '1 h');
+    ALTER TABLE pgleader.term ALTER COLUMN token DROP DEFAULT;
 END
 $$;
 
@@ -173,9 +174,8 @@ CREATE TABLE IF NOT EXISTS pgleader.term (
     ended_request     text,
     -- How many fenced transactions of earlier terms it had to end before it could begin.
     fenced_ended      integer NOT NULL DEFAULT 0,
-    -- What tells this term from another of its number, which a server that was lost has given out. Null where it
-    -- began before there were any.
-    token             uuid,
+    -- What tells this term from another of its number, which a server that was lost has given out.
+    token             uuid NOT NULL,
     PRIMARY KEY (election_id, number)
 );
 
@@ -303,7 +303,8 @@ WHERE l.locktype = 'advisory'
 --
 -- Every function refuses arguments that are null or out of range, before it does anything else:
 --     IF (what must be so) IS NOT TRUE THEN PERFORM pgleader.refuse(...)
--- STRICT would answer NULL, which a caller may take for a yes. Where null means something a COMMENT says so:
+-- What is called often asks by itself whether all is well, and calls the function that says what is not; the others
+-- call it. STRICT would answer NULL, which a caller may take for a yes. Where null means something a COMMENT says so:
 -- `null argument: meaning`.
 
 -- Purpose: refuse an argument.
@@ -787,11 +788,13 @@ DECLARE
     may_try boolean;
     last record;
 BEGIN
-    PERFORM pgleader.check_mark(mark);
-    PERFORM pgleader.check_ids('elections', elections);
-    PERFORM pgleader.check_ids('successor_of', successor_of);
-    PERFORM pgleader.check_ids('overdue', overdue);
-    IF num_nulls(instance, direct) > 0 THEN
+    IF (mark = nullif(current_setting('pgleader.mark', true), '')) IS NOT TRUE THEN
+        PERFORM pgleader.check_mark(mark);
+    ELSIF (1 <= ALL (elections) AND 1 <= ALL (successor_of) AND 1 <= ALL (overdue)) IS NOT TRUE THEN
+        PERFORM pgleader.check_ids('elections', elections);
+        PERFORM pgleader.check_ids('successor_of', successor_of);
+        PERFORM pgleader.check_ids('overdue', overdue);
+    ELSIF num_nulls(instance, direct) > 0 THEN
         PERFORM pgleader.refuse('instance or direct', NULL, '');
     ELSIF (silence_ms > 0) IS NOT TRUE THEN
         PERFORM pgleader.refuse('silence_ms', silence_ms::text, 'be above 0');
@@ -1019,9 +1022,11 @@ RETURNS TABLE (election integer, term bigint, kind text, requested_by name)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5ms'
 AS $$
 BEGIN
-    PERFORM pgleader.check_mark(mark);
-    PERFORM pgleader.check_ids('elections', elections);
-    IF locks IS NULL THEN
+    IF (mark = nullif(current_setting('pgleader.mark', true), '')) IS NOT TRUE THEN
+        PERFORM pgleader.check_mark(mark);
+    ELSIF (1 <= ALL (elections)) IS NOT TRUE THEN
+        PERFORM pgleader.check_ids('elections', elections);
+    ELSIF locks IS NULL THEN
         PERFORM pgleader.refuse('locks', NULL, '');
     ELSIF locks <> 'pgleader.election'::regclass::oid THEN
         RAISE EXCEPTION 'the schema pgleader was made anew under this session: the locks that it holds are void'

@@ -17,11 +17,25 @@ $$;
 -- Whoever waits for a lock holds up all that come after him, leaders too. Where it fails: run it again.
 SET LOCAL lock_timeout = '50ms';
 
--- Purpose: what pgleader.fence does, in both its forms.
+-- Purpose: admit this transaction only while that term is current. Any number of times, in any client, pooled
+--          connections too; as the first statement or a later one, in functions and subtransactions.
+-- Parameters: token, that of the term. It tells the term from another with the same number, which a server that was
+--             lost in a failover has given out; it authorises nothing else.
+-- Meaning: nothing; an error refuses:
+--   PL001  the term is over (the message names the newer one): stop, and roll back
+--   40001  under REPEATABLE READ and SERIALIZABLE: the transaction's snapshot is older than what the fence must
+--          see. Run the transaction again; if the term is over, PL001 will say so
+--   PL002  this server never gave that term out, or not with that token: it was lost in a failover, or is another
+--          database's
+--   42704  there is no such election
+--   25P01  the call is a transaction of its own, and guards nothing (seen where the client sends it by the
+--          simple protocol, as psql does; no function can tell otherwise)
+--   22004, 22023  an argument is null, or none that can be
 -- Hazards: the lock comes first and the reading second, in statements of their own: a snapshot that was taken
 --          before the lock was granted is stale. Where the snapshot cannot be renewed, the term's row is locked
 --          instead, and the update that closes a term is what a fence with an older snapshot runs into.
-CREATE OR REPLACE FUNCTION pgleader.admit(election text, term bigint, token uuid) RETURNS void
+--          ROLLBACK TO SAVEPOINT across the call undoes it.
+CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint, token uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -34,16 +48,20 @@ DECLARE
     its_timeline bigint;
     snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
 BEGIN
-    PERFORM pgleader.check_name(election);
-    PERFORM pgleader.check_number('term', term);
+    IF (length(election) BETWEEN 1 AND 200 AND term >= 1) IS NOT TRUE THEN
+        PERFORM pgleader.check_name(election);
+        PERFORM pgleader.check_number('term', term);
+    ELSIF token IS NULL THEN
+        PERFORM pgleader.refuse('token', NULL, '');
+    END IF;
     IF now() = statement_timestamp()
         AND current_query() ~* '^\s*select\s+(\*\s+from\s+)?("?pgleader"?\s*\.\s*)?"?fence"?\s*\([^()]*\)[\s;]*$' THEN
         RAISE EXCEPTION 'this call of pgleader.fence is a transaction of its own, and guards nothing'
             USING ERRCODE = 'no_active_sql_transaction',
                   HINT = 'Call it between BEGIN and COMMIT, before the writes that it shall guard.';
     END IF;
-    SELECT e.id, e.term = admit.term AND e.closed_term < admit.term INTO its_id, may_pass
-    FROM pgleader.election AS e WHERE e.name = admit.election;
+    SELECT e.id, e.term = fence.term AND e.closed_term < fence.term INTO its_id, may_pass
+    FROM pgleader.election AS e WHERE e.name = fence.election;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no election named "%"', election
             USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
@@ -56,28 +74,28 @@ BEGIN
     -- one is closed. Everything else goes the long way.
     IF may_pass AND snapshot_is_kept THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = its_id AND t.number = admit.term AND t.closed_at IS NULL
-          AND t.timeline = its_timeline AND (admit.token IS NULL OR t.token = admit.token)
+        WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL
+          AND t.timeline = its_timeline AND t.token = fence.token
         FOR SHARE;
     ELSIF may_pass THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = its_id AND t.number = admit.term AND t.closed_at IS NULL
-          AND t.timeline = its_timeline AND (admit.token IS NULL OR t.token = admit.token);
+        WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL
+          AND t.timeline = its_timeline AND t.token = fence.token;
     END IF;
     IF may_pass AND FOUND THEN
         RETURN;
     END IF;
     IF snapshot_is_kept THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = its_id AND t.number = admit.term FOR SHARE;
+        WHERE t.election_id = its_id AND t.number = fence.term FOR SHARE;
     END IF;
     -- A term from before a failover is over although nobody has closed it yet: a later one may have begun on
     -- the server that was lost.
-    SELECT e.term, e.closed_term >= admit.term OR t.closed_at IS NOT NULL OR t.timeline <> its_timeline,
-           t.number IS NOT NULL AND t.token IS DISTINCT FROM coalesce(admit.token, t.token)
+    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL OR t.timeline <> its_timeline,
+           t.token <> fence.token
     INTO current_term, over, anothers
     FROM pgleader.election AS e
-    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = admit.term
+    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = fence.term
     WHERE e.id = its_id;
     IF term > current_term THEN
         IF snapshot_is_kept THEN
@@ -100,40 +118,16 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION pgleader.admit(text, bigint, uuid) IS 'null token: the number alone tells';
-
--- Purpose: admit this transaction only while that term is current. Any number of times, in any client, pooled
---          connections too; as the first statement or a later one, in functions and subtransactions.
--- Parameters: token, that of the term. It tells the term from another with the same number, which a server that was
---             lost in a failover has given out; it authorises nothing else.
--- Meaning: nothing; an error refuses:
---   PL001  the term is over (the message names the newer one): stop, and roll back
---   40001  under REPEATABLE READ and SERIALIZABLE: the transaction's snapshot is older than what the fence must
---          see. Run the transaction again; if the term is over, PL001 will say so
---   PL002  this server never gave that term out, or not with that token: it was lost in a failover, or is another
---          database's
---   42704  there is no such election
---   25P01  the call is a transaction of its own, and guards nothing (seen where the client sends it by the
---          simple protocol, as psql does; no function can tell otherwise)
---   22004, 22023  an argument is null, or none that can be
--- Hazard: ROLLBACK TO SAVEPOINT across the call undoes it.
-CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint, token uuid) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF token IS NULL THEN
-        PERFORM pgleader.refuse('token', NULL, '');
-    END IF;
-    PERFORM pgleader.admit(election, term, token);
-END
-$$;
-
--- Purpose: the same by the number alone: another term with that number, begun on this timeline, passes too.
+-- Purpose: the same by the number alone: another term of that number passes too, where it is this server's.
 CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM pgleader.admit(election, term, NULL);
+    PERFORM pgleader.fence(election, term, coalesce(
+        (SELECT t.token FROM pgleader.election AS e JOIN pgleader.term AS t ON t.election_id = e.id
+         WHERE e.name = fence.election AND t.number = fence.term),
+        -- No term has this one.
+        '00000000-0000-0000-0000-000000000000'));
 END
 $$;
 

@@ -79,7 +79,9 @@ DECLARE
     target text;
     hash bytea := sha256(uuid_send(instance));
 BEGIN
-    PERFORM pgleader.check_ids('elections', elections);
+    IF (1 <= ALL (elections)) IS NOT TRUE THEN
+        PERFORM pgleader.check_ids('elections', elections);
+    END IF;
     FOR asked IN
         SELECT r.election_id, c.address, bool_or(r.kind = 'suspend') AS suspended,
                bool_or(r.kind = 'exclude' AND r.address = c.address) AS excluded,

@@ -21,6 +21,8 @@ pub(crate) struct Candidacy {
     pub(crate) hold_off: Instant,
     /// The candidacy ends; after this time without telling the database.
     pub(crate) leave_by: Option<Instant>,
+    /// What the query under way may bring is not wanted any more.
+    pub(crate) declines: bool,
     /// The newest term heard of.
     pub(crate) seen_term: u64,
     pub(crate) stranger: Option<i32>,
@@ -118,9 +120,24 @@ impl Candidacy {
             try_at: now,
             hold_off: now,
             leave_by: None,
+            declines: false,
             seen_term: 0,
             stranger: None,
             bar: None,
+        }
+    }
+
+    /// As an earlier machine of this process left it.
+    pub(crate) fn returned(
+        autopsy: bool,
+        now: Instant,
+        work: Option<Work>,
+        owed: Option<Owed>,
+    ) -> Self {
+        Candidacy {
+            work,
+            owed,
+            ..Candidacy::new(autopsy, now)
         }
     }
 

@@ -33,12 +33,22 @@ pub(crate) enum Event {
     WorkStopped { key: Key, term: u64, stop: Stop },
     /// Become a candidate. `autopsy`: believe the way in which a session ended.
     Join { key: Key, autopsy: bool },
+    /// Be the candidate again that an earlier machine of this process was. `work`: the term whose work has
+    /// not stopped yet; it has been told to. `owed`: what is not recorded as vacated.
+    Return {
+        key: Key,
+        autopsy: bool,
+        work: Option<u64>,
+        owed: Option<(u64, Ending)>,
+    },
     /// Follow elections without being a candidate, or no longer.
     Observe { any: bool },
     /// The work of this term has recovered.
     Ready { key: Key, term: u64 },
     /// Give up this term, stay a candidate.
     Resign { key: Key, term: u64 },
+    /// Give up whatever is held of this election or about to be taken, stay a candidate.
+    GiveUp { key: Key },
     /// Stop being a candidate.
     Leave { key: Key },
     /// Leave every election, then end the session.
@@ -124,6 +134,8 @@ pub(crate) enum Notice {
     },
     /// A term has ended, in order or not, and is recorded as vacated.
     Vacated { key: Key, term: u64, ending: Ending },
+    /// It gave up the lock before it took office.
+    Declined { key: Key },
     /// A term began that is not above what was heard of: it is given up without work (invariant 2).
     Stale { key: Key, term: u64, heard: u64 },
     /// Work did not stop within the grace, and is dropped.

@@ -11,8 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Config as PgConfig};
+use tracing::Level;
 
+use super::aside;
 use super::conninfo::{Conninfo, Trust};
+use super::log::{Entry, Log};
 use super::options::{self, Options};
 use super::peer::Peer;
 use super::pooler;
@@ -20,7 +23,7 @@ use super::prove::{self, Ends};
 use super::socket::{self, SocketGuard};
 use super::tls::Tls;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Credentials};
 use crate::error::{Error, Kind};
 use crate::protocol::Timings;
 
@@ -47,39 +50,46 @@ pub(crate) struct Session {
 
 /// Connect to the first host that is a fit primary. The schema is not looked at.
 pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Session, Error> {
-    let mut conninfo = Conninfo::read(&config.conninfo, config.environment)?;
-    if let Some(hook) = &config.credentials {
-        // On a thread of its own: a hook that blocks must not delay the driver's deadlines.
-        let runtime = tokio::runtime::Handle::current();
-        let hook = Arc::clone(hook);
-        let asked = tokio::task::spawn_blocking(move || runtime.block_on(hook()));
-        let fresh = tokio::time::timeout(CONNECT_TIMEOUT, asked)
+    connect_and_say(config, timings, &Log::at_once()).await
+}
+
+/// The same, for whoever must not wait for the log.
+pub(crate) async fn connect_and_say(
+    config: &Config,
+    timings: &Timings,
+    log: &Log,
+) -> Result<Session, Error> {
+    let credentials = match &config.credentials {
+        None => Credentials::default(),
+        Some(hook) => hook
+            .ask(CONNECT_TIMEOUT)
             .await
-            .map_err(|late| Error::caused(Kind::Credentials, late))?
-            .map_err(|panic| Error::caused(Kind::Credentials, panic))?
-            .map_err(|error| Error::caused(Kind::Credentials, error))?;
-        if let Some(user) = fresh.user {
-            conninfo.postgres.user(user);
-        }
-        if let Some(password) = fresh.password {
-            conninfo.postgres.password(password);
-        }
-    }
+            .map_err(|absent| Error::caused(Kind::Credentials, absent))?
+            .map_err(|error| Error::caused(Kind::Credentials, error))?,
+    };
     let options = Options::new(timings);
-    let startup = options.startup(conninfo.postgres.get_options(), timings);
-    conninfo.postgres.options(startup);
-    conninfo.postgres.application_name(&config.application_name);
-    let tls = Tls::new(&conninfo)?;
+    // Files may be on a disk that hangs, or be none at all.
+    let ways = aside::run(CONNECT_TIMEOUT, {
+        let (config, timings) = (config.clone(), timings.clone());
+        move || ways(&config, credentials, options, &timings)
+    });
+    let Ways {
+        places,
+        tls,
+        limit,
+        options,
+        warnings,
+    } = ways.await.map_err(|absent| {
+        let what = "the files that the connection string or the environment names";
+        Error::new(Kind::Unreachable(format!("{what}: {absent}")))
+    })??;
+    for warning in warnings {
+        log.say(Entry::new(Level::WARN, warning));
+    }
 
     let mut failures: Vec<(String, Error)> = vec![];
-    for place in places(&conninfo.postgres) {
-        let limit = conninfo
-            .postgres
-            .get_connect_timeout()
-            .copied()
-            .unwrap_or(CONNECT_TIMEOUT);
+    for (place, postgres) in places {
         let name = place.to_string();
-        let postgres = conninfo.at(&place.host, place.port);
         let attempt = at(&place, &postgres, &tls, &options, timings, limit);
         let failure = match tokio::time::timeout(limit, attempt).await {
             Ok(Ok(session)) => return Ok(session),
@@ -89,6 +99,51 @@ pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Sessio
         failures.push((name, failure));
     }
     Err(most_telling(failures))
+}
+
+/// All that is read from files before a server is looked for.
+struct Ways {
+    places: Vec<(Place, PgConfig)>,
+    tls: Tls,
+    /// For each of the places.
+    limit: Duration,
+    options: Options,
+    warnings: Vec<String>,
+}
+
+fn ways(
+    config: &Config,
+    credentials: Credentials,
+    options: Options,
+    timings: &Timings,
+) -> Result<Ways, Error> {
+    let mut conninfo = Conninfo::read(&config.conninfo, config.environment)?;
+    if let Some(user) = credentials.user {
+        conninfo.postgres.user(user);
+    }
+    if let Some(password) = credentials.password {
+        conninfo.postgres.password(password);
+    }
+    let startup = options.startup(conninfo.postgres.get_options(), timings);
+    conninfo.postgres.options(startup);
+    conninfo.postgres.application_name(&config.application_name);
+    let mut warnings = vec![];
+    let places = places(&conninfo.postgres)
+        .into_iter()
+        .map(|place| {
+            let postgres = conninfo.at(&place.host, place.port, &mut warnings);
+            (place, postgres)
+        })
+        .collect();
+    warnings.dedup();
+    let limit = conninfo.postgres.get_connect_timeout().copied();
+    Ok(Ways {
+        places,
+        tls: Tls::new(&conninfo)?,
+        limit: limit.unwrap_or(CONNECT_TIMEOUT),
+        options,
+        warnings,
+    })
 }
 
 /// One error for all hosts: the one that says most about what to do, with what became of each.

@@ -132,8 +132,9 @@ impl Conninfo {
         })
     }
 
-    /// For one of its hosts, with the password that the password file has for it.
-    pub(crate) fn at(&self, host: &Host, port: u16) -> PgConfig {
+    /// For one of its hosts, with the password that the password file has for it. Reads files. `warnings`:
+    /// what somebody should be told.
+    pub(crate) fn at(&self, host: &Host, port: u16, warnings: &mut Vec<String>) -> PgConfig {
         let mut postgres = self.postgres.clone();
         if let (None, Some(file)) = (postgres.get_password(), &self.passfile) {
             let user = postgres.get_user().unwrap_or_default();
@@ -150,8 +151,12 @@ impl Conninfo {
                 Host::Unix(path) => path.display().to_string(),
             };
             let place = [host.as_str(), &port.to_string(), database, user];
-            if let Some(password) = environment::password(file, place) {
-                postgres.password(password);
+            match environment::password(file, place) {
+                Ok(None) => {}
+                Ok(Some(password)) => {
+                    postgres.password(password);
+                }
+                Err(warning) => warnings.push(warning),
             }
         }
         postgres

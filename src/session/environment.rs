@@ -167,22 +167,26 @@ fn section(text: &str, name: &str) -> Result<Option<Vec<(String, String)>>, Stri
         .map(Some)
 }
 
-/// A password file: the first line that fits tells the password.
-pub(super) fn password(file: &Path, place: [&str; 4]) -> Option<String> {
-    let text = std::fs::read_to_string(file).ok()?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(file).ok()?.permissions().mode();
-        if mode & 0o077 != 0 {
-            tracing::warn!(
-                "{} is ignored, as others may read it: chmod 600 {0}",
-                file.display()
-            );
-            return None;
-        }
+/// A password file: the first line that fits tells the password. Why it is ignored, where it must be.
+pub(super) fn password(file: &Path, place: [&str; 4]) -> Result<Option<String>, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let Ok(metadata) = std::fs::metadata(file) else {
+        return Ok(None);
+    };
+    let name = file.display();
+    if !metadata.is_file() {
+        return Err(format!("{name} is ignored: it is no plain file"));
     }
-    text.lines()
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(format!(
+            "{name} is ignored, as others may read it: chmod 600 {name}"
+        ));
+    }
+    let Ok(text) = std::fs::read_to_string(file) else {
+        return Ok(None);
+    };
+    let password = text
+        .lines()
         .filter(|line| !line.starts_with('#'))
         .map(fields)
         .find_map(|fields| {
@@ -195,7 +199,8 @@ pub(super) fn password(file: &Path, place: [&str; 4]) -> Option<String> {
                     .zip(place)
                     .all(|(field, value)| field == "*" || field == value);
             fits.then(|| password.clone())
-        })
+        });
+    Ok(password)
 }
 
 /// Fields are separated by `:`; a backslash takes the next character as it is.
@@ -328,17 +333,23 @@ mod tests {
             ".pgpass",
             "# comment\nh:5432:d\nh:5432:other:u:wrong\nh:*:d:u:a\\:b\\\\c\n*:*:*:*:last\n",
         );
-        let of = |host, user| password(&file, [host, "5432", "d", user]);
+        let of = |host, user| password(&file, [host, "5432", "d", user]).unwrap();
         assert_eq!(of("h", "u").as_deref(), Some(r"a:b\c"));
         assert_eq!(of("h", "other").as_deref(), Some("last"));
     }
 
     #[test]
-    fn a_password_file_that_others_may_read_is_ignored() {
+    fn a_password_file_that_is_none_or_that_others_may_read_is_ignored() {
         use std::os::unix::fs::PermissionsExt;
         let place = Place::new(&[]);
+        let none = place.home.path();
+        let ignored = password(none, ["h", "5432", "d", "u"]).unwrap_err();
+        assert!(ignored.contains("no plain file"), "{ignored}");
+        let missing = place.home.path().join("missing");
+        assert_eq!(password(&missing, ["h", "5432", "d", "u"]), Ok(None));
         let file = place.file(".pgpass", "*:*:*:*:secret\n");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(password(&file, ["h", "5432", "d", "u"]), None);
+        let ignored = password(&file, ["h", "5432", "d", "u"]).unwrap_err();
+        assert!(ignored.contains("chmod 600"), "{ignored}");
     }
 }

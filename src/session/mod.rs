@@ -1,11 +1,15 @@
 //! The Postgres side: connect and prove, statements, the driver thread.
 
+pub(crate) mod aside;
 mod cancel_key;
 pub(crate) mod connect;
 mod conninfo;
 mod driver;
 mod environment;
 pub(crate) mod facts;
+pub(crate) mod hands;
+pub(crate) mod log;
+mod notices;
 pub(crate) mod operations;
 mod options;
 mod pairs;

@@ -6,6 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Level;
+
+use super::log::Entry;
 use super::statements::{self, Link, Request, Seen};
 use crate::error::{Error, Kind};
 use crate::protocol::{Answer, Ending, Heard, Instant, Key, Query, Timings};
@@ -19,6 +22,7 @@ pub(crate) struct Reply {
     pub(crate) requests: Vec<(Key, u64, Request)>,
     /// The election's id, from joining it.
     pub(crate) joined: Option<(Key, i32)>,
+    pub(crate) said: Vec<Entry>,
     /// The tokens of terms that have begun.
     pub(crate) tokens: Vec<(Key, Arc<str>)>,
 }
@@ -54,6 +58,7 @@ impl Asker {
             seen: vec![],
             requests: vec![],
             joined: None,
+            said: vec![],
             tokens: vec![],
         };
         reply.answer = self.answer(query, &mut reply).await;
@@ -211,7 +216,8 @@ impl Asker {
                 match announced {
                     // A hint that could not be given: everybody looks for himself, somewhat later.
                     Err(error) if !link.is_closed() => {
-                        tracing::warn!("no notification was sent: {error}");
+                        let message = format!("no notification was sent: {error}");
+                        reply.said.push(Entry::new(Level::WARN, message));
                         Ok(Answer::Done)
                     }
                     Err(error) => Err(error),
@@ -255,13 +261,13 @@ impl Asker {
             }
             Query::Evict { key, term } => {
                 if !statements::evict(link, self.id(key)?, term).await? {
-                    let election = &*self.known(key)?.name;
-                    tracing::warn!(
-                        election,
-                        term,
-                        "the silent leader's session could not be ended: this role needs the same role as \
-                         the leader's, or the schema's owner pg_signal_backend"
-                    );
+                    let known = self.known(key)?;
+                    let message = "the silent leader's session could not be ended: this role needs the same \
+                                   role as the leader's, or the schema's owner pg_signal_backend";
+                    let entry = Entry::new(Level::WARN, message).term(term);
+                    reply
+                        .said
+                        .push(entry.of(&known.name, known.address.as_ref()));
                 }
                 Ok(Answer::Done)
             }

@@ -59,28 +59,31 @@ impl Drop for Guard {
     }
 }
 
-/// Start the work of `term`. It is dropped when `dropped` is cancelled.
-pub(crate) fn start(
-    runtime: &tokio::runtime::Handle,
+/// The work of `term`, to be run as a task. It is dropped when `dropped` is cancelled.
+pub(crate) fn of(
     lead: Lead,
     term: Term,
     socket: SocketGuard,
     dropped: CancellationToken,
-) {
-    // Made here: a runtime that is shut down drops the task unpolled, and the guard with it.
+) -> impl Future<Output = ()> + Send + 'static {
+    // Made here: a runtime that is shut down drops the task unpolled, and the guard with it. That is a failure:
+    // there is no use in trying again at once.
     let mut guard = Guard {
         term: term.clone(),
-        stop: Stop::Dropped,
+        stop: Stop::Failed,
         socket: Some(socket),
     };
-    let span = tracing::info_span!(
-        "lead",
-        election = term.election(),
-        term = term.number(),
-        address = term.address()
-    );
-    let task = async move {
-        let work = async move { lead.call(term).await };
+    async move {
+        // Whoever keeps track of spans may panic.
+        let span = tracing::info_span!(
+            target: "pg_leader",
+            "lead",
+            election = term.election(),
+            term = term.number(),
+            address = term.address()
+        );
+        guard.stop = Stop::Dropped;
+        let work = async move { lead.call(term).await }.instrument(span);
         let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
         let result = tokio::select! {
             biased;
@@ -92,16 +95,19 @@ pub(crate) fn start(
         guard.stop = match result {
             None => Stop::Dropped,
             Some(Ok(Ok(()))) => Stop::Returned,
-            Some(Ok(Err(error))) => {
-                tracing::error!(election = &*election, term = number, "lead failed: {error}");
-                Stop::Failed
-            }
-            Some(Err(_)) => {
-                tracing::error!(election = &*election, term = number, "lead panicked");
-                Stop::Failed
-            }
+            Some(_) => Stop::Failed,
         };
+        // Before anything is said: a log that blocks must not keep the leadership.
         drop(guard);
-    };
-    runtime.spawn(task.instrument(span));
+        match result {
+            Some(Ok(Err(error))) => {
+                tracing::error!(target: "pg_leader", election = &*election, term = number, "lead failed: {error}");
+            }
+            Some(Err(panic)) => {
+                tracing::error!(target: "pg_leader", election = &*election, term = number, "lead panicked");
+                drop(panic);
+            }
+            _ => {}
+        }
+    }
 }

@@ -27,6 +27,28 @@ pub use cluster::{Cluster, ClusterBuilder};
 
 use std::path::PathBuf;
 
+use crate::Elector;
+
+/// Where [`panic_driver`] makes the driver panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PanicAt {
+    /// The next command of a handle or of the work has been taken, and nothing done about it.
+    Command,
+    /// The next answer of the database has come, and nothing come of it.
+    Answer,
+    /// The next action of the state machine is done, and not the one after it.
+    Action,
+    /// The next term has begun, and its work is about to start.
+    Start,
+}
+
+/// Make the driver of this process panic: the thread that holds the session. All its terms end at once, it
+/// starts again, and its candidacies go on.
+pub fn panic_driver(elector: &Elector, at: PanicAt) {
+    elector.panic_driver(at);
+}
+
 /// Why a cluster cannot be had, or did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

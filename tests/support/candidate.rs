@@ -45,7 +45,7 @@ impl Process {
         conninfo: &str,
         election: &str,
         address: &str,
-        work: Work,
+        work: impl std::fmt::Debug,
         record: &Path,
     ) -> Process {
         let arguments = [
@@ -91,15 +91,19 @@ impl Drop for Process {
     }
 }
 
+/// Connection string, election, address, kind of work and file of the record, in a candidate's process.
+pub fn arguments() -> Option<[String; 5]> {
+    let arguments = std::env::var(ARGUMENTS).ok()?;
+    let arguments: Vec<String> = arguments.split('\n').map(ToOwned::to_owned).collect();
+    Some(arguments.try_into().expect("five arguments"))
+}
+
 /// What the process does; returns at once where it is not one.
 pub fn main() {
-    let Ok(arguments) = std::env::var(ARGUMENTS) else {
+    let Some(arguments) = arguments() else {
         return;
     };
-    let arguments: Vec<&str> = arguments.split('\n').collect();
-    let [conninfo, election, address, work, record] = arguments[..] else {
-        panic!("{arguments:?}")
-    };
+    let [conninfo, election, address, work, record] = arguments.each_ref().map(String::as_str);
     // RUST_LOG=debug shows what a candidate thought.
     let level = std::env::var("RUST_LOG")
         .ok()

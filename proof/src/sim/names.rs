@@ -98,9 +98,11 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Hint { .. } => "Hint",
         Event::WorkStopped { .. } => "WorkStopped",
         Event::Join { .. } => "Join",
+        Event::Return { .. } => "Return",
         Event::Observe { .. } => "Observe",
         Event::Ready { .. } => "Ready",
         Event::Resign { .. } => "Resign",
+        Event::GiveUp { .. } => "GiveUp",
         Event::Leave { .. } => "Leave",
         Event::Shutdown => "Shutdown",
     }
@@ -132,6 +134,7 @@ pub(super) fn notice(notice: &Notice) -> &'static str {
         Notice::Evicting { .. } => "Evicting",
         Notice::Deposed { .. } => "Deposed",
         Notice::Vacated { .. } => "Vacated",
+        Notice::Declined { .. } => "Declined",
         Notice::OutOfGrace { .. } => "OutOfGrace",
         // No server does that.
         Notice::Stale { .. } => "Stale",

@@ -34,6 +34,12 @@ impl Process {
                 for (key, tried) in tries {
                     self.tried(now, sent, key, tried);
                 }
+                for candidacy in self.candidacies.values_mut() {
+                    // It was not tried for.
+                    if matches!(candidacy.place, Place::Following(_)) {
+                        candidacy.declines = false;
+                    }
+                }
                 self.make_way(now, makes_way);
                 if loosened && self.holds_any() {
                     // The server released after it had tried.

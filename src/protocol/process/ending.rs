@@ -34,6 +34,48 @@ impl Process {
         }
     }
 
+    /// Give up what is held. What an answer under way may bring is given up when it comes.
+    pub(super) fn give_up(&mut self, now: Instant, key: Key) {
+        let campaigning = self.up().is_some_and(|up| up.campaigning);
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        match &candidacy.place {
+            Place::Leading { term } => {
+                let term = *term;
+                self.end(now, key, term, Ending::Resigned);
+            }
+            Place::Waiting(waiting) if !waiting.asking => self.decline(now, key),
+            Place::Waiting(_) => candidacy.declines = true,
+            Place::Following(_) => candidacy.declines = campaigning,
+            _ => {}
+        }
+    }
+
+    /// Let go of a lock that was won, before office is taken: the others come first.
+    pub(super) fn decline(&mut self, now: Instant, key: Key) {
+        self.follow(key);
+        self.hold_off(now, key);
+        self.release(now, vec![key], vec![]);
+        self.send(now, Query::Announce { keys: vec![key] });
+        self.actions
+            .push_back(Action::Tell(Notice::Declined { key }));
+    }
+
+    pub(super) fn hold_off(&mut self, now: Instant, key: Key) {
+        let probe_interval = self.timings.probe_interval(self.timings.lease);
+        if let Some(candidacy) = self.candidacies.get_mut(&key) {
+            candidacy.declines = false;
+            candidacy.hold_off = now + probe_interval * 2;
+            candidacy.try_at = candidacy.hold_off;
+        }
+    }
+
+    pub(super) fn declines(&mut self, key: Key) -> bool {
+        let candidacy = self.candidacies.get_mut(&key);
+        candidacy.is_some_and(|candidacy| std::mem::take(&mut candidacy.declines))
+    }
+
     pub(super) fn stop_work(&mut self, now: Instant) {
         for (&key, candidacy) in &mut self.candidacies {
             let Some(work) = &mut candidacy.work else {

@@ -10,7 +10,7 @@ mod winning;
 use std::collections::{BTreeMap, VecDeque};
 
 use self::session::Session;
-use super::candidacy::Candidacy;
+use super::candidacy::{Candidacy, Owed, Work};
 use super::jitter::Jitter;
 use super::{Action, Ending, Event, Heard, Instant, Key, Timings};
 
@@ -100,6 +100,25 @@ impl Process {
                     self.join(now, key);
                 }
             }
+            Event::Return {
+                key,
+                autopsy,
+                work,
+                owed,
+            } => {
+                let work = work.map(|term| Work {
+                    cancelled: true,
+                    drop_at: now,
+                    abort_at: now + self.timings.aborted,
+                    ..Work::new(term)
+                });
+                let owed = owed.map(|(term, ending)| Owed::new(term, ending, now));
+                let candidacy = Candidacy::returned(autopsy, now, work, owed);
+                self.candidacies.insert(key, candidacy);
+                if self.up().is_some() {
+                    self.join(now, key);
+                }
+            }
             Event::Observe { any } => {
                 self.observes = any;
                 if any {
@@ -108,6 +127,7 @@ impl Process {
             }
             Event::Ready { key, term } => self.ready(now, key, term),
             Event::Resign { key, term } => self.end(now, key, term, Ending::Resigned),
+            Event::GiveUp { key } => self.give_up(now, key),
             Event::Leave { key } => self.leave(now, key),
             Event::Shutdown => {
                 self.stopping = true;
@@ -117,6 +137,18 @@ impl Process {
             }
         }
         self.advance(now);
+    }
+
+    /// Whether something of this election is held, about to be taken, or not yet given up for good. What a
+    /// database that cannot be reached should know is not waited for.
+    pub(crate) fn has_to_give_up(&self, key: Key) -> bool {
+        let up = matches!(self.session, Session::Up(_));
+        self.candidacies.get(&key).is_some_and(|candidacy| {
+            candidacy.work.is_some()
+                || candidacy.declines
+                || candidacy.holds_leadership()
+                || (up && candidacy.owed.is_some())
+        })
     }
 
     fn keys(&self) -> Vec<Key> {

@@ -136,6 +136,7 @@ impl Process {
         let failures = if lasted { 0 } else { up.failures + 1 };
         self.actions.push_back(Action::Abandon);
         for (&key, candidacy) in &mut self.candidacies {
+            candidacy.declines = false;
             let place = std::mem::replace(&mut candidacy.place, Place::Absent);
             let ended = match place {
                 Place::Leading { term } => Some((term, Ending::Deposed)),

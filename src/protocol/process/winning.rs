@@ -24,6 +24,7 @@ impl Process {
             }
             _ if lost => {}
             Try::Began { term } => self.begin(now, key, term),
+            Try::Won(_) | Try::Fenced { .. } if self.declines(key) => self.decline(now, key),
             Try::Won(won) => {
                 self.hear(key, won.heard);
                 self.wait(now, key, &won);
@@ -250,6 +251,12 @@ impl Process {
             return;
         };
         waiting.asking = false;
+        if !matches!(office, Office::Began { .. }) && self.declines(key) {
+            return self.decline(now, key);
+        }
+        let Some(waiting) = self.waiting(key) else {
+            return;
+        };
         match office {
             Office::Began { term } => self.begin(now, key, term),
             Office::Waiting { elsewhere, heard } => {
@@ -330,7 +337,13 @@ impl Process {
         let Some(candidacy) = self.candidacies.get_mut(&key) else {
             return;
         };
-        if candidacy.term() == Some(term) && candidacy.leave_by.is_none() {
+        if candidacy.term() != Some(term) {
+            return;
+        }
+        if std::mem::take(&mut candidacy.declines) {
+            self.hold_off(now, key);
+            self.end(now, key, term, Ending::Resigned);
+        } else if candidacy.leave_by.is_none() {
             candidacy.work = Some(Work::new(term));
             self.actions.push_back(Action::Start { key, term });
             self.send(now, Query::Announce { keys: vec![key] });

@@ -7,6 +7,7 @@ mod following;
 mod heard;
 mod levers;
 mod properties;
+mod returning;
 
 use std::time::Duration;
 

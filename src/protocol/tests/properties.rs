@@ -17,6 +17,9 @@ enum Act {
     Join(u32),
     Leave(u32),
     Resign(u32),
+    GiveUp(u32),
+    /// The driver fails, and goes on with a new machine.
+    Fail,
     Ready(u32),
     Stop(u32, Stop),
     /// An operator makes it so that this process may not lead, or may again.
@@ -36,6 +39,8 @@ fn act() -> impl Strategy<Value = Act> {
         3 => key.clone().prop_map(Act::Join),
         1 => key.clone().prop_map(Act::Leave),
         1 => key.clone().prop_map(Act::Resign),
+        2 => key.clone().prop_map(Act::GiveUp),
+        1 => Just(Act::Fail),
         1 => key.clone().prop_map(Act::Ready),
         4 => (key.clone(), prop_oneof![Just(Stop::Returned), Just(Stop::Failed), Just(Stop::Dropped)])
             .prop_map(|(key, stop)| Act::Stop(key, stop)),
@@ -71,6 +76,8 @@ struct World {
     /// The work that the last event has started.
     started: Vec<(Key, u64)>,
     last_term: u64,
+    /// The terms that have begun and are not vacated.
+    owed: BTreeMap<Key, u64>,
     /// The greatest term that the process was told of, by election.
     told: BTreeMap<Key, u64>,
     /// The sending of the last query that was answered, on this session.
@@ -93,6 +100,7 @@ impl World {
             cancelled: BTreeSet::new(),
             started: vec![],
             last_term: 0,
+            owed: BTreeMap::new(),
             told: BTreeMap::new(),
             contact: now,
             shut_down: false,
@@ -131,6 +139,8 @@ impl World {
                 let term = self.running.get(&key).copied().unwrap_or(0);
                 self.event(Event::Resign { key, term });
             }
+            Act::GiveUp(key) => self.give_up(Key(key)),
+            Act::Fail => self.fail(),
             Act::Ready(key) => {
                 let key = Key(key);
                 let term = self.running.get(&key).copied().unwrap_or(0);
@@ -155,6 +165,44 @@ impl World {
             }
             Act::Connect(_) | Act::Join(_) => {}
         }
+    }
+
+    /// Nothing is held from here on but what an answer under way may still bring, and what work keeps.
+    fn give_up(&mut self, key: Key) {
+        self.event(Event::GiveUp { key });
+        let asked = |(_, query): &(Instant, Query)| matches!(query, Query::TakeOffice { key: of, .. } if *of == key);
+        let keeps = self.leadership.contains(&key) && !self.running.contains_key(&key);
+        assert!(
+            !keeps || self.bench.asked.iter().any(asked),
+            "it keeps the lock"
+        );
+        let goes_on = self.running.contains_key(&key)
+            && self.leadership.contains(&key)
+            && !self.cancelled.contains(&key);
+        assert!(!goes_on, "asked to give up, and goes on");
+    }
+
+    fn fail(&mut self) {
+        let timings = Timings::new(LEASE, Duration::from_secs(5), Duration::from_secs(10)).unwrap();
+        let heard = self.bench.process.heard().clone();
+        self.bench.process = Process::new(timings, 1).remembering(heard);
+        self.bench.asked.clear();
+        self.leadership.clear();
+        self.succession.clear();
+        self.connecting = false;
+        for key in self.joined.clone() {
+            self.event(Event::Return {
+                key,
+                autopsy: true,
+                work: self.running.get(&key).copied(),
+                owed: self.owed.get(&key).map(|term| (*term, Ending::Deposed)),
+            });
+            self.cancelled.insert(key);
+        }
+        if self.shut_down {
+            self.event(Event::Shutdown);
+        }
+        self.event(Event::Timer);
     }
 
     fn answer(&mut self, chance: u8) {
@@ -257,6 +305,23 @@ impl World {
             },
             _ => Answer::Done,
         };
+        match &answer {
+            Answer::Campaigned { tries } => {
+                for (key, tried) in tries {
+                    if let Try::Began { term } = tried {
+                        self.owed.insert(*key, *term);
+                    }
+                }
+            }
+            Answer::Office {
+                key,
+                office: Office::Began { term },
+            } => drop(self.owed.insert(*key, *term)),
+            Answer::Vacated {
+                key, done: true, ..
+            } => drop(self.owed.remove(key)),
+            _ => {}
+        }
         let obeyed = answer.clone();
         let before = self.told.clone();
         self.tells(&answer);

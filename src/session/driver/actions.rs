@@ -7,16 +7,21 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::stream::StreamExt;
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 
 use super::open::open;
 use super::{Driver, Election, Office};
 use crate::config::Overrun;
 use crate::protocol::{Action, Instant, Key, Notice, Query};
+use crate::session::log::Entry;
+use crate::session::notices;
 use crate::session::publish;
 use crate::session::queries::{Asked, Asker, Known};
 use crate::session::work;
 use crate::standing::ElectionState;
 use crate::term::{Term, TermState};
+#[cfg(feature = "testing")]
+use crate::testing::PanicAt;
 
 impl Driver {
     pub(super) fn perform(&mut self, action: Action) {
@@ -25,8 +30,9 @@ impl Driver {
                 let open = open(
                     self.config.clone(),
                     self.timings.clone(),
-                    self.instance.clone(),
-                    self.first.is_some(),
+                    self.memory.instance.clone(),
+                    self.memory.first.is_some(),
+                    self.log.clone(),
                 );
                 self.opening = Some(Box::pin(open));
             }
@@ -34,25 +40,21 @@ impl Driver {
             Action::Abandon => self.hang_up(),
             Action::Start { key, term } => self.start(key, term),
             Action::Cancel { key } => self.with_office(key, |office| {
-                office.state.cancelled.cancel();
+                office.state.ends.store(true, Ordering::Release);
+                let state = Arc::clone(&office.state);
+                self.hands.give(move || state.cancelled.cancel());
                 // Who never asked for the end cannot hear of it: waiting for him is of no use.
                 if !office.state.listens.load(Ordering::Acquire) {
-                    office.dropped.cancel();
+                    let dropped = office.dropped.clone();
+                    self.hands.give(move || dropped.cancel());
                 }
             }),
-            Action::Drop { key } => self.with_office(key, |office| office.dropped.cancel()),
+            Action::Drop { key } => self.with_office(key, |office| {
+                let dropped = office.dropped.clone();
+                self.hands.give(move || dropped.cancel());
+            }),
             Action::Overrun { key, term } => self.overrun(key, term),
-            Action::Left { key } => {
-                if let Some(election) = self.elections.get_mut(&key) {
-                    if let Some(office) = election.office.take() {
-                        office.state.ended.cancel();
-                    }
-                    if let Some(candidate) = election.candidate.take() {
-                        candidate.left.cancel();
-                    }
-                    self.forget(key);
-                }
-            }
+            Action::Left { key } => self.left(key),
             Action::Finish => {
                 self.finished = true;
                 self.say_goodbye();
@@ -61,8 +63,24 @@ impl Driver {
         }
     }
 
+    pub(super) fn left(&mut self, key: Key) {
+        let Some(election) = self.memory.elections.get_mut(&key) else {
+            return;
+        };
+        election.leaves = false;
+        election.owed = None;
+        election.office = None;
+        if let Some(candidate) = election.candidate.take() {
+            let left = candidate.left.clone();
+            self.hands.give(move || left.cancel());
+            self.hands.discard(candidate);
+        }
+        self.forget(key);
+    }
+
     pub(super) fn with_office(&self, key: Key, act: impl FnOnce(&Office)) {
         if let Some(office) = self
+            .memory
             .elections
             .get(&key)
             .and_then(|election| election.office.as_ref())
@@ -72,11 +90,17 @@ impl Driver {
     }
 
     pub(super) fn send(&mut self, sent: Instant, query: Query) {
+        if let Query::Vacate { key, term, ending } = query
+            && let Some(election) = self.memory.elections.get_mut(&key)
+        {
+            election.owed = Some((term, ending));
+        }
         let Some(line) = &self.line else { return };
-        let Some(instance) = &self.instance else {
+        let Some(instance) = &self.memory.instance else {
             return;
         };
         let first_address = self
+            .memory
             .elections
             .values()
             .find_map(|election| election.candidate.as_ref())
@@ -108,13 +132,11 @@ impl Driver {
         let Some(line) = self.line.take() else { return };
         line.pulse.end();
         drop(line);
-        for election in self.elections.values_mut() {
+        for election in self.memory.elections.values_mut() {
             election.request = None;
             election.waits.leave_office();
             publish::unknown(&election.shared);
-            if let Some(office) = election.office.take_if(|office| office.stopped) {
-                office.state.ended.cancel();
-            }
+            election.office.take_if(|office| office.stopped);
         }
     }
 
@@ -132,18 +154,12 @@ impl Driver {
 
     pub(super) fn start(&mut self, key: Key, number: u64) {
         let Some(line) = &self.line else { return };
-        let Some(election) = self.elections.get_mut(&key) else {
+        let Some(election) = self.memory.elections.get_mut(&key) else {
             return;
         };
         let Some(candidate) = &election.candidate else {
             return;
         };
-        tracing::info!(
-            election = &*election.name,
-            term = number,
-            address = &*candidate.address,
-            "took office"
-        );
         let state = Arc::new(TermState {
             number,
             token: election.token.take().unwrap_or_default(),
@@ -152,8 +168,8 @@ impl Driver {
             over: AtomicBool::new(false),
             listens: AtomicBool::new(false),
             socket: Arc::downgrade(&line.socket),
+            ends: AtomicBool::new(false),
             cancelled: CancellationToken::new(),
-            ended: CancellationToken::new(),
         });
         let term = Term {
             election: Arc::clone(&election.name),
@@ -164,13 +180,9 @@ impl Driver {
         };
         let dropped = CancellationToken::new();
         let socket = Arc::clone(&line.socket);
-        work::start(
-            &candidate.runtime,
-            candidate.lead.clone(),
-            term,
-            socket,
-            dropped.clone(),
-        );
+        // Made first: whatever becomes of it from here on, its guard says when nothing of it runs.
+        let work = work::of(candidate.lead.clone(), term, socket, dropped.clone());
+        // What the work does first may be to look.
         publish::leads(
             &election.shared,
             Arc::clone(&state),
@@ -184,18 +196,25 @@ impl Driver {
             dropped,
             stopped: false,
         });
+        let took_office = Entry::new(Level::INFO, "took office").term(number);
+        let address = Some(&candidate.address);
+        self.said.push(took_office.of(&election.name, address));
+        let runtime = candidate.runtime.clone();
+        #[cfg(feature = "testing")]
+        self.trip(PanicAt::Start);
+        // A runtime that is shut down drops it on the spot.
+        self.hands.give(move || drop(runtime.spawn(work)));
     }
 
-    pub(super) fn overrun(&self, key: Key, term: u64) {
-        let Some(election) = self.elections.get(&key) else {
+    pub(super) fn overrun(&mut self, key: Key, term: u64) {
+        let Some(election) = self.memory.elections.get(&key) else {
             return;
         };
+        let message = "the work outlives its lease, for it blocks its thread or the process stood still: it may \
+                       overlap the next term's work";
+        let overrun = Entry::new(Level::ERROR, message).term(term);
+        self.said.push(overrun.of(&election.name, None));
         let election = &*election.name;
-        tracing::error!(
-            election,
-            term,
-            "the work outlives its lease, for it blocks its thread or the process stood still: it may overlap the next term's work"
-        );
         if self.config.overrun == Overrun::Abort {
             eprintln!(
                 "pg-leader: work of election {election:?}, term {term}, outlived its lease: aborting"
@@ -215,27 +234,41 @@ impl Driver {
             | Notice::Evicting { key, .. }
             | Notice::Deposed { key, .. }
             | Notice::Vacated { key, .. }
+            | Notice::Declined { key }
             | Notice::Stale { key, .. }
             | Notice::OutOfGrace { key, .. } => *key,
         };
-        let Some(election) = self.elections.get_mut(&key) else {
+        let Some(election) = self.memory.elections.get_mut(&key) else {
             return;
         };
         let address = election
             .candidate
             .as_ref()
-            .map_or("", |candidate| &*candidate.address);
-        publish::tell(&election.name, address, notice);
+            .map(|candidate| &candidate.address);
+        let entry = notices::entry(&election.name, address, notice);
+        self.said.push(entry);
         if election.waits.note(notice) {
             publish::waits(&election.shared, election.waits.waiting_for());
         }
-        if let Notice::Vacated { term, .. } = notice
-            && let Some(office) = election
+        if let Notice::Vacated { term, .. } = notice {
+            election.owed.take_if(|(owed, _)| owed == term);
+            election
                 .office
-                .take_if(|office| office.state.number == *term)
-        {
-            office.state.ended.cancel();
+                .take_if(|office| office.state.number == *term);
         }
+    }
+
+    /// Tell those who wait until something is given up, and is.
+    pub(super) fn answer_the_resigning(&mut self) {
+        let resigning = &mut self.memory.resigning;
+        let process = &self.process;
+        for (_, told) in resigning.extract_if(.., |(key, _)| !process.has_to_give_up(*key)) {
+            self.hands.give(move || told.cancel());
+        }
+    }
+
+    pub(super) fn say(&mut self, level: Level, message: String) {
+        self.said.push(Entry::new(level, message));
     }
 
     /// What a query needs to know of the elections that it is about.
@@ -260,10 +293,10 @@ impl Driver {
         match query.keys() {
             Some(keys) => keys
                 .iter()
-                .filter_map(|key| self.elections.get_key_value(key))
+                .filter_map(|key| self.memory.elections.get_key_value(key))
                 .map(known)
                 .collect(),
-            None => self.elections.iter().map(known).collect(),
+            None => self.memory.elections.iter().map(known).collect(),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tracing::Level;
+
 use futures_util::stream::FuturesUnordered;
 use tokio_postgres::Notification;
 
@@ -13,12 +15,15 @@ use super::waits::{Waits, for_bar};
 use super::{Command, Driver, Election};
 use crate::clock;
 use crate::error::Error;
-use crate::protocol::{Event, Key};
+use crate::protocol::{Answer, Ending, Event, Key, Office, Try};
 use crate::session::connect::Session;
+use crate::session::log::Entry;
 use crate::session::publish;
 use crate::session::queries::Reply;
 use crate::standing::{ElectionState, Shared};
 use crate::term::Pulse;
+#[cfg(feature = "testing")]
+use crate::testing::PanicAt;
 
 impl Driver {
     pub(super) fn opened(&mut self, opened: Result<Opened, Error>) -> Option<Event> {
@@ -30,9 +35,9 @@ impl Driver {
         } = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                match self.first.take() {
+                match self.memory.first.take() {
                     Some(first) => {
-                        let _ = first.send(Err(error));
+                        self.hands.give(move || drop(first.send(Err(error))));
                         self.finished = true;
                     }
                     None => self.not_opened(&error),
@@ -40,12 +45,18 @@ impl Driver {
                 return Some(Event::Disconnected);
             }
         };
-        if let Some(first) = self.first.take() {
-            let _ = first.send(Ok(()));
+        if let Some(first) = self.memory.first.take() {
+            self.hands.give(move || drop(first.send(Ok(()))));
         }
         self.no_more_trouble();
-        tracing::debug!(pid = session.pid, direct = session.direct, "connected");
-        self.instance = Some(instance.into());
+        let how = if session.direct {
+            "directly"
+        } else {
+            "not directly"
+        };
+        let connected = Entry::new(Level::DEBUG, format!("connected, {how}"));
+        self.said.push(connected.pid(session.pid));
+        self.memory.instance = Some(instance.into());
         let Session {
             messages,
             socket,
@@ -62,6 +73,7 @@ impl Driver {
             pid,
             direct,
             pulse,
+            log: self.log.clone(),
         });
         Some(Event::Connected)
     }
@@ -71,39 +83,42 @@ impl Driver {
             Heard::Reply(reply) => self.replied(*reply),
             Heard::Notifications(notifications) => self.notified(&notifications),
             Heard::End(error) => {
-                match error {
-                    Some(error) => {
-                        tracing::warn!("the session ended: {}", Error::session("listening", error))
-                    }
-                    None => tracing::warn!("the session ended"),
-                }
                 self.hang_up();
+                let why = error.map(|error| Error::session("listening", error).to_string());
+                let why = why.map_or(String::new(), |why| format!(": {why}"));
+                self.say(Level::WARN, format!("the session ended{why}"));
                 Some(Event::Disconnected)
             }
         }
     }
 
     pub(super) fn replied(&mut self, reply: Reply) -> Option<Event> {
+        self.said.extend(reply.said);
+        if let Ok(answer) = &reply.answer {
+            self.note_terms(answer);
+        }
+        #[cfg(feature = "testing")]
+        self.trip(PanicAt::Answer);
         let answer = match reply.answer {
             Ok(answer) => answer,
             Err(error) => {
-                tracing::warn!("the session is given up: {error}");
                 self.hang_up();
+                self.say(Level::WARN, format!("the session is given up: {error}"));
                 return Some(Event::Disconnected);
             }
         };
         if let Some((key, id)) = reply.joined
-            && let Some(election) = self.elections.get_mut(&key)
+            && let Some(election) = self.memory.elections.get_mut(&key)
         {
             election.id = Some(id);
         }
         for (key, token) in reply.tokens {
-            if let Some(election) = self.elections.get_mut(&key) {
+            if let Some(election) = self.memory.elections.get_mut(&key) {
                 election.token = Some(token);
             }
         }
         for (key, term, request) in reply.requests {
-            if let Some(election) = self.elections.get_mut(&key)
+            if let Some(election) = self.memory.elections.get_mut(&key)
                 && let Some(office) = &election.office
                 && office.state.number == term
             {
@@ -112,7 +127,7 @@ impl Driver {
             }
         }
         for (key, seen) in reply.seen {
-            if let Some(election) = self.elections.get(&key) {
+            if let Some(election) = self.memory.elections.get(&key) {
                 let waiting_for = match &election.candidate {
                     Some(_) => election.waits.waiting_for(),
                     None => seen.as_ref().and_then(|seen| seen.bar).and_then(for_bar),
@@ -132,7 +147,7 @@ impl Driver {
         let mut keys = BTreeSet::new();
         for notification in notifications {
             // The rest of a flood tells nothing new.
-            if keys.len() == self.elections.len() {
+            if keys.len() == self.memory.elections.len() {
                 break;
             }
             let ours = line.pid == notification.process_id();
@@ -147,14 +162,45 @@ impl Driver {
     pub(super) fn election_in(&self, payload: &str) -> Option<Key> {
         let payload: serde_json::Value = serde_json::from_str(payload).ok()?;
         let name = payload.get("election")?.as_str()?;
-        let mut elections = self.elections.iter();
+        let mut elections = self.memory.elections.iter();
         let (key, _) = elections.find(|(_, election)| *election.name == *name)?;
         Some(*key)
     }
 
-    pub(super) fn commanded(&mut self, command: Command) -> Option<Event> {
-        match command {
+    /// From here on these terms are owed a vacate, come what may.
+    fn note_terms(&mut self, answer: &Answer) {
+        let begun = match answer {
+            Answer::Campaigned { tries } => tries
+                .iter()
+                .filter_map(|(key, tried)| match tried {
+                    Try::Began { term } => Some((*key, *term)),
+                    _ => None,
+                })
+                .collect(),
+            Answer::Office {
+                key,
+                office: Office::Began { term },
+            } => vec![(*key, *term)],
+            _ => vec![],
+        };
+        for (key, term) in begun {
+            if let Some(election) = self.memory.elections.get_mut(&key) {
+                election.owed = Some((term, Ending::Deposed));
+            }
+        }
+    }
+
+    /// Note the command that was taken. What it asks for must be noted, complete, before anything else is
+    /// done about it: a panic leaves what is noted.
+    pub(super) fn note_command(&mut self) -> Option<Event> {
+        match self.memory.command.take()? {
             Command::Join { key, candidate } => {
+                if self.memory.stops {
+                    let left = candidate.left.clone();
+                    self.hands.give(move || left.cancel());
+                    self.hands.discard(candidate);
+                    return None;
+                }
                 let autopsy = candidate.autopsy;
                 let shared = Arc::clone(&candidate.shared);
                 self.election(key, &shared).candidate = Some(candidate);
@@ -165,17 +211,19 @@ impl Driver {
                 Some(Event::Observe { any: true })
             }
             Command::Unobserve { key } => {
-                if let Some(election) = self.elections.get_mut(&key) {
+                if let Some(election) = self.memory.elections.get_mut(&key) {
                     election.observed = false;
                     self.forget(key);
                 }
-                let any = self.elections.values().any(|election| election.observed);
+                let mut elections = self.memory.elections.values();
+                let any = elections.any(|election| election.observed);
                 (!any).then_some(Event::Observe { any })
             }
             Command::Ready { key, term } => {
-                if let Some(election) = self.elections.get(&key)
+                if let Some(election) = self.memory.elections.get(&key)
                     && let Some(office) = &election.office
                     && office.state.number == term
+                    && office.state.is_current()
                     && let Some(candidate) = &election.candidate
                 {
                     let state = Arc::clone(&office.state);
@@ -189,17 +237,34 @@ impl Driver {
                 Some(Event::Ready { key, term })
             }
             Command::Resign { key, term } => Some(Event::Resign { key, term }),
-            Command::Leave { key } => Some(Event::Leave { key }),
-            Command::Shutdown => Some(Event::Shutdown),
+            Command::GiveUp { key, told } => {
+                self.memory.resigning.push((key, told));
+                Some(Event::GiveUp { key })
+            }
+            Command::Leave { key } => {
+                if let Some(election) = self.memory.elections.get_mut(&key) {
+                    election.leaves = election.candidate.is_some();
+                }
+                Some(Event::Leave { key })
+            }
+            Command::Shutdown => {
+                self.memory.stops = true;
+                Some(Event::Shutdown)
+            }
             Command::WorkStopped { key, term, stop } => {
                 self.work_stopped(key, term);
                 Some(Event::WorkStopped { key, term, stop })
+            }
+            #[cfg(feature = "testing")]
+            Command::Panic(at) => {
+                self.panic_at = Some(at);
+                None
             }
         }
     }
 
     pub(super) fn work_stopped(&mut self, key: Key, term: u64) {
-        let Some(election) = self.elections.get_mut(&key) else {
+        let Some(election) = self.memory.elections.get_mut(&key) else {
             return;
         };
         let Some(office) = election
@@ -213,33 +278,36 @@ impl Driver {
         office.stopped = true;
         match &self.line {
             Some(_) => publish::vacant(&election.shared, &self.timings),
-            None => {
-                publish::unknown(&election.shared);
-                office.state.ended.cancel();
-            }
+            None => publish::unknown(&election.shared),
         }
     }
 
     pub(super) fn election(&mut self, key: Key, shared: &Arc<Shared>) -> &mut Election {
-        self.elections.entry(key).or_insert_with(|| Election {
-            name: shared.name.as_str().into(),
-            shared: Arc::clone(shared),
-            id: None,
-            candidate: None,
-            observed: false,
-            office: None,
-            token: None,
-            request: None,
-            waits: Waits::default(),
-        })
+        self.memory
+            .elections
+            .entry(key)
+            .or_insert_with(|| Election {
+                name: shared.name.as_str().into(),
+                shared: Arc::clone(shared),
+                id: None,
+                candidate: None,
+                leaves: false,
+                observed: false,
+                office: None,
+                token: None,
+                owed: None,
+                request: None,
+                waits: Waits::default(),
+            })
     }
 
     pub(super) fn forget(&mut self, key: Key) {
-        if let Some(election) = self.elections.get(&key)
+        if let Some(election) = self.memory.elections.get(&key)
             && !election.observed
             && election.candidate.is_none()
         {
-            self.elections.remove(&key);
+            let election = self.memory.elections.remove(&key);
+            self.hands.discard(election);
         }
     }
 }

@@ -6,8 +6,10 @@ use std::task::{Context, Poll};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_postgres::{AsyncMessage, Notification};
+use tracing::Level;
 
 use crate::session::connect::Messages;
+use crate::session::log::{Entry, Log};
 use crate::session::queries::{Asked, Reply};
 use crate::session::socket::SocketGuard;
 use crate::session::statements::Link;
@@ -22,6 +24,7 @@ pub(super) struct Line {
     pub(super) pid: i32,
     pub(super) direct: bool,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) log: Log,
 }
 
 /// What a session brings.
@@ -40,12 +43,12 @@ impl Line {
         tokio::select! {
             biased;
             Some(reply) = self.queries.next() => Heard::Reply(Box::new(reply)),
-            heard = poll_fn(|cx| poll_heard(&mut self.messages, cx)) => heard,
+            heard = poll_fn(|cx| poll_heard(&mut self.messages, &self.log, cx)) => heard,
         }
     }
 }
 
-fn poll_heard(messages: &mut Messages, cx: &mut Context<'_>) -> Poll<Heard> {
+fn poll_heard(messages: &mut Messages, log: &Log, cx: &mut Context<'_>) -> Poll<Heard> {
     let mut notifications = vec![];
     while notifications.len() < BATCH {
         match messages.poll_next_unpin(cx) {
@@ -53,7 +56,10 @@ fn poll_heard(messages: &mut Messages, cx: &mut Context<'_>) -> Poll<Heard> {
                 notifications.push(notification);
             }
             Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => {
-                tracing::debug!("the server says: {notice}");
+                log.say(Entry::new(
+                    Level::DEBUG,
+                    format!("the server says: {notice}"),
+                ));
             }
             Poll::Ready(Some(Ok(_))) => {}
             // What came before the end counts no more: the stream is fused and ends again.

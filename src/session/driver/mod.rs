@@ -1,11 +1,15 @@
 //! The driver: event in, action out, on a thread of its own.
 //!
 //! Its runtime is its own too, so that a blocked application can neither starve the heartbeat nor fake it.
+//! It acts first and says afterwards, and it runs nothing of the application's: what wakes, drops or calls
+//! what is not ours goes to [`Hands`], what is to be said to [`Log`]. It waits for neither.
 
 mod actions;
 mod events;
 mod line;
+mod memory;
 mod open;
+mod thread;
 mod trouble;
 mod waits;
 
@@ -15,34 +19,66 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use self::line::Line;
 use self::open::Opened;
+pub(crate) use self::thread::spawn;
 use self::trouble::Trouble;
 use self::waits::Waits;
+use super::hands::Hands;
+use super::log::{Entry, Log};
 use super::queries::Reply;
 use super::statements::Request;
 use super::work::Lead;
 use crate::clock;
 use crate::config::Config;
-use crate::error::{Error, Kind};
-use crate::protocol::{Event, Key, Process, Stop, Timings};
+use crate::error::Error;
+use crate::protocol::{Ending, Event, Key, Process, Stop, Timings};
 use crate::standing::Shared;
 use crate::term::TermState;
+#[cfg(feature = "testing")]
+use crate::testing::PanicAt;
 
 /// What the handles ask of the driver.
 pub(crate) enum Command {
-    Join { key: Key, candidate: Candidate },
-    Observe { key: Key, shared: Arc<Shared> },
-    Unobserve { key: Key },
-    Ready { key: Key, term: u64 },
-    Resign { key: Key, term: u64 },
-    Leave { key: Key },
+    Join {
+        key: Key,
+        candidate: Candidate,
+    },
+    Observe {
+        key: Key,
+        shared: Arc<Shared>,
+    },
+    Unobserve {
+        key: Key,
+    },
+    Ready {
+        key: Key,
+        term: u64,
+    },
+    Resign {
+        key: Key,
+        term: u64,
+    },
+    /// Resign what is held or about to be taken; `told` is cancelled when it is over.
+    GiveUp {
+        key: Key,
+        told: CancellationToken,
+    },
+    Leave {
+        key: Key,
+    },
     Shutdown,
-    WorkStopped { key: Key, term: u64, stop: Stop },
+    WorkStopped {
+        key: Key,
+        term: u64,
+        stop: Stop,
+    },
+    #[cfg(feature = "testing")]
+    Panic(PanicAt),
 }
 
 /// What a candidacy brings along.
@@ -63,8 +99,12 @@ struct Election {
     shared: Arc<Shared>,
     id: Option<i32>,
     candidate: Option<Candidate>,
+    /// The candidacy is to end.
+    leaves: bool,
     observed: bool,
     office: Option<Office>,
+    /// A term that began and is not on record as vacated.
+    owed: Option<(u64, Ending)>,
     /// That of the newest term that has begun for this process.
     token: Option<Arc<str>>,
     /// What an operator asked for that ends the term.
@@ -72,7 +112,7 @@ struct Election {
     waits: Waits,
 }
 
-/// A term whose work was started here.
+/// A term whose work was started here, until that work has stopped and the term is vacated.
 struct Office {
     state: Arc<TermState>,
     dropped: CancellationToken,
@@ -84,79 +124,40 @@ type Opening = Pin<Box<dyn Future<Output = Result<Opened, Error>>>>;
 struct Driver {
     config: Config,
     timings: Timings,
-    process: Process,
-    commands: UnboundedReceiver<Command>,
     sender: UnboundedSender<Command>,
-    elections: BTreeMap<Key, Election>,
-    /// Waits for the first session, which reports to the caller of `connect`.
-    first: Option<oneshot::Sender<Result<(), Error>>>,
+    hands: Hands,
+    log: Log,
+    memory: Memory,
+    process: Process,
     opening: Option<Opening>,
     trouble: Trouble,
     line: Option<Line>,
     /// Replies that were there at once.
     early: Vec<Reply>,
-    instance: Option<Arc<str>>,
+    /// What is said once all is done that one event asks for.
+    said: Vec<Entry>,
     finished: bool,
+    #[cfg(feature = "testing")]
+    panic_at: Option<PanicAt>,
 }
 
-/// Whether the first session came about.
-pub(crate) type Connected = oneshot::Receiver<Result<(), Error>>;
-
-/// Start the driver. It ends after `Command::Shutdown`, when all is over; `done` is cancelled then.
-pub(crate) fn spawn(
-    config: Config,
-    done: CancellationToken,
-) -> Result<(UnboundedSender<Command>, Connected), Error> {
-    let timings = config.timings()?;
-    let (sender, commands) = unbounded_channel();
-    let (first, connected) = oneshot::channel();
-    let seed = seed();
-    let handle = sender.clone();
-    let thread = std::thread::Builder::new()
-        .name("pg-leader".to_owned())
-        .spawn(move || {
-            // Also when the driver panics: nobody may wait for it for ever.
-            let _done = done.drop_guard();
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            let runtime = match runtime {
-                Ok(runtime) => runtime,
-                Err(error) => {
-                    let _ = first.send(Err(Error::caused(Kind::Thread, error)));
-                    return;
-                }
-            };
-            let driver = Driver {
-                process: Process::new(timings.clone(), seed),
-                config,
-                timings,
-                commands,
-                sender,
-                elections: BTreeMap::new(),
-                first: Some(first),
-                opening: None,
-                trouble: Trouble::default(),
-                line: None,
-                early: vec![],
-                instance: None,
-                finished: false,
-            };
-            runtime.block_on(driver.run());
-            // A hook for credentials that hangs must not keep the thread.
-            runtime.shutdown_background();
-        });
-    thread.map_err(|error| Error::caused(Kind::Thread, error))?;
-    Ok((handle, connected))
-}
-
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0) | 1
+/// What a panic of the driver leaves as it is: plain data, complete after every step.
+struct Memory {
+    commands: UnboundedReceiver<Command>,
+    /// Taken from `commands`, and not noted yet.
+    command: Option<Command>,
+    elections: BTreeMap<Key, Election>,
+    /// Who waits until something is given up.
+    resigning: Vec<(Key, CancellationToken)>,
+    /// To be shut down.
+    stops: bool,
+    /// Waits for the first session, which reports to the caller of `connect`.
+    first: Option<oneshot::Sender<Result<(), Error>>>,
+    instance: Option<Arc<str>>,
 }
 
 impl Driver {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         self.handle(Event::Timer);
         while !self.finished {
             let event = self.next_event().await;
@@ -181,7 +182,11 @@ impl Driver {
                 Some(action) => self.perform(action),
                 None => break,
             }
+            #[cfg(feature = "testing")]
+            self.trip(PanicAt::Action);
         }
+        self.answer_the_resigning();
+        self.log.say_all(std::mem::take(&mut self.said));
     }
 
     async fn next_event(&mut self) -> Option<Event> {
@@ -205,7 +210,12 @@ impl Driver {
             biased;
             heard = line => self.heard(heard),
             opened = opening => self.opened(opened),
-            command = self.commands.recv() => self.commanded(command.unwrap_or(Command::Shutdown)),
+            command = self.memory.commands.recv() => {
+                self.memory.command = Some(command.unwrap_or(Command::Shutdown));
+                #[cfg(feature = "testing")]
+                self.trip(PanicAt::Command);
+                self.note_command()
+            }
             () = tokio::time::sleep(wait) => Some(Event::Timer),
         }
     }
@@ -214,6 +224,7 @@ impl Driver {
     /// anything hangs on it.
     fn tick(&self) -> Duration {
         let leads = self
+            .memory
             .elections
             .values()
             .any(|election| election.office.is_some());

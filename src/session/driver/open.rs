@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Level;
+
 use crate::config::Config;
 use crate::error::{Error, Kind};
 use crate::protocol::Timings;
 use crate::schema;
 use crate::session::connect::{self, Session};
+use crate::session::log::{Entry, Log};
 use crate::session::prove;
 use crate::session::statements::{self, Link};
 
@@ -27,8 +30,9 @@ pub(super) async fn open(
     timings: Timings,
     instance: Option<Arc<str>>,
     first: bool,
+    log: Log,
 ) -> Result<Opened, Error> {
-    let mut session = connect::connect(&config, &timings).await?;
+    let mut session = connect::connect_and_say(&config, &timings, &log).await?;
     let client = Arc::clone(&session.client);
     let role = session.role.clone();
     let prepare = async {
@@ -57,7 +61,7 @@ pub(super) async fn open(
                     _ => error,
                 });
             }
-            tracing::info!("installing the schema pgleader");
+            log.say(Entry::new(Level::INFO, "installing the schema pgleader"));
             schema::install(&client, &role).await?;
         }
         let link = Link::prepare(Arc::clone(&client), mark).await?;

@@ -1,5 +1,7 @@
 //! What keeps this process from having a session.
 
+use tracing::Level;
+
 use super::Driver;
 use crate::error::Error;
 use crate::session::publish;
@@ -13,13 +15,13 @@ impl Driver {
     pub(super) fn not_opened(&mut self, error: &Error) {
         let said = error.to_string();
         if self.trouble.0.as_ref() == Some(&said) {
-            tracing::debug!("still no session: {said}");
+            self.say(Level::DEBUG, format!("still no session: {said}"));
         } else {
-            tracing::warn!("no session: {said}; trying again");
+            self.say(Level::WARN, format!("no session: {said}; trying again"));
             self.trouble.0 = Some(said);
         }
         let waiting_for = error.is_schema().then_some(WaitingFor::Schema);
-        for election in self.elections.values() {
+        for election in self.memory.elections.values() {
             publish::waits(&election.shared, waiting_for);
         }
     }

@@ -19,6 +19,7 @@ impl Waits {
                 self.bar = *bar;
                 self.office = None;
             }
+            Notice::Declined { .. } => self.office = None,
             Notice::Stranger { pid, .. } => self.stranger = pid.is_some(),
             Notice::Waiting { .. } => self.office = Some(WaitingFor::RefractoryPeriod),
             Notice::Fenced { .. } => self.office = Some(WaitingFor::FencedTransactions),

@@ -1,0 +1,161 @@
+//! What may hang, with a limit: reading files, asking the application's hook for credentials.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use super::hands::quietly;
+
+/// So many threads of a kind may hang in a process. A further try fails at once.
+const MOST: usize = 8;
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Absent {
+    #[error("it did not come back within {0:?}")]
+    Late(Duration),
+    #[error("it panicked")]
+    Panicked,
+    #[error("{0} earlier tries have not come back")]
+    Hung(usize),
+    #[error("no thread can be started")]
+    NoThread,
+}
+
+/// One of those threads, counted as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Result<Counted, Absent> {
+        let counted = Counted(Arc::clone(count));
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        if before >= MOST {
+            return Err(Absent::Hung(before));
+        }
+        Ok(counted)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Run what may block on a thread of its own, and go on without it when that takes too long.
+pub(crate) async fn run<T: Send + 'static>(
+    limit: Duration,
+    what: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Absent> {
+    static COUNT: Mutex<Option<Arc<AtomicUsize>>> = Mutex::new(None);
+    let count = {
+        let mut count = COUNT.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(count.get_or_insert_default())
+    };
+    let counted = Counted::new(&count)?;
+    let (answer, answered) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("pg-leader-read".to_owned())
+        .spawn(move || {
+            let _counted = counted;
+            let ran = catch_unwind(AssertUnwindSafe(what));
+            let _ = answer.send(ran.map_err(|_| Absent::Panicked));
+        })
+        .map_err(|_| Absent::NoThread)?;
+    let answer = tokio::time::timeout(limit, answered).await;
+    answer
+        .map_err(|_| Absent::Late(limit))?
+        .unwrap_or(Err(Absent::Panicked))
+}
+
+type Ask<T> = dyn Fn() -> BoxFuture<'static, T> + Send + Sync;
+type Answer<T> = oneshot::Sender<Result<T, Absent>>;
+type Calls<T> = mpsc::UnboundedSender<Answer<T>>;
+
+/// Something of the application's that is asked again and again. It has a thread and a runtime of its own,
+/// which last, so that what it keeps there goes on between the calls. Where it hangs it gets new ones.
+pub(crate) struct Oracle<T: Send + 'static> {
+    ask: Arc<Ask<T>>,
+    thread: Mutex<Option<Calls<T>>>,
+    count: Arc<AtomicUsize>,
+}
+
+impl<T: Send + 'static> Oracle<T> {
+    pub(crate) fn new<F>(ask: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        Oracle {
+            ask: Arc::new(move || ask().boxed()),
+            thread: Mutex::new(None),
+            count: Arc::default(),
+        }
+    }
+
+    pub(crate) async fn ask(&self, limit: Duration) -> Result<T, Absent> {
+        let (answer, answered) = oneshot::channel();
+        self.thread(limit)?
+            .send(answer)
+            .map_err(|_| Absent::NoThread)?;
+        // Later than the thread itself, which goes on where only the answer is late.
+        match tokio::time::timeout(limit + limit / 10, answered).await {
+            Ok(Ok(answer)) => answer,
+            late => {
+                *self.lock() = None;
+                Err(late.map_or(Absent::Late(limit), |_| Absent::Panicked))
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Calls<T>>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn thread(&self, limit: Duration) -> Result<Calls<T>, Absent> {
+        let mut thread = self.lock();
+        if let Some(calls) = &*thread {
+            return Ok(calls.clone());
+        }
+        let counted = Counted::new(&self.count)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|_| Absent::NoThread)?;
+        let (calls, mut called) = mpsc::unbounded_channel::<Answer<T>>();
+        let ask = Arc::clone(&self.ask);
+        std::thread::Builder::new()
+            .name("pg-leader-hook".to_owned())
+            .spawn(move || {
+                let _counted = counted;
+                let serve = async {
+                    while let Some(answer) = called.recv().await {
+                        let asked = AssertUnwindSafe(async { ask().await }).catch_unwind();
+                        let asked = match tokio::time::timeout(limit, asked).await {
+                            Ok(asked) => asked.map_err(|_| Absent::Panicked),
+                            Err(_) => Err(Absent::Late(limit)),
+                        };
+                        let _ = answer.send(asked);
+                    }
+                };
+                runtime.block_on(serve);
+                quietly(move || drop(ask));
+                runtime.shutdown_background();
+            })
+            .map_err(|_| Absent::NoThread)?;
+        *thread = Some(calls.clone());
+        Ok(calls)
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Oracle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Oracle").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,123 @@
+//! What is left when the driver panics, and how it goes on from there.
+
+use std::sync::Arc;
+
+use super::thread::seed;
+use super::{Driver, Election};
+use crate::clock;
+use crate::protocol::{Event, Process};
+use crate::session::hands::quietly;
+use crate::session::publish;
+
+impl Driver {
+    /// No handle may find a term current any more, and no work may go on.
+    pub(super) fn end_all_terms(&self) {
+        if let Some(line) = &self.line {
+            line.pulse.end();
+        }
+        for election in self.memory.elections.values() {
+            if let Some(office) = election.office.as_ref().filter(|office| !office.stopped) {
+                let dropped = office.dropped.clone();
+                self.hands.give(move || dropped.cancel());
+                let state = Arc::clone(&office.state);
+                self.hands.give(move || state.cancelled.cancel());
+            }
+        }
+    }
+
+    /// Let go of the session and of all that belonged to it. While work runs its guard keeps the socket open.
+    pub(super) fn lose_all(&mut self) {
+        let (line, opening) = (self.line.take(), self.opening.take());
+        let early = std::mem::take(&mut self.early);
+        quietly(|| drop(line));
+        quietly(|| drop((opening, early)));
+        for election in self.memory.elections.values_mut() {
+            election.request = None;
+            election.waits.leave_office();
+            publish::unknown(&election.shared);
+            election.office.take_if(|office| office.stopped);
+        }
+        self.log.say_all(std::mem::take(&mut self.said));
+    }
+
+    /// A new state machine, that knows of what runs, of what is owed, and of what was asked for.
+    pub(super) fn recall(&mut self) {
+        self.note_commands();
+        let heard = self.process.heard().clone();
+        self.process = Process::new(self.timings.clone(), seed()).remembering(heard);
+        let mut events = vec![];
+        for (&key, election) in &self.memory.elections {
+            let Some(candidate) = &election.candidate else {
+                continue;
+            };
+            events.push(Event::Return {
+                key,
+                autopsy: candidate.autopsy,
+                work: election.working(),
+                owed: election.owed,
+            });
+            if election.leaves {
+                events.push(Event::Leave { key });
+            }
+        }
+        if self.memory.elections.values().any(|e| e.observed) {
+            events.push(Event::Observe { any: true });
+        }
+        if self.memory.stops {
+            events.push(Event::Shutdown);
+        }
+        let now = clock::now();
+        for event in events {
+            self.process.handle(now, event);
+        }
+    }
+
+    /// What is asked for, as far as it needs nothing but that the work has stopped.
+    pub(super) fn settle_without_session(&mut self) {
+        self.note_commands();
+        let working = |election: &Election| election.working().is_some();
+        let elections = &self.memory.elections;
+        let resigning = &mut self.memory.resigning;
+        for (_, told) in resigning.extract_if(.., |resigning| {
+            !elections.get(&resigning.0).is_some_and(working)
+        }) {
+            self.hands.give(move || told.cancel());
+        }
+        let over: Vec<_> = elections
+            .iter()
+            .filter(|(_, election)| (election.leaves || self.memory.stops) && !working(election))
+            .map(|(&key, _)| key)
+            .collect();
+        for key in over {
+            self.left(key);
+        }
+        self.finished = self.memory.stops
+            && (self.memory.elections.values()).all(|election| election.candidate.is_none());
+    }
+
+    /// They are noted, that is all: what they ask for is read from what is noted.
+    fn note_commands(&mut self) {
+        let _ = self.note_command();
+        while let Ok(command) = self.memory.commands.try_recv() {
+            self.memory.command = Some(command);
+            let _ = self.note_command();
+        }
+    }
+
+    /// Panic here, if that was asked for.
+    #[cfg(feature = "testing")]
+    pub(super) fn trip(&mut self, at: crate::testing::PanicAt) {
+        if self.panic_at == Some(at) {
+            self.panic_at = None;
+            panic!("as was asked for, at {at:?}");
+        }
+    }
+}
+
+impl Election {
+    /// The term whose work has not stopped.
+    pub(super) fn working(&self) -> Option<u64> {
+        let office = self.office.as_ref().filter(|office| !office.stopped)?;
+        Some(office.state.number)
+    }
+}

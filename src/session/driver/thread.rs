@@ -1,0 +1,190 @@
+//! The driver's thread: it starts the driver again where it has panicked.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::Level;
+
+use super::trouble::Trouble;
+use super::{Command, Driver, Memory};
+use crate::clock;
+use crate::config::Config;
+use crate::error::{Error, Kind};
+use crate::protocol::Process;
+use crate::session::hands::{Hands, quietly};
+use crate::session::log::{Entry, Log};
+
+/// Whether the first session came about.
+pub(crate) type Connected = oneshot::Receiver<Result<(), Error>>;
+
+/// So long the end of the driver waits for the log.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// A driver that panicked so often in a row no longer owes anybody more than that the work has stopped.
+const STUBBORN: u32 = 3;
+
+const BACKOFF: Duration = Duration::from_millis(20);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// Start the driver. It ends after `Command::Shutdown`, when all is over; `done` is cancelled then.
+pub(crate) fn spawn(
+    config: Config,
+    done: CancellationToken,
+) -> Result<(UnboundedSender<Command>, Connected, Hands), Error> {
+    let timings = config.timings()?;
+    let thread = |error| Error::caused(Kind::Thread, error);
+    let hands = Hands::start().map_err(thread)?;
+    let log = Log::start().map_err(thread)?;
+    let (sender, commands) = unbounded_channel();
+    let (first, connected) = oneshot::channel();
+    let commands_to = sender.clone();
+    let hands_of_driver = hands.clone();
+    let start = move || {
+        let driver = Driver {
+            process: Process::new(timings.clone(), seed()),
+            config,
+            timings,
+            sender,
+            hands: hands_of_driver,
+            log,
+            memory: Memory {
+                commands,
+                command: None,
+                elections: BTreeMap::new(),
+                resigning: vec![],
+                stops: false,
+                first: Some(first),
+                instance: None,
+            },
+            opening: None,
+            trouble: Trouble::default(),
+            line: None,
+            early: vec![],
+            said: vec![],
+            finished: false,
+            #[cfg(feature = "testing")]
+            panic_at: None,
+        };
+        driver.live();
+        // Nothing of a driver is left that a waker could hold up.
+        done.cancel();
+    };
+    let builder = std::thread::Builder::new().name("pg-leader".to_owned());
+    builder.spawn(start).map_err(thread)?;
+    Ok((commands_to, connected, hands))
+}
+
+pub(super) fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0) | 1
+}
+
+impl Driver {
+    /// Until all is over, however often it panics.
+    fn live(mut self) {
+        let mut failures = 0;
+        while !self.finished {
+            let began = clock::now();
+            let why = match self.life(failures) {
+                Ok(()) => break,
+                Err(why) => why,
+            };
+            let lived = clock::now().since(began);
+            failures = if lived > self.timings.retry_interval * 4 {
+                1
+            } else {
+                failures + 1
+            };
+            let delay = backoff(failures);
+            self.log.say(Entry::new(
+                Level::ERROR,
+                format!(
+                    "the driver failed, and all terms of this process are over: {why}; starting again in \
+                     {} ms",
+                    delay.as_millis()
+                ),
+            ));
+            if failures >= STUBBORN && !quietly(|| self.settle_without_session()) {
+                continue;
+            }
+            if self.finished {
+                break;
+            }
+            std::thread::sleep(delay);
+        }
+        self.end();
+    }
+
+    /// From a start to the end, or to the panic that it tells of.
+    fn life(&mut self, failures: u32) -> Result<(), String> {
+        let runtime = match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let why = error.to_string();
+                if let Some(first) = self.memory.first.take() {
+                    self.hands.give(move || {
+                        let _ = first.send(Err(Error::caused(Kind::Thread, error)));
+                    });
+                    self.finished = true;
+                }
+                return Err(why);
+            }
+        };
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            if failures > 0 {
+                self.recall();
+            }
+            runtime.block_on(self.run());
+        }));
+        let ran = ran.map_err(|panic| {
+            // First of all.
+            quietly(|| self.end_all_terms());
+            self.lose_all();
+            words(panic)
+        });
+        shut_down(runtime);
+        ran
+    }
+
+    fn end(self) {
+        let Driver {
+            config,
+            mut memory,
+            hands,
+            log,
+            ..
+        } = self;
+        log.flush(FLUSH_LIMIT);
+        memory.commands.close();
+        hands.discard((config, memory));
+    }
+}
+
+/// A look-up that hangs must not keep the thread.
+fn shut_down(runtime: Runtime) {
+    runtime.shutdown_background();
+}
+
+/// Any delay up to a bound that doubles with each failure.
+fn backoff(failures: u32) -> Duration {
+    let bound = BACKOFF * 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
+    let bound = bound.min(LONGEST_BACKOFF);
+    bound / 2 + bound.mul_f64((seed() % 1000) as f64 / 2000.0)
+}
+
+fn words(panic: Box<dyn Any + Send>) -> String {
+    let words = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(words), _) => (*words).to_owned(),
+        (_, Some(words)) => words.clone(),
+        _ => "a panic without words".to_owned(),
+    };
+    // Dropping it may panic.
+    quietly(|| drop(panic));
+    words
+}

@@ -1,0 +1,517 @@
+//! Code that is not the library's blocks, panics or never ends: the log, a captured value's `Drop`, a hook,
+//! a waker; and the driver itself panics. Whatever happens, nobody works in another's term, the other
+//! elections of the process go on, and so does the candidacy. Settles rows 31 and 32 of
+//! docs/known-faults.md.
+//!
+//! The work here is honest: it does one step after the other until it is dropped, and asks nobody.
+
+mod support;
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use pg_leader::testing::{Cluster, PanicAt, panic_driver};
+use pg_leader::{Config, Credentials, Elector, Leader, ProcessState, Term};
+use support::candidate::{self, Process};
+use support::race::Race;
+use support::record::{self, Record};
+use support::{LEASE, Work, config, elector, until, until_successor};
+
+/// One step after the other, until it is dropped.
+fn honest(record: &Arc<Record>) -> impl FnMut(Term) -> Work + Send + 'static {
+    let record = Arc::clone(record);
+    move |term| {
+        let record = Arc::clone(&record);
+        Box::pin(async move {
+            term.ready();
+            loop {
+                record.step(term.address(), term.number());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+    }
+}
+
+/// What is special about a candidate's process.
+#[derive(Debug)]
+enum Kind {
+    Quiet,
+    /// It writes its log to stderr.
+    Log,
+    /// Its sink for the crate `log` blocks while the file beside the record is there.
+    Sink,
+}
+
+#[test]
+#[ignore = "a candidate's process, which the other tests start"]
+fn candidate_process() {
+    let Some([conninfo, election, address, kind, record]) = candidate::arguments() else {
+        return;
+    };
+    let log = format!("{:?}", Kind::Log);
+    let sink = format!("{:?}", Kind::Sink);
+    if kind == log {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(std::io::stderr)
+            .init();
+    } else if kind == sink {
+        let sink = BlockingSink(Path::new(&record).with_extension("block"));
+        log::set_logger(Box::leak(Box::new(sink))).expect("the only one");
+        log::set_max_level(log::LevelFilter::Trace);
+    }
+    let record = Record::append_to(Path::new(&record)).expect("the record can be opened");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let config = config(&conninfo);
+        let leader = pg_leader::run(config, &election, &address, honest(&record)).await;
+        let _leader = leader.expect("the cluster is fit");
+        std::future::pending::<()>().await;
+    });
+}
+
+struct BlockingSink(std::path::PathBuf);
+
+impl log::Log for BlockingSink {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, _: &log::Record<'_>) {
+        while self.0.exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn join(race: &mut Race, address: &str, kind: Kind, stderr: Stdio) {
+    let mut command = Command::new(std::env::current_exe().expect("a test binary has a path"));
+    command.stderr(stderr);
+    let (conninfo, file) = (race.cluster.url(), race.file());
+    let process = Process::start_by(command, &conninfo, &race.election, address, kind, &file);
+    race.processes.push(process);
+}
+
+/// The first leads and its successor is there.
+async fn race(election: &str, kind: Kind, stderr: Stdio) -> Race {
+    let mut race = Race::empty(election);
+    join(&mut race, "first", kind, stderr);
+    race.until_term(1).await;
+    join(&mut race, "second", Kind::Quiet, Stdio::inherit());
+    until_successor(&race.cluster, election).await;
+    race
+}
+
+/// The first has lost its session: the second leads, and when that ends the first leads again.
+async fn assert_stopped_and_goes_on(race: &mut Race) {
+    race.until_term(2).await;
+    race.processes[1].kill();
+    until("the first leads again", || {
+        let steps = race.steps();
+        steps
+            .iter()
+            .any(|step| step.term > 2 && step.address == "first")
+    })
+    .await;
+    record::assert_no_overlap(&race.steps());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_stops_nothing() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let filled = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let stderr = Stdio::from(writer.try_clone().unwrap());
+    let mut race = race("full", Kind::Log, stderr).await;
+    // A file description of its own: only here must the pipe not block.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut filling = File::options()
+        .write(true)
+        .custom_flags(nonblocking)
+        .open(filled)
+        .unwrap();
+    while filling.write(&[b'x'; 4096]).is_ok() {}
+    while filling.write(b"x").is_ok() {}
+    race.cluster.terminate_leader("full").unwrap();
+    assert_stopped_and_goes_on(&mut race).await;
+    drop((reader, writer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_whose_reader_is_gone_stops_nothing() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut race = race("gone", Kind::Log, Stdio::from(writer)).await;
+    drop(reader);
+    race.cluster.terminate_leader("gone").unwrap();
+    assert_stopped_and_goes_on(&mut race).await;
+}
+
+/// tokio-postgres logs while it is polled, so the session stands still with the sink; the work does not
+/// go on for it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "until the work has its leash"]
+async fn a_sink_that_blocks_may_stall_the_session_and_not_the_end_of_the_work() {
+    let mut race = race("sink", Kind::Sink, Stdio::inherit()).await;
+    let block = race.file().with_extension("block");
+    File::create(&block).unwrap();
+    race.until_term(2).await;
+    std::fs::remove_file(&block).unwrap();
+    assert_stopped_and_goes_on(&mut race).await;
+}
+
+/// One election of the elector works honestly, another one ends and lets go of what its closure holds.
+async fn assert_dropping_harms_nobody<C: Send + 'static>(election: &str, captured: C) {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = elector(&cluster).await;
+    let leader = elector
+        .campaign(election, "first", honest(&record))
+        .unwrap();
+    let holding = elector
+        .campaign("holding", "first", move |_| {
+            let _held = &captured;
+            std::future::pending::<Result<(), std::io::Error>>()
+        })
+        .unwrap();
+    let leads = |leader: &Leader| leader.state() != ProcessState::Following;
+    until("both lead", || leads(&leader) && leads(&holding)).await;
+    within(holding.leave()).await;
+    // Long enough for a driver that hangs to lose the leadership.
+    let steps = record.steps().len();
+    until("it works on", || record.steps().len() > steps + 1500).await;
+    assert_eq!(record.last_term(), 1, "the driver stood still");
+
+    let other = Elector::connect(config(&cluster.url())).await.unwrap();
+    let other_leader = other.campaign(election, "second", honest(&record)).unwrap();
+    until_successor(&cluster, election).await;
+    cluster.terminate_leader(election).unwrap();
+    until("the other leads", || leads(&other_leader)).await;
+    within(other.shutdown()).await;
+    until("it leads again", || leads(&leader)).await;
+    within(elector.shutdown()).await;
+    record::assert_no_overlap(&record.steps());
+}
+
+struct Panics;
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        panic!("as the test wants it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_captured_value_that_panics_when_dropped_harms_nobody() {
+    assert_dropping_harms_nobody("panics", Panics).await;
+}
+
+struct Blocks;
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        std::thread::sleep(LEASE * 6);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_captured_value_that_blocks_when_dropped_harms_nobody() {
+    assert_dropping_harms_nobody("blocks", Blocks).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_captured_runtime_harms_nobody() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.spawn_blocking(|| std::thread::sleep(LEASE * 2));
+    assert_dropping_harms_nobody("runtime", runtime).await;
+}
+
+/// The work is dropped on the spot by whoever starts it: nothing is led, and others are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_is_shut_down_fails_its_terms_and_no_others() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = elector(&cluster).await;
+    let leader = elector.campaign("lives", "a", honest(&record)).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let dead = {
+        let _inside = runtime.enter();
+        let captured = Arc::new(Blocks);
+        let lead = move |_| {
+            let captured = Arc::clone(&captured);
+            async move {
+                let _captured = captured;
+                std::future::pending::<Result<(), std::io::Error>>().await
+            }
+        };
+        elector.campaign("dead", "a", lead).unwrap()
+    };
+    runtime.shutdown_background();
+    until("its terms fail", || {
+        support::history(&cluster, "dead", 2, "ending").as_deref() == Some("failed")
+    })
+    .await;
+    until("the other leads", || record.last_term() == 1).await;
+    let steps = record.steps().len();
+    until("it works on", || record.steps().len() > steps + 500).await;
+    assert_eq!(record.last_term(), 1);
+    // It holds off after each of them.
+    let terms = support::status(&cluster, "dead", "term").unwrap();
+    assert!(terms.parse::<u32>().unwrap() < 10, "{terms} terms");
+    within(dead.leave()).await;
+    within(elector.shutdown()).await;
+}
+
+/// Whoever waits may do so on an executor of his own.
+struct Stuck(AtomicUsize);
+
+impl Wake for Stuck {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(LEASE * 6);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waker_that_blocks_delays_nobody() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = elector(&cluster).await;
+    let leader = elector.campaign("wakes", "first", honest(&record)).unwrap();
+    until("it leads", || leader.state() == ProcessState::Leading).await;
+    let stuck = Arc::new(Stuck(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&stuck));
+    let mut context = Context::from_waker(&waker);
+    let mut changes = leader.changes();
+    // The first standing is there at once.
+    while changes.poll_next_unpin(&mut context).is_ready() {}
+    let mut resigning = Box::pin(leader.resign());
+    assert!(resigning.as_mut().poll(&mut context).is_pending());
+    until("it leads again", || record.last_term() >= 2).await;
+    assert!(stuck.0.load(Ordering::SeqCst) > 0, "nobody was woken");
+    let term = record.last_term();
+    let steps = record.steps().len();
+    until("it works on", || record.steps().len() > steps + 1000).await;
+    assert_eq!(record.last_term(), term, "the driver stood still");
+    record::assert_no_overlap(&record.steps());
+}
+
+/// A hook that hangs, blocks its thread, panics and panics when it is dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_misbehaves_is_asked_again() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let spawned_runs = Arc::new(AtomicBool::new(false));
+    let bomb = Panics;
+    let config = Config::new(cluster.url())
+        .lease(LEASE)
+        .retry_interval(LEASE)
+        .credentials({
+            let (asked, spawned_runs) = (Arc::clone(&asked), Arc::clone(&spawned_runs));
+            move || {
+                let _bomb = &bomb;
+                let nth = asked.fetch_add(1, Ordering::SeqCst);
+                let spawned_runs = Arc::clone(&spawned_runs);
+                async move {
+                    match nth {
+                        // It stays on the hook's own thread, however long it blocks.
+                        0 => drop(tokio::spawn(async move {
+                            spawned_runs.store(true, Ordering::SeqCst);
+                            std::thread::sleep(LEASE * 3);
+                        })),
+                        1 => panic!("as the test wants it"),
+                        2 => std::thread::sleep(LEASE * 8),
+                        3 => std::future::pending().await,
+                        _ => {}
+                    }
+                    Ok(Credentials::default())
+                }
+            }
+        });
+    let elector = Elector::connect(config).await.unwrap();
+    let leader = elector.campaign("hook", "a", honest(&record)).unwrap();
+    until("it leads", || record.last_term() == 1).await;
+    until("what the hook spawned runs", || {
+        spawned_runs.load(Ordering::SeqCst)
+    })
+    .await;
+    let steps = record.steps().len();
+    until("it works on", || record.steps().len() > steps + 1500).await;
+    assert_eq!(
+        record.last_term(),
+        1,
+        "the hook's task ran on the driver's thread"
+    );
+    cluster.terminate_leader("hook").unwrap();
+    until("it leads again", || {
+        leader.state() == ProcessState::Leading && record.last_term() > 1
+    })
+    .await;
+    assert!(asked.load(Ordering::SeqCst) > 4);
+    within(elector.shutdown()).await;
+    record::assert_no_overlap(&record.steps());
+}
+
+async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(support::CEILING, future)
+        .await
+        .expect("it returns")
+}
+
+/// In each round the leader's driver panics: the other leads; that one leaves, and the first leads again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_panics_ends_its_terms_and_goes_on() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = elector(&cluster).await;
+    let leader = elector.campaign("falls", "first", honest(&record)).unwrap();
+    for at in [PanicAt::Answer, PanicAt::Action, PanicAt::Command] {
+        until("it leads", || leader.state() == ProcessState::Leading).await;
+        let other = Elector::connect(config(&cluster.url())).await.unwrap();
+        let other_leader = other.campaign("falls", "second", honest(&record)).unwrap();
+        until_successor(&cluster, "falls").await;
+        let began = std::time::Instant::now();
+        panic_driver(&elector, at);
+        // Another command, for whoever waits for one.
+        let observer = elector.observe("other").unwrap();
+        until("its term is over", || {
+            leader.state() == ProcessState::Following
+        })
+        .await;
+        assert!(
+            began.elapsed() < LEASE,
+            "{at:?}: it ended no sooner than its lease"
+        );
+        until("the other leads", || {
+            other_leader.state() == ProcessState::Leading
+        })
+        .await;
+        until("the first is a candidate again", || {
+            support::status(&cluster, "falls", "candidates").as_deref() == Some("2")
+        })
+        .await;
+        until("the command was not lost", || {
+            observer.state() == pg_leader::ElectionState::Vacant
+        })
+        .await;
+        within(other.shutdown()).await;
+    }
+    within(elector.shutdown()).await;
+    record::assert_no_overlap(&record.steps());
+}
+
+/// Between the beginning of a term and the start of its work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_panics_when_work_starts_leads_again() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = elector(&cluster).await;
+    for round in 0..3 {
+        panic_driver(&elector, PanicAt::Start);
+        let leader = elector.campaign("starts", "a", honest(&record)).unwrap();
+        until("it leads", || leader.state() == ProcessState::Leading).await;
+        let term = support::status(&cluster, "starts", "term").unwrap();
+        assert!(
+            term.parse::<u32>().unwrap() >= round * 2 + 2,
+            "it never panicked"
+        );
+        within(leader.leave()).await;
+    }
+    within(elector.shutdown()).await;
+    record::assert_no_overlap(&record.steps());
+}
+
+/// Work that cannot be dropped outlives the driver that started it: the next one does not campaign while
+/// it runs, and the vacate that is owed is made good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_driver_that_panicked_knows_what_work_still_runs() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let release = Arc::new(AtomicBool::new(false));
+    let elector = elector(&cluster).await;
+    let leader = elector
+        .campaign("stuck", "a", {
+            let (release, record) = (Arc::clone(&release), Arc::clone(&record));
+            move |term: Term| {
+                term.ready();
+                while !release.load(Ordering::SeqCst) {
+                    record.step(term.address(), term.number());
+                }
+                std::future::pending::<Result<(), std::io::Error>>()
+            }
+        })
+        .unwrap();
+    until("it leads", || record.last_term() == 1).await;
+    for _ in 0..3 {
+        panic_driver(&elector, PanicAt::Command);
+        let _any = elector.observe("other").unwrap();
+    }
+    until("its term is over", || {
+        leader.state() == ProcessState::Following
+    })
+    .await;
+    let steps = record.steps().len();
+    until("the old work goes on", || {
+        record.steps().len() > steps + 3000
+    })
+    .await;
+    let term = || support::status(&cluster, "stuck", "term");
+    assert_eq!(
+        term().as_deref(),
+        Some("1"),
+        "it campaigned while its work ran"
+    );
+    release.store(true, Ordering::SeqCst);
+    until("it leads again", || {
+        leader.state() != ProcessState::Following
+    })
+    .await;
+    // Deposed, and recorded as such: nobody had to find it lost.
+    assert_eq!(
+        support::history(&cluster, "stuck", 1, "ending").as_deref(),
+        Some("deposed")
+    );
+    within(elector.shutdown()).await;
+}
+
+/// Also where the driver never gets beyond the next panic.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_a_driver_that_panics_is_answered() {
+    let cluster = Cluster::start().unwrap();
+    for always in [false, true] {
+        let elector = elector(&cluster).await;
+        let records = [Record::in_memory(), Record::in_memory()];
+        let lead = |election, record| elector.campaign(election, "a", honest(record)).unwrap();
+        let (resigns, leaves) = (lead("resigns", &records[0]), lead("leaves", &records[1]));
+        let leads = |leader: &Leader| leader.state() == ProcessState::Leading;
+        until("both lead", || leads(&resigns) && leads(&leaves)).await;
+        let over = Arc::new(AtomicBool::new(false));
+        let panicking = std::thread::spawn({
+            let (elector, over) = (elector.clone(), Arc::clone(&over));
+            move || {
+                while !over.load(Ordering::SeqCst) {
+                    panic_driver(&elector, PanicAt::Action);
+                    std::thread::sleep(Duration::from_millis(if always { 1 } else { 50 }));
+                }
+            }
+        });
+        within(resigns.resign()).await;
+        within(leaves.leave()).await;
+        within(elector.shutdown()).await;
+        over.store(true, Ordering::SeqCst);
+        panicking.join().unwrap();
+        for record in &records {
+            record::assert_no_overlap(&record.steps());
+        }
+    }
+}

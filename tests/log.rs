@@ -1,0 +1,133 @@
+//! What the library logs: one line for all elections that share a fate, and no event that the docs do not
+//! list. One test in one process, since a subscriber is the process's.
+
+mod support;
+
+use std::fmt::{Debug, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pg_leader::testing::Cluster;
+use pg_leader::{Leader, ProcessState, Term};
+use support::{elector, until};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// An event as one line: its level, then its fields.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn of(&self, message: &str) -> Vec<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let about = lines.iter().filter(|line| line.contains(message));
+        about.cloned().collect()
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("pg_leader")
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line.0);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.0, " | {value:?} |"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
+    }
+}
+
+const ELECTIONS: usize = 100;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn elections_that_share_a_fate_share_a_line_and_each_event_is_documented() {
+    let lines = Lines::default();
+    tracing::subscriber::set_global_default(lines.clone()).unwrap();
+    let cluster = Cluster::start().unwrap();
+    let elector = elector(&cluster).await;
+    let idle = |term: Term| {
+        term.ready();
+        std::future::pending::<Result<(), std::io::Error>>()
+    };
+    let leaders: Vec<Leader> = (0..ELECTIONS)
+        .map(|nth| {
+            let name = format!("e{nth}");
+            elector.campaign(&name, "here", idle).unwrap()
+        })
+        .collect();
+    let all_lead = || {
+        let leads = |leader: &Leader| leader.state() == ProcessState::Leading;
+        leaders.iter().all(leads)
+    };
+    until("all lead", all_lead).await;
+    cluster.terminate_leader("e0").unwrap();
+    until("all are deposed", || !lines.of("deposed").is_empty()).await;
+    until("all lead again", all_lead).await;
+    let deposed = lines.of("deposed: ");
+    assert_eq!(deposed.len(), 1, "{deposed:#?}");
+    assert!(deposed[0].starts_with("WARN"), "{deposed:?}");
+    assert!(deposed[0].contains("elections=100"), "{deposed:?}");
+    // One election alone is told of with all that there is to tell.
+    leaders[0].resign().await;
+    elector.shutdown().await;
+    let vacated = lines.of("the term is vacated");
+    let one = "election=\"e0\" address=\"here\" term=2 ending=Resigned";
+    assert!(
+        vacated.iter().any(|line| line.contains(one)),
+        "{vacated:#?}"
+    );
+
+    let documented = include_str!("../docs/operations.md");
+    let events = documented
+        .split_once("### Events")
+        .expect("a table of events")
+        .1;
+    let events: Vec<(&str, &str)> = events
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| {
+            let (message, rest) = line.split_once('`')?;
+            Some((
+                message.split("…").next()?,
+                rest.trim_start_matches([' ', '|']),
+            ))
+        })
+        .filter(|(start, _)| !start.is_empty())
+        .collect();
+    let said = lines.0.lock().unwrap().clone();
+    assert!(said.len() > 5, "{said:#?}");
+    for line in said {
+        let (level, message) = line.split_once(" | ").unwrap();
+        let listed = events.iter().any(|(start, listed)| {
+            message.starts_with(start)
+                && listed.starts_with(&level.split(' ').next().unwrap().to_lowercase())
+        });
+        assert!(listed, "not in docs/operations.md: {line}");
+    }
+}
