@@ -88,7 +88,7 @@ CREATE TABLE pgleader.term (
     ended_by name,
     ended_request text,
     fenced_ended integer NOT NULL DEFAULT 0,
-    token uuid,
+    token uuid NOT NULL,
     CONSTRAINT term_pkey PRIMARY KEY (election_id, number),
     CONSTRAINT term_lease_check CHECK (((lease >= '00:00:00.1'::interval) AND (lease <= '01:00:00'::interval))),
     CONSTRAINT term_ending_check CHECK ((ending = ANY (ARRAY['resigned'::text, 'stepped down'::text, 'failed'::text, 'deposed'::text, 'lost'::text]))),
@@ -648,17 +648,18 @@ DECLARE
     heir_of integer[] := successor_of;
     -- Of which the caller has heard more than is on record here.
     ahead integer[];
-    its integer;
     outlook record;
     turns jsonb;
     may_try boolean;
     last record;
 BEGIN
-    PERFORM pgleader.check_mark(mark);
-    PERFORM pgleader.check_ids('elections', elections);
-    PERFORM pgleader.check_ids('successor_of', successor_of);
-    PERFORM pgleader.check_ids('overdue', overdue);
-    IF num_nulls(instance, direct) > 0 THEN
+    IF (mark = nullif(current_setting('pgleader.mark', true), '')) IS NOT TRUE THEN
+        PERFORM pgleader.check_mark(mark);
+    ELSIF (1 <= ALL (elections) AND 1 <= ALL (successor_of) AND 1 <= ALL (overdue)) IS NOT TRUE THEN
+        PERFORM pgleader.check_ids('elections', elections);
+        PERFORM pgleader.check_ids('successor_of', successor_of);
+        PERFORM pgleader.check_ids('overdue', overdue);
+    ELSIF num_nulls(instance, direct) > 0 THEN
         PERFORM pgleader.refuse('instance or direct', NULL, '');
     ELSIF (silence_ms > 0) IS NOT TRUE THEN
         PERFORM pgleader.refuse('silence_ms', silence_ms::text, 'be above 0');
@@ -870,9 +871,11 @@ CREATE OR REPLACE FUNCTION pgleader.heartbeat(mark text, locks oid, elections in
  SET lock_timeout TO '5ms'
 AS $function$
 BEGIN
-    PERFORM pgleader.check_mark(mark);
-    PERFORM pgleader.check_ids('elections', elections);
-    IF locks IS NULL THEN
+    IF (mark = nullif(current_setting('pgleader.mark', true), '')) IS NOT TRUE THEN
+        PERFORM pgleader.check_mark(mark);
+    ELSIF (1 <= ALL (elections)) IS NOT TRUE THEN
+        PERFORM pgleader.check_ids('elections', elections);
+    ELSIF locks IS NULL THEN
         PERFORM pgleader.refuse('locks', NULL, '');
     ELSIF locks <> 'pgleader.election'::regclass::oid THEN
         RAISE EXCEPTION 'the schema pgleader was made anew under this session: the locks that it holds are void'
@@ -1116,7 +1119,7 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.evict(text,integer,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.admit(election text, term bigint, token uuid)
+CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint, token uuid)
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1132,16 +1135,20 @@ DECLARE
     its_timeline bigint;
     snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
 BEGIN
-    PERFORM pgleader.check_name(election);
-    PERFORM pgleader.check_number('term', term);
+    IF (length(election) BETWEEN 1 AND 200 AND term >= 1) IS NOT TRUE THEN
+        PERFORM pgleader.check_name(election);
+        PERFORM pgleader.check_number('term', term);
+    ELSIF token IS NULL THEN
+        PERFORM pgleader.refuse('token', NULL, '');
+    END IF;
     IF now() = statement_timestamp()
         AND current_query() ~* '^\s*select\s+(\*\s+from\s+)?("?pgleader"?\s*\.\s*)?"?fence"?\s*\([^()]*\)[\s;]*$' THEN
         RAISE EXCEPTION 'this call of pgleader.fence is a transaction of its own, and guards nothing'
             USING ERRCODE = 'no_active_sql_transaction',
                   HINT = 'Call it between BEGIN and COMMIT, before the writes that it shall guard.';
     END IF;
-    SELECT e.id, e.term = admit.term AND e.closed_term < admit.term INTO its_id, may_pass
-    FROM pgleader.election AS e WHERE e.name = admit.election;
+    SELECT e.id, e.term = fence.term AND e.closed_term < fence.term INTO its_id, may_pass
+    FROM pgleader.election AS e WHERE e.name = fence.election;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no election named "%"', election
             USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM pgleader.status lists them.';
@@ -1154,28 +1161,28 @@ BEGIN
     -- one is closed. Everything else goes the long way.
     IF may_pass AND snapshot_is_kept THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = its_id AND t.number = admit.term AND t.closed_at IS NULL
-          AND t.timeline = its_timeline AND (admit.token IS NULL OR t.token = admit.token)
+        WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL
+          AND t.timeline = its_timeline AND t.token = fence.token
         FOR SHARE;
     ELSIF may_pass THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = its_id AND t.number = admit.term AND t.closed_at IS NULL
-          AND t.timeline = its_timeline AND (admit.token IS NULL OR t.token = admit.token);
+        WHERE t.election_id = its_id AND t.number = fence.term AND t.closed_at IS NULL
+          AND t.timeline = its_timeline AND t.token = fence.token;
     END IF;
     IF may_pass AND FOUND THEN
         RETURN;
     END IF;
     IF snapshot_is_kept THEN
         PERFORM FROM pgleader.term AS t
-        WHERE t.election_id = its_id AND t.number = admit.term FOR SHARE;
+        WHERE t.election_id = its_id AND t.number = fence.term FOR SHARE;
     END IF;
     -- A term from before a failover is over although nobody has closed it yet: a later one may have begun on
     -- the server that was lost.
-    SELECT e.term, e.closed_term >= admit.term OR t.closed_at IS NOT NULL OR t.timeline <> its_timeline,
-           t.number IS NOT NULL AND t.token IS DISTINCT FROM coalesce(admit.token, t.token)
+    SELECT e.term, e.closed_term >= fence.term OR t.closed_at IS NOT NULL OR t.timeline <> its_timeline,
+           t.token <> fence.token
     INTO current_term, over, anothers
     FROM pgleader.election AS e
-    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = admit.term
+    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = fence.term
     WHERE e.id = its_id;
     IF term > current_term THEN
         IF snapshot_is_kept THEN
@@ -1198,22 +1205,6 @@ BEGIN
     END IF;
 END
 $function$;
-COMMENT ON FUNCTION pgleader.admit(text,bigint,uuid) IS 'null token: the number alone tells';
-REVOKE ALL ON FUNCTION pgleader.admit(text,bigint,uuid) FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint, token uuid)
- RETURNS void
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-BEGIN
-    IF token IS NULL THEN
-        PERFORM pgleader.refuse('token', NULL, '');
-    END IF;
-    PERFORM pgleader.admit(election, term, token);
-END
-$function$;
 REVOKE ALL ON FUNCTION pgleader.fence(text,bigint,uuid) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint)
@@ -1223,7 +1214,11 @@ CREATE OR REPLACE FUNCTION pgleader.fence(election text, term bigint)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
-    PERFORM pgleader.admit(election, term, NULL);
+    PERFORM pgleader.fence(election, term, coalesce(
+        (SELECT t.token FROM pgleader.election AS e JOIN pgleader.term AS t ON t.election_id = e.id
+         WHERE e.name = fence.election AND t.number = fence.term),
+        -- No term has this one.
+        '00000000-0000-0000-0000-000000000000'));
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.fence(text,bigint) FROM PUBLIC;
@@ -1351,7 +1346,9 @@ DECLARE
     target text;
     hash bytea := sha256(uuid_send(instance));
 BEGIN
-    PERFORM pgleader.check_ids('elections', elections);
+    IF (1 <= ALL (elections)) IS NOT TRUE THEN
+        PERFORM pgleader.check_ids('elections', elections);
+    END IF;
     FOR asked IN
         SELECT r.election_id, c.address, bool_or(r.kind = 'suspend') AS suspended,
                bool_or(r.kind = 'exclude' AND r.address = c.address) AS excluded,
