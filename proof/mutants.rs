@@ -243,6 +243,38 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
+        name: "heard_by_nobody",
+        edits: &[edit(
+            "process/mod.rs",
+            "if heard.term > self.heard_of(key).term {",
+            "if false {",
+        )],
+    },
+    Mutant {
+        name: "heard_until_the_session_ends",
+        edits: &[edit(
+            "process/session.rs",
+            "self.actions.push_back(Action::Abandon);",
+            "self.actions.push_back(Action::Abandon);
+        self.heard.clear();",
+        )],
+    },
+    Mutant {
+        name: "elsewhere_is_not_waited_for",
+        edits: &[
+            edit(
+                "candidacy.rs",
+                "self.stopped_at.max(self.elsewhere_until).max(self.try_at)",
+                "self.stopped_at.max(self.try_at)",
+            ),
+            edit(
+                "process/winning.rs",
+                "if now >= waiting.elsewhere_until {",
+                "if true {",
+            ),
+        ],
+    },
+    Mutant {
         name: "no_reconnection",
         edits: &[edit(
             "process/session.rs",

@@ -8,26 +8,7 @@ use std::time::Instant;
 
 use pg_leader::testing::Cluster;
 use support::record::{self, Record};
-use support::{Candidate, assert_refractory, config, until, until_successor};
-
-/// The numbers of the terms that begin on a timeline start above this many for each one before it.
-const BLOCK: u64 = 1_000_000_000;
-
-fn block(term: u64) -> u64 {
-    (term - 1) / BLOCK
-}
-
-/// A connection string with all of them, for whichever is the primary.
-fn any_of(clusters: &[&Cluster]) -> String {
-    let hosts: Vec<String> = clusters
-        .iter()
-        .map(|cluster| format!("127.0.0.1:{}", cluster.port()))
-        .collect();
-    format!(
-        "postgres://postgres@{}/postgres?target_session_attrs=read-write",
-        hosts.join(",")
-    )
-}
+use support::{Candidate, any_of, assert_refractory, block, config, until, until_successor};
 
 async fn until_shown(cluster: &Cluster, what: &str, query: &str, value: &str) {
     until(
@@ -140,7 +121,7 @@ async fn a_lost_term_is_exceeded_and_its_work_waited_for() {
 
     // The work could begin no sooner than the standby could be written.
     assert_refractory(promoted.elapsed());
-    assert_eq!(record.last_term(), BLOCK + 1);
+    assert_eq!(block(record.last_term()), 1);
     record::assert_no_overlap(&record.steps());
 }
 
@@ -203,7 +184,7 @@ async fn a_lost_term_above_the_block_of_its_timeline_is_exceeded() {
     let primary = Cluster::start().unwrap();
     support::elector(&primary).await.shutdown().await;
     primary
-        .execute("INSERT INTO pgleader.election (name, term) VALUES ('high', 2000000005)")
+        .execute("INSERT INTO pgleader.election (name, term) VALUES ('high', 20000000000005)")
         .unwrap();
     let standby = primary.standby().unwrap();
     until_shown(&standby, "the schema", "SELECT pgleader.version()", "100").await;
@@ -245,7 +226,7 @@ async fn a_lost_election_begins_above_its_lost_terms() {
     let _next = Candidate::start(config(&standby.url()), "unheard", "next", &record).await;
     until("the next term works", || record.last_term() > 1).await;
     assert_refractory(joined.elapsed());
-    assert_eq!(record.last_term(), BLOCK + 1);
+    assert_eq!(block(record.last_term()), 1);
     record::assert_no_overlap(&record.steps());
     assert_refused(&standby, "unheard", 1, with(["PL001"; 3])).await;
 }
@@ -265,20 +246,18 @@ async fn each_promotion_has_numbers_of_its_own() {
     for (index, primary) in chain.into_iter().enumerate() {
         let blocks = u64::try_from(index).unwrap();
         until("somebody works on this timeline", || {
-            record.last_term() > blocks * BLOCK
+            record.last_term() > 0 && block(record.last_term()) == blocks
         })
         .await;
-        assert_eq!(record.last_term(), blocks * BLOCK + 1);
+        let first = record.last_term();
+        assert_eq!(first == 1, index == 0);
         until_successor(primary, "chain").await;
         let leader = candidates
             .iter()
             .find(|candidate| candidate.leads())
             .unwrap();
         leader.leader.resign().await;
-        until("the next term works", || {
-            record.last_term() == blocks * BLOCK + 2
-        })
-        .await;
+        until("the next term works", || record.last_term() == first + 1).await;
         if let Some(standby) = chain.get(index + 1) {
             let term = "SELECT term FROM pgleader.election WHERE name = 'chain'";
             let number = record.last_term().to_string();
@@ -287,7 +266,7 @@ async fn each_promotion_has_numbers_of_its_own() {
             standby.promote().unwrap();
         }
     }
-    let timelines = "SELECT bool_and((number - 1) / 1000000000 + 1 = timeline) FROM pgleader.term";
+    let timelines = "SELECT bool_and(pgleader.block(number) + 1 = timeline) FROM pgleader.term";
     assert_eq!(third.query(timelines).unwrap().as_deref(), Some("t"));
     // In the order in which they worked, not in that of their numbers.
     let mut terms: Vec<u64> = record.steps().iter().map(|step| step.term).collect();

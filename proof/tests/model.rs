@@ -41,6 +41,13 @@ fn servers_that_fail_during_orderly_ends() {
 }
 
 #[test]
+fn promotions_that_are_thrown_away() {
+    let menu = [Fault::Promote, Fault::Discard, Fault::PromoteAnother];
+    let name = "two candidates, two promotions or one thrown away, and an orderly end";
+    proves(Bounds::two(name, 2, 1).only(&menu));
+}
+
+#[test]
 fn three_candidates_and_any_fault() {
     proves(Bounds::three("three candidates, any fault", 1, 0));
 }

@@ -209,6 +209,23 @@ pub fn assert_refractory(waited: Duration) {
     assert!(waited < LEASE * 15, "work began only after {waited:?}");
 }
 
+/// The block in which a term's number lies: one for each timeline before its own.
+pub fn block(term: u64) -> u64 {
+    term / 10_000_000_000_000
+}
+
+/// A connection string with all of them, for whichever can be written.
+pub fn any_of(clusters: &[&Cluster]) -> String {
+    let hosts: Vec<String> = clusters
+        .iter()
+        .map(|cluster| format!("127.0.0.1:{}", cluster.port()))
+        .collect();
+    format!(
+        "postgres://postgres@{}/postgres?target_session_attrs=read-write",
+        hosts.join(",")
+    )
+}
+
 /// Visible also where the test runner captures what tests print.
 pub fn skipped(test: &str, why: &str) {
     use std::io::Write;

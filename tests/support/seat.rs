@@ -1,7 +1,7 @@
 //! A candidate's session, driven by hand: each call is one step of an interleaving.
 
 use pg_leader::testing::Cluster;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 use super::client;
 
@@ -25,14 +25,34 @@ impl Seat {
         address: &str,
         priority: i32,
     ) -> Seat {
+        Seat::join_with(cluster, election, address, priority, (0, 0)).await
+    }
+
+    /// A candidate that has heard of a term of that lease, in milliseconds, on whatever server.
+    pub async fn join_having_heard(
+        cluster: &Cluster,
+        election: &str,
+        address: &str,
+        heard: (i64, i32),
+    ) -> Seat {
+        Seat::join_with(cluster, election, address, 0, heard).await
+    }
+
+    async fn join_with(
+        cluster: &Cluster,
+        election: &str,
+        address: &str,
+        priority: i32,
+        (heard, lease): (i64, i32),
+    ) -> Seat {
         let client = client(&cluster.url()).await;
         let joined = client
             .query_one(
                 &format!("WITH new AS MATERIALIZED (SELECT gen_random_uuid() AS instance)
                  SELECT instance::text,
-                        (pgleader.join_election({MARK}, $1, instance, $2, 1000, a.backend_start, 'seat', $3)).election_id
+                        (pgleader.join_election({MARK}, $1, instance, $2, 1000, a.backend_start, 'seat', $3, $4, $5)).election_id
                  FROM new, pg_stat_get_activity(pg_backend_pid()) AS a"),
-                &[&election, &address, &priority],
+                &[&election, &address, &priority, &heard, &lease],
             )
             .await
             .expect("it joins");
@@ -41,6 +61,30 @@ impl Seat {
             instance: joined.get(0),
             election: joined.get(1),
         }
+    }
+
+    /// The answer to one try of a caller that has heard of that: by the names of its columns.
+    pub async fn try_having_heard(&self, (heard, lease): (i64, i32)) -> Row {
+        let call = self.fill(
+            "SELECT * FROM pgleader.campaign($mark, ARRAY[$election], '{}', ARRAY[$election], $instance, true, \
+             3600000, ARRAY[$heard], ARRAY[$lease])",
+        );
+        let call = call.replace("$heard", &heard.to_string());
+        let call = call.replace("$lease", &lease.to_string());
+        self.client.query_one(&call, &[]).await.expect("it may try")
+    }
+
+    /// The answer to a request for office, the last term's work being over, and that of other servers waited for.
+    pub async fn ask_for_office(&self, waited: i32, (heard, lease): (i64, i32)) -> Row {
+        let call = self.fill("SELECT * FROM pgleader.take_office($mark, $election, $instance, true, true, $waited, $heard, $lease)");
+        let call = call.replace("$waited", &waited.to_string());
+        let call = call.replace("$heard", &heard.to_string());
+        let call = call.replace("$lease", &lease.to_string());
+        self.client.query_one(&call, &[]).await.expect("it may ask")
+    }
+
+    pub fn election(&self) -> i32 {
+        self.election
     }
 
     async fn ask(&self, call: &str) -> (String, Option<i64>) {
