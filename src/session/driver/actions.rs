@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::stream::StreamExt;
-use tokio_util::sync::CancellationToken;
 
 use super::open::open;
 use super::{Driver, Election, Office};
@@ -14,7 +12,7 @@ use crate::config::Overrun;
 use crate::protocol::{Action, Instant, Key, Notice, Query};
 use crate::session::publish;
 use crate::session::queries::{Asked, Asker, Known};
-use crate::session::work;
+use crate::session::work::{self, Guard};
 use crate::standing::ElectionState;
 use crate::term::{Term, TermState};
 
@@ -32,14 +30,8 @@ impl Driver {
             Action::Send { sent, query } => self.send(sent, query),
             Action::Abandon => self.hang_up(),
             Action::Start { key, term } => self.start(key, term),
-            Action::Cancel { key } => self.with_office(key, |office| {
-                office.state.cancelled.cancel();
-                // Who never asked for the end cannot hear of it: waiting for him is of no use.
-                if !office.state.listens.load(Ordering::Acquire) {
-                    office.dropped.cancel();
-                }
-            }),
-            Action::Drop { key } => self.with_office(key, |office| office.dropped.cancel()),
+            Action::Cancel { key } => self.with_office(key, |office| office.state.end()),
+            Action::Drop { key } => self.with_office(key, |office| office.state.drop_work()),
             Action::Overrun { key, term } => self.overrun(key, term),
             Action::Left { key } => {
                 if let Some(election) = self.elections.get_mut(&key) {
@@ -67,6 +59,7 @@ impl Driver {
             .and_then(|election| election.office.as_ref())
         {
             act(office);
+            self.watch.look();
         }
     }
 
@@ -105,7 +98,7 @@ impl Driver {
     pub(super) fn hang_up(&mut self) {
         self.early.clear();
         let Some(line) = self.line.take() else { return };
-        line.pulse.end();
+        line.leash.end();
         drop(line);
         for election in self.elections.values_mut() {
             election.request = None;
@@ -120,7 +113,7 @@ impl Driver {
     /// The orderly end of a session: nothing runs any more.
     pub(super) fn say_goodbye(&mut self) {
         if let Some(mut line) = self.line.take() {
-            line.pulse.end();
+            line.leash.end();
             line.queries.clear();
             drop(line.link);
             // With its last client gone the connection writes its goodbye when it is polled.
@@ -143,32 +136,24 @@ impl Driver {
             address = &*candidate.address,
             "took office"
         );
-        let state = Arc::new(TermState {
-            number,
-            pulse: Arc::clone(&line.pulse),
-            ready: AtomicBool::new(false),
-            over: AtomicBool::new(false),
-            listens: AtomicBool::new(false),
-            socket: Arc::downgrade(&line.socket),
-            cancelled: CancellationToken::new(),
-            ended: CancellationToken::new(),
-        });
+        let state = TermState::new(&election.name, number, &line.leash, &line.socket);
+        let guard = Guard::new(
+            Arc::clone(&state),
+            key,
+            self.sender.clone(),
+            Arc::clone(&self.watch),
+            candidate.runtime.clone(),
+            Arc::clone(&line.socket),
+        );
         let term = Term {
             election: Arc::clone(&election.name),
             address: Arc::clone(&candidate.address),
             key,
             state: Arc::clone(&state),
             commands: self.sender.clone(),
+            work: Arc::downgrade(&guard),
         };
-        let dropped = CancellationToken::new();
-        let socket = Arc::clone(&line.socket);
-        work::start(
-            &candidate.runtime,
-            candidate.lead.clone(),
-            term,
-            socket,
-            dropped.clone(),
-        );
+        work::start(guard, candidate.lead.clone(), term);
         publish::leads(
             &election.shared,
             Arc::clone(&state),
@@ -179,12 +164,15 @@ impl Driver {
         election.waits.leave_office();
         election.office = Some(Office {
             state,
-            dropped,
             stopped: false,
         });
     }
 
     pub(super) fn overrun(&self, key: Key, term: u64) {
+        // Its watch does this too, and needs no driver.
+        if self.config.overrun == Overrun::Abort {
+            self.watch.end_process();
+        }
         let Some(election) = self.elections.get(&key) else {
             return;
         };
@@ -194,12 +182,6 @@ impl Driver {
             term,
             "the work outlives its lease, for it blocks its thread or the process stood still: it may overlap the next term's work"
         );
-        if self.config.overrun == Overrun::Abort {
-            eprintln!(
-                "pg-leader: work of election {election:?}, term {term}, outlived its lease: aborting"
-            );
-            std::process::abort();
-        }
     }
 
     pub(super) fn tell(&mut self, notice: &Notice) {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use futures_util::stream::FuturesUnordered;
 use tokio_postgres::Notification;
@@ -13,12 +12,12 @@ use super::waits::{Waits, for_bar};
 use super::{Command, Driver, Election};
 use crate::clock;
 use crate::error::Error;
+use crate::leash::Leash;
 use crate::protocol::{Event, Key};
 use crate::session::connect::Session;
 use crate::session::publish;
 use crate::session::queries::Reply;
 use crate::standing::{ElectionState, Shared};
-use crate::term::Pulse;
 
 impl Driver {
     pub(super) fn opened(&mut self, opened: Result<Opened, Error>) -> Option<Event> {
@@ -52,7 +51,7 @@ impl Driver {
             direct,
             ..
         } = session;
-        let pulse = Arc::new(Pulse::new(clock::now()));
+        let leash = Arc::new(Leash::new(&self.timings, clock::now()));
         self.line = Some(Line {
             messages,
             queries: FuturesUnordered::new(),
@@ -60,7 +59,7 @@ impl Driver {
             socket,
             pid,
             direct,
-            pulse,
+            leash,
         });
         Some(Event::Connected)
     }
@@ -182,6 +181,7 @@ impl Driver {
                 }
                 Some(Event::Ready { key, term })
             }
+            Command::Fail { key, term } => Some(Event::Failed { key, term }),
             Command::Resign { key, term } => Some(Event::Resign { key, term }),
             Command::Leave { key } => Some(Event::Leave { key }),
             Command::Shutdown => Some(Event::Shutdown),
@@ -203,7 +203,6 @@ impl Driver {
         else {
             return;
         };
-        office.state.over.store(true, Ordering::Release);
         office.stopped = true;
         match &self.line {
             Some(_) => publish::vacant(&election.shared, &self.timings),

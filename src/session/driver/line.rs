@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_postgres::{AsyncMessage, Notification};
 
+use crate::leash::Leash;
 use crate::session::connect::Messages;
 use crate::session::queries::{Asked, Reply};
 use crate::session::socket::SocketGuard;
 use crate::session::statements::Link;
-use crate::term::Pulse;
 
 /// A session and what is under way on it. As in `connect::Session`, `messages` must go first.
 pub(super) struct Line {
@@ -21,7 +21,7 @@ pub(super) struct Line {
     pub(super) socket: SocketGuard,
     pub(super) pid: i32,
     pub(super) direct: bool,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) leash: Arc<Leash>,
 }
 
 /// What a session brings.

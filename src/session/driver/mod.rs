@@ -23,6 +23,7 @@ use self::open::Opened;
 use self::waits::Waits;
 use super::queries::Reply;
 use super::statements::Request;
+use super::watch::Watch;
 use super::work::Lead;
 use crate::clock;
 use crate::config::Config;
@@ -33,14 +34,39 @@ use crate::term::TermState;
 
 /// What the handles ask of the driver.
 pub(crate) enum Command {
-    Join { key: Key, candidate: Candidate },
-    Observe { key: Key, shared: Arc<Shared> },
-    Unobserve { key: Key },
-    Ready { key: Key, term: u64 },
-    Resign { key: Key, term: u64 },
-    Leave { key: Key },
+    Join {
+        key: Key,
+        candidate: Candidate,
+    },
+    Observe {
+        key: Key,
+        shared: Arc<Shared>,
+    },
+    Unobserve {
+        key: Key,
+    },
+    Ready {
+        key: Key,
+        term: u64,
+    },
+    /// Something of the work has failed; the rest of it may still run.
+    Fail {
+        key: Key,
+        term: u64,
+    },
+    Resign {
+        key: Key,
+        term: u64,
+    },
+    Leave {
+        key: Key,
+    },
     Shutdown,
-    WorkStopped { key: Key, term: u64, stop: Stop },
+    WorkStopped {
+        key: Key,
+        term: u64,
+        stop: Stop,
+    },
 }
 
 /// What a candidacy brings along.
@@ -71,7 +97,6 @@ struct Election {
 /// A term whose work was started here.
 struct Office {
     state: Arc<TermState>,
-    dropped: CancellationToken,
     stopped: bool,
 }
 
@@ -81,6 +106,7 @@ struct Driver {
     config: Config,
     timings: Timings,
     process: Process,
+    watch: Arc<Watch>,
     commands: UnboundedReceiver<Command>,
     sender: UnboundedSender<Command>,
     elections: BTreeMap<Key, Election>,
@@ -107,11 +133,14 @@ pub(crate) fn spawn(
     let (first, connected) = oneshot::channel();
     let seed = seed();
     let handle = sender.clone();
+    let watch = Watch::start(&timings, config.overrun)
+        .map_err(|error| Error::caused(Kind::Thread, error))?;
     let thread = std::thread::Builder::new()
         .name("pg-leader".to_owned())
         .spawn(move || {
             // Also when the driver panics: nobody may wait for it for ever.
             let _done = done.drop_guard();
+            let watch = watch;
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build();
@@ -126,6 +155,7 @@ pub(crate) fn spawn(
                 process: Process::new(timings.clone(), seed),
                 config,
                 timings,
+                watch: Arc::clone(&watch.0),
                 commands,
                 sender,
                 elections: BTreeMap::new(),
@@ -166,7 +196,7 @@ impl Driver {
         loop {
             if let Some(line) = &self.line
                 && let Some(until) = self.process.current_until()
-                && !line.pulse.extend(until)
+                && !line.leash.extend(until)
             {
                 // A reader saw the deadline pass before the machine did: then it has passed.
                 self.process.handle(clock::now(), Event::Disconnected);
