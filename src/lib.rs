@@ -7,13 +7,16 @@ mod elector;
 mod error;
 mod fence;
 mod leader;
+mod leash;
 mod observer;
 mod operator;
 mod protocol;
 mod schema;
 mod session;
 mod standing;
+mod task;
 mod term;
+mod term_state;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -29,4 +32,5 @@ pub use operator::{
 pub use standing::{
     AddressError, ElectionState, ParseStateError, ProcessState, Standing, WaitingFor,
 };
+pub use task::{Task, TaskError};
 pub use term::Term;

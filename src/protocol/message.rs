@@ -46,6 +46,8 @@ pub(crate) enum Event {
     Observe { any: bool },
     /// The work of this term has recovered.
     Ready { key: Key, term: u64 },
+    /// Something of this term's work has failed: the rest is to stop.
+    Failed { key: Key, term: u64 },
     /// Give up this term, stay a candidate.
     Resign { key: Key, term: u64 },
     /// Give up whatever is held of this election or about to be taken, stay a candidate.

@@ -126,6 +126,7 @@ impl Process {
                 }
             }
             Event::Ready { key, term } => self.ready(now, key, term),
+            Event::Failed { key, term } => self.end(now, key, term, Ending::Failed),
             Event::Resign { key, term } => self.end(now, key, term, Ending::Resigned),
             Event::GiveUp { key } => self.give_up(now, key),
             Event::Leave { key } => self.leave(now, key),

@@ -1,7 +1,5 @@
 //! What is left when the driver panics, and how it goes on from there.
 
-use std::sync::Arc;
-
 use super::thread::seed;
 use super::{Driver, Election};
 use crate::clock;
@@ -13,16 +11,15 @@ impl Driver {
     /// No handle may find a term current any more, and no work may go on.
     pub(super) fn end_all_terms(&self) {
         if let Some(line) = &self.line {
-            line.pulse.end();
+            line.leash.end();
         }
         for election in self.memory.elections.values() {
             if let Some(office) = election.office.as_ref().filter(|office| !office.stopped) {
-                let dropped = office.dropped.clone();
-                self.hands.give(move || dropped.cancel());
-                let state = Arc::clone(&office.state);
-                self.hands.give(move || state.cancelled.cancel());
+                office.state.end();
+                office.state.drop_work();
             }
         }
+        self.watch.look();
     }
 
     /// Let go of the session and of all that belonged to it. While work runs its guard keeps the socket open.
