@@ -1,5 +1,4 @@
 //! What is left when the driver panics, and how it goes on from there.
-
 use super::thread::seed;
 use super::{Driver, Election};
 use crate::clock;
