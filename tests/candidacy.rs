@@ -235,15 +235,19 @@ async fn a_closure_that_is_refused_is_dropped_under_no_lock() {
     let elector = elector(&cluster).await;
     let _first = elector.campaign("taken", "a", idle).unwrap();
     let observer = elector.observe("other").unwrap();
-    let refusing = tokio::task::spawn_blocking(move || {
+    let runtime = tokio::runtime::Handle::current();
+    let (answer, refused) = tokio::sync::oneshot::channel();
+    // On a thread that nobody waits for where it hangs.
+    std::thread::spawn(move || {
+        let _inside = runtime.enter();
         let refused = elector.campaign("taken", "a", move |term| {
             let _ = observer.state();
             idle(term)
         });
-        assert!(refused.unwrap_err().is_already_candidate());
-        elector
+        let _ = answer.send((elector, refused));
     });
-    let elector = within(refusing).await.unwrap();
+    let (elector, refused) = within(refused).await.unwrap();
+    assert!(refused.unwrap_err().is_already_candidate());
     within(elector.shutdown()).await;
 }
 

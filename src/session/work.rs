@@ -169,7 +169,13 @@ impl Drop for LeadTask {
         guard.state.end_with_lead();
         guard.watch.look();
         let (key, term) = (guard.key, guard.state.number);
-        let _ = guard.commands.send(Command::Resign { key, term });
+        let _ = guard
+            .commands
+            .send(if guard.failed.load(Ordering::Acquire) {
+                Command::Fail { key, term }
+            } else {
+                Command::Resign { key, term }
+            });
     }
 }
 
