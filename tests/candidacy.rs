@@ -116,7 +116,7 @@ async fn a_resignation_while_office_is_awaited_is_heard() {
     };
     let before = holder();
     assert!(before.is_some());
-    second.leader.resign().await;
+    within(second.leader.resign()).await;
     until("somebody else holds the lock", || {
         let now = holder();
         now.is_some() && now != before
