@@ -12,6 +12,7 @@ pub(super) enum Fault {
     MachineSuspended,
     ClockRate,
     RuntimeBlocked,
+    DriverPanics,
     CutToServer,
     CutFromServer,
     CutBoth,
@@ -43,7 +44,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Fault; 35] = [
+    pub(super) const ALL: [Fault; 36] = [
         Fault::ProcessKilled,
         Fault::ProcessShutDown,
         Fault::ProcessStopped,
@@ -51,6 +52,7 @@ impl Fault {
         Fault::MachineSuspended,
         Fault::ClockRate,
         Fault::RuntimeBlocked,
+        Fault::DriverPanics,
         Fault::CutToServer,
         Fault::CutFromServer,
         Fault::CutBoth,
@@ -105,6 +107,7 @@ impl fmt::Display for Fault {
             Fault::MachineSuspended => "machine suspended",
             Fault::ClockRate => "clock runs at another rate",
             Fault::RuntimeBlocked => "runtime blocked",
+            Fault::DriverPanics => "driver panics, and starts again",
             Fault::CutToServer => "network cut towards the server",
             Fault::CutFromServer => "network cut from the server",
             Fault::CutBoth => "network cut both ways",
