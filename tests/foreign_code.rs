@@ -159,7 +159,6 @@ async fn a_log_whose_reader_is_gone_stops_nothing() {
 /// tokio-postgres logs while it is polled, so the session stands still with the sink; the work does not
 /// go on for it.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "until the work has its leash"]
 async fn a_sink_that_blocks_may_stall_the_session_and_not_the_end_of_the_work() {
     let mut race = race("sink", Kind::Sink, Stdio::inherit()).await;
     let block = race.file().with_extension("block");
