@@ -168,6 +168,9 @@ impl Drop for LeadTask {
         let guard = &self.0;
         guard.state.end_with_lead();
         guard.watch.look();
+        if guard.failed.load(Ordering::Acquire) {
+            return guard.fail();
+        }
         let (key, term) = (guard.key, guard.state.number);
         let _ = guard
             .commands
@@ -222,7 +225,7 @@ impl LeadJob {
             }
         };
         if failure.is_some() {
-            task.0.fail();
+            task.0.failed.store(true, Ordering::Release);
         }
         // Before anything is logged: whoever writes it down may block.
         drop(task);
