@@ -274,7 +274,7 @@ async fn a_runtime_that_is_shut_down_fails_its_terms_and_no_others() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let elector = elector(&cluster).await;
-    let leader = elector.campaign("lives", "a", honest(&record)).unwrap();
+    let _leader = elector.campaign("lives", "a", honest(&record)).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dead = {
         let _inside = runtime.enter();

@@ -115,7 +115,9 @@ mod tests {
         let released = Arc::new(Mutex::new(released));
         for _ in 0..32 {
             let released = Arc::clone(&released);
-            hands.give(move || drop(released.lock().unwrap().recv()));
+            hands.give(move || {
+                let _ = released.lock().unwrap().recv();
+            });
             hands.give(|| panic!("as the test wants it"));
         }
         let (done, is_done) = channel();

@@ -3,7 +3,7 @@
 use super::world::{Down, KEY, Up, World};
 use super::{FOUR, LIVENESS, Model};
 use crate::postgres::{Asker, Cause, Pid};
-use crate::protocol::{Answer, Event, Instant, Office, Query, Try};
+use crate::protocol::{Answer, Event, Instant, Query};
 
 /// Something that is to happen now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,10 @@ impl Model {
                     .server
                     .execute(world.now, &self.asker(host, pid), &query);
                 match answer {
-                    Ok(answer) => self.answered(world, pid, sent, answer),
+                    Ok(answer) => {
+                        self.begins(world, begun(&answer));
+                        self.answered(world, pid, sent, answer);
+                    }
                     Err(refusal) => {
                         if let Some(line) = world.lines.get_mut(&pid) {
                             line.down.push_back(Down::Refusal(refusal.0));
@@ -152,6 +155,8 @@ impl Model {
                 world
                     .server
                     .campaign(world.now, &asker, keys, successor_of, overdue, heard);
+            // Others may hear of it before the second half.
+            self.begins(world, campaign.begun());
             if let Some(line) = world.lines.get_mut(&pid) {
                 line.half = Some((sent, campaign));
             }
@@ -169,7 +174,11 @@ impl Model {
             .next();
         if let Some((pid, (sent, campaign))) = half {
             let asker = self.asker(index, pid);
+            let has_begun = campaign.begun().is_some();
             let answer = world.server.finish_campaign(world.now, &asker, campaign);
+            if !has_begun {
+                self.begins(world, begun(&answer));
+            }
             self.answered(world, pid, sent, answer);
         }
     }
@@ -185,22 +194,14 @@ impl Model {
         }
     }
 
-    fn answered(&self, world: &mut World, pid: Pid, sent: Instant, answer: Answer) {
-        let began = match &answer {
-            Answer::Campaigned { tries } => tries.iter().find_map(|(_, tried)| match tried {
-                Try::Began { term } => Some(*term),
-                _ => None,
-            }),
-            Answer::Office {
-                office: Office::Began { term },
-                ..
-            } => Some(*term),
-            _ => None,
-        };
-        if let Some(term) = began {
+    fn begins(&self, world: &mut World, begun: Option<u64>) {
+        if let Some(term) = begun {
             world.note(|| format!("term {term} begins"));
             world.begins(term);
         }
+    }
+
+    fn answered(&self, world: &mut World, pid: Pid, sent: Instant, answer: Answer) {
         if let Some(line) = world.lines.get_mut(&pid) {
             line.down.push_back(Down::Answer { sent, answer });
         }
@@ -218,4 +219,9 @@ impl Model {
             world.broken = Some(FOUR);
         }
     }
+}
+
+/// The term that has begun with this answer.
+fn begun(answer: &Answer) -> Option<u64> {
+    answer.begun().pop().map(|(_, term)| term)
 }
