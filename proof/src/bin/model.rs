@@ -43,6 +43,9 @@ struct Arguments {
     /// Begin before anybody is connected.
     #[arg(long)]
     from_the_start: bool,
+    /// Begin when the first term has ended in order.
+    #[arg(long)]
+    vacated: bool,
     /// Heartbeats every L/8, not L/20.
     #[arg(long)]
     shipped_pace: bool,
@@ -94,6 +97,7 @@ fn bounds(arguments: &Arguments) -> Bounds {
         (arguments.stubborn, Bounds::stubborn),
         (arguments.always_wait, Bounds::always_wait),
         (arguments.from_the_start, Bounds::from_the_start),
+        (arguments.vacated, Bounds::vacated),
         (arguments.shipped_pace, Bounds::shipped_pace),
     ] {
         if wanted {

@@ -23,6 +23,8 @@ pub struct Bounds {
     pub pace: Pace,
     /// Whether things begin before anybody is connected. Otherwise the first process has led for a while.
     pub from_the_start: bool,
+    /// Whether things begin when the first term has ended in order, and nobody leads yet.
+    pub vacated: bool,
     /// For how long things are looked at, where the steady state is no circle: clocks that run unequally never
     /// show the same again.
     pub horizon: Option<Duration>,
@@ -117,6 +119,7 @@ impl Bounds {
             lease: Duration::from_secs(1),
             pace: Pace::Even,
             from_the_start: false,
+            vacated: false,
             horizon: None,
             faults,
             orders,
@@ -174,6 +177,14 @@ impl Bounds {
     #[must_use]
     pub fn from_the_start(mut self) -> Self {
         self.from_the_start = true;
+        self
+    }
+
+    /// From the moment at which the first term has ended in order: nothing tells a server that lost a later one
+    /// to wait.
+    #[must_use]
+    pub fn vacated(mut self) -> Self {
+        self.vacated = true;
         self
     }
 

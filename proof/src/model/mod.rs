@@ -38,7 +38,7 @@ use self::bounds::Move;
 use self::recovery::Known;
 use self::relative::DAWN;
 use self::world::{KEY, Memory, World};
-use crate::postgres::Flaw;
+use crate::postgres::{Flaw, Kind};
 use crate::protocol::{Event, Timings};
 
 /// At most one process runs the work.
@@ -118,6 +118,15 @@ impl Model {
         while !self.bounds.from_the_start && world.now < settled && seen.insert(world.fingerprint())
         {
             self.make(&mut world, Move::Go);
+        }
+        if self.bounds.vacated
+            && let Some((leader, _)) = world.leader()
+        {
+            world.orders += 1;
+            self.make(&mut world, Move::Return(leader));
+            while world.server.holder(Kind::Leadership, KEY.0).is_some() {
+                self.make(&mut world, Move::Go);
+            }
         }
         world.dated = self.bounds.horizon.is_some();
         world
