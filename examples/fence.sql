@@ -5,7 +5,8 @@
 --   psql -X -f examples/fence.sql fence
 --
 -- It plays a leader by hand in an election of its own, `fence.sql`, so it needs no other process. In earnest the
--- library or the command leads, and the term's number comes from there (`Term::number`, PG_LEADER_TERM).
+-- library or the command leads, and the term's number and token come from there (`Term::number` and `Term::token`,
+-- PG_LEADER_TERM and PG_LEADER_TOKEN).
 -- Errors are part of it.
 
 \set ON_ERROR_STOP off

@@ -61,9 +61,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn book(pool: &PgPool, term: &Term) -> Result<(), sqlx::Error> {
     let number = i64::try_from(term.number()).unwrap_or(i64::MAX);
     let mut transaction = pool.begin().await?;
-    sqlx::query("SELECT pgleader.fence($1, $2)")
+    sqlx::query("SELECT pgleader.fence($1, $2, $3::text::uuid)")
         .bind(term.election())
         .bind(number)
+        .bind(term.token())
         .execute(&mut *transaction)
         .await?;
     sqlx::query("INSERT INTO booking VALUES ($1, $2, now())")

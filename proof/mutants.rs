@@ -27,6 +27,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
+        name: "work_forgotten_with_the_driver",
+        edits: &[edit(
+            "process/mod.rs",
+            "let work = work.map(|(term, abort_at)| Work {",
+            "let work = None.map(|(term, abort_at)| Work {",
+        )],
+    },
+    Mutant {
         name: "no_refractory_period",
         edits: &[edit(
             "process/winning.rs",

@@ -44,6 +44,7 @@ CREATE TABLE pgleader.candidate (
     joined_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     heard bigint NOT NULL DEFAULT 0,
     heard_lease interval NOT NULL DEFAULT '00:00:00'::interval,
+    behind_pgpool boolean NOT NULL DEFAULT false,
     CONSTRAINT candidate_pkey PRIMARY KEY (election_id, instance_hash),
     CONSTRAINT candidate_heard_check CHECK ((heard >= 0)),
     CONSTRAINT candidate_lease_check CHECK (((lease >= '00:00:00.1'::interval) AND (lease <= '01:00:00'::interval))),
@@ -89,6 +90,7 @@ CREATE TABLE pgleader.term (
     ended_request text,
     fenced_ended integer NOT NULL DEFAULT 0,
     token uuid NOT NULL,
+    behind_pgpool boolean NOT NULL DEFAULT false,
     CONSTRAINT term_pkey PRIMARY KEY (election_id, number),
     CONSTRAINT term_lease_check CHECK (((lease >= '00:00:00.1'::interval) AND (lease <= '01:00:00'::interval))),
     CONSTRAINT term_ending_check CHECK ((ending = ANY (ARRAY['resigned'::text, 'stepped down'::text, 'failed'::text, 'deposed'::text, 'lost'::text]))),
@@ -267,7 +269,7 @@ CREATE OR REPLACE FUNCTION pgleader.check_name(election text)
 AS $function$
 BEGIN
     IF (length(election) BETWEEN 1 AND 200) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('election', format('"%s"', left(election, 200)), 'have 1 to 200 characters');
+        PERFORM pgleader.refuse('election', '"' || left(election, 200) || '"', 'have 1 to 200 characters');
     END IF;
 END
 $function$;
@@ -280,7 +282,7 @@ CREATE OR REPLACE FUNCTION pgleader.check_address(address text)
 AS $function$
 BEGIN
     IF (length(address) BETWEEN 1 AND 1000) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('address', format('"%s"', left(address, 200)), 'have 1 to 1000 characters');
+        PERFORM pgleader.refuse('address', '"' || left(address, 200) || '"', 'have 1 to 1000 characters');
     END IF;
 END
 $function$;
@@ -333,6 +335,8 @@ BEGIN
     PERFORM pgleader.check_address(address);
     IF num_nulls(instance, backend_start, application, priority) > 0 THEN
         PERFORM pgleader.refuse('instance, backend_start, application or priority', NULL, '');
+    ELSIF NOT isfinite(backend_start) THEN
+        PERFORM pgleader.refuse('backend_start', backend_start::text, 'be a time');
     ELSIF (lease_ms BETWEEN 100 AND 3600000) IS NOT TRUE THEN
         PERFORM pgleader.refuse('lease_ms', lease_ms::text, 'be between 100 and 3600000');
     END IF;
@@ -354,12 +358,31 @@ BEGIN
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
     SET address = excluded.address, priority = excluded.priority, lease = excluded.lease, pid = excluded.pid,
         backend_start = excluded.backend_start, joined_at = excluded.joined_at, heard = excluded.heard,
-        heard_lease = excluded.heard_lease;
+        heard_lease = excluded.heard_lease, behind_pgpool = false;
     SELECT greatest(o.below, o.known), o.known_lease_ms INTO known, known_lease_ms
     FROM pgleader.outlook(election_id, heard, heard_lease_ms) AS o;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer,bigint,integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.record_pgpool(mark text, election integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    UPDATE pgleader.candidate AS c SET behind_pgpool = true
+    WHERE c.election_id = election AND c.pid = pg_backend_pid();
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this session is no candidate of election %', election
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.join_election first.';
+    END IF;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.record_pgpool(text,integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.leave_election(mark text, election integer, instance uuid)
  RETURNS void
@@ -549,7 +572,9 @@ CREATE OR REPLACE FUNCTION pgleader.next_number(last bigint, below bigint, known
 AS $function$
 BEGIN
     IF (last >= 0 AND below >= last AND known >= last) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('last, below or known', format('%s, %s, %s', last, below, known),
+        PERFORM pgleader.refuse('last, below or known',
+                                CASE WHEN num_nulls(last, below, known) = 0
+                                     THEN format('%s, %s, %s', last, below, known) END,
                                 'be 0 or more, and the first the least');
     END IF;
     RETURN CASE
@@ -576,6 +601,8 @@ BEGIN
     PERFORM pgleader.check_number('election', election);
     IF num_nulls(instance, direct, below, known) > 0 THEN
         PERFORM pgleader.refuse('instance, direct, below or known', NULL, '');
+    ELSIF least(below, known) < 0 THEN
+        PERFORM pgleader.refuse('below or known', least(below, known)::text, 'be 0 or more');
     END IF;
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
         RETURN;
@@ -607,9 +634,10 @@ BEGIN
     RETURNING e.term, before.fenced_ended INTO begin_term.term, ended;
     INSERT INTO pgleader.term
         (election_id, number, address, instance_hash, lease, pid, backend_start, direct, system_identifier,
-         timeline, fenced_ended, token)
+         timeline, fenced_ended, token, behind_pgpool)
     VALUES (election, begin_term.term, candidate.address, candidate.instance_hash, candidate.lease, candidate.pid,
-            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended, begin_term.token);
+            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended, begin_term.token,
+            candidate.behind_pgpool);
     PERFORM pgleader.end_requests(election, begin_term.term);
     IF begin_term.term % 20 = 0 THEN
         PERFORM pgleader.forget_candidates(election);
@@ -916,6 +944,8 @@ BEGIN
         PERFORM pgleader.refuse('instance', NULL, '');
     ELSIF (ending IN ('resigned', 'stepped down', 'failed', 'deposed')) IS NOT TRUE THEN
         PERFORM pgleader.refuse('ending', ending, 'be resigned, stepped down, failed or deposed');
+    ELSIF ended_by = '' THEN
+        PERFORM pgleader.refuse('ended_by', '""', 'be null or a role');
     ELSIF ended_request NOT IN ('step down', 'transfer', 'suspend', 'exclude', 'depose') THEN
         PERFORM pgleader.refuse('ended_request', ended_request, 'be null or the kind of a request');
     END IF;
@@ -1080,6 +1110,22 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.leader_backend(integer,bigint) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION pgleader.is_behind_pgpool(election integer, term bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    RETURN EXISTS (
+        SELECT FROM pgleader.term AS t
+        WHERE t.election_id = election AND t.number = is_behind_pgpool.term AND t.behind_pgpool);
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.is_behind_pgpool(integer,bigint) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.end_leader_backend(election integer, term bigint)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1087,6 +1133,9 @@ CREATE OR REPLACE FUNCTION pgleader.end_leader_backend(election integer, term bi
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    IF pgleader.is_behind_pgpool(election, term) THEN
+        RETURN false;
+    END IF;
     RETURN coalesce(pg_terminate_backend(pgleader.leader_backend(election, term)), false);
 EXCEPTION WHEN insufficient_privilege THEN
     RETURN false;
@@ -1100,6 +1149,9 @@ CREATE OR REPLACE FUNCTION pgleader.end_leader(election integer, term bigint)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    IF pgleader.is_behind_pgpool(election, term) THEN
+        RETURN false;
+    END IF;
     RETURN coalesce(pg_terminate_backend(pgleader.leader_backend(election, term)), false);
 EXCEPTION WHEN insufficient_privilege THEN
     RETURN pgleader.end_leader_backend(election, term);
@@ -1229,6 +1281,24 @@ CREATE VIEW pgleader.fenced AS
    FROM pgleader.lock l
   WHERE (((l.kind)::oid = ('pgleader.term'::regclass)::oid) AND (l.mode = 'ShareLock'::text) AND l.granted);
 
+CREATE OR REPLACE FUNCTION pgleader.may_be_behind_pgpool(backend integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM pgleader.check_number('backend', backend);
+    RETURN EXISTS (
+        SELECT FROM pgleader.candidate AS c
+        CROSS JOIN LATERAL pg_stat_get_activity(c.pid) AS its
+        WHERE c.behind_pgpool
+          AND (c.pid = backend OR its.client_addr IS NOT DISTINCT FROM (
+              SELECT a.client_addr FROM pg_stat_get_activity(backend) AS a)));
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.may_be_behind_pgpool(integer) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(mark text, election integer, backend integer)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1240,6 +1310,7 @@ BEGIN
     PERFORM pgleader.check_number('election', election);
     PERFORM pgleader.check_number('backend', backend);
     RETURN pgleader.holds_leadership(election)
+        AND NOT pgleader.may_be_behind_pgpool(backend)
         AND EXISTS (SELECT FROM pgleader.fenced AS f WHERE f.election_id = election AND f.pid = backend)
         AND pg_terminate_backend(backend);
 EXCEPTION WHEN insufficient_privilege THEN
@@ -1280,7 +1351,12 @@ BEGIN
     remaining := 0;
     FOR backend IN SELECT f.pid FROM pgleader.fenced AS f WHERE f.election_id = election LOOP
         BEGIN
-            done := coalesce(pg_terminate_backend(backend), false);
+            IF pgleader.may_be_behind_pgpool(backend) THEN
+                done := false;
+                PERFORM pg_cancel_backend(backend);
+            ELSE
+                done := coalesce(pg_terminate_backend(backend), false);
+            END IF;
         EXCEPTION WHEN insufficient_privilege THEN
             done := pgleader.end_fenced_backend(mark, election, backend);
         END;
@@ -1679,6 +1755,12 @@ DECLARE
     its_id integer := pgleader.election_id(election);
     leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = its_id);
 BEGIN
+    IF leading_term > 0 AND pgleader.is_behind_pgpool(its_id, leading_term) THEN
+        RAISE EXCEPTION 'the leader of election "%" is behind pgpool-II, which would take the end of its session for the end of the server and detach it',
+                election
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Call pgleader.step_down. A leader that hangs is ended by its own silence, after 1.2 leases.';
+    END IF;
     IF leading_term = 0 OR pgleader.leader_backend(its_id, leading_term) IS NULL
         OR NOT pgleader.ask(its_id, 'depose', only_term => leading_term) THEN
         RETURN NULL;
@@ -1851,7 +1933,7 @@ CREATE OR REPLACE FUNCTION pgleader.version()
  RETURNS integer
  LANGUAGE sql
  SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$ SELECT 2 $function$;
+AS $function$ SELECT 100 $function$;
 REVOKE ALL ON FUNCTION pgleader.version() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name)
@@ -1890,6 +1972,9 @@ BEGIN
         'pgleader.check_number(text, bigint), '
         'pgleader.check_mark(text), '
         'pgleader.join_election(text, text, uuid, text, integer, timestamptz, text, integer, bigint, integer), '
+        'pgleader.record_pgpool(text, integer), '
+        'pgleader.is_behind_pgpool(integer, bigint), '
+        'pgleader.may_be_behind_pgpool(integer), '
         'pgleader.leave_election(text, integer, uuid), '
         'pgleader.try_elections(text, integer[], integer[], integer[], uuid, boolean, integer, bigint[], '
         'integer[]), '
@@ -1926,7 +2011,8 @@ BEGIN
         'GRANT EXECUTE ON FUNCTION pgleader.election_id(text), pgleader.step_down(text), '
         'pgleader.transfer(text, text), pgleader.suspend(text), pgleader.resume(text), '
         'pgleader.exclude(text, text), pgleader.include(text, text), '
-        'pgleader.request_depose(text), pgleader.depose(text), pgleader.leader_backend(integer, bigint), '
+        'pgleader.request_depose(text), pgleader.depose(text), pgleader.is_behind_pgpool(integer, bigint), '
+        'pgleader.leader_backend(integer, bigint), '
         'pgleader.end_leader_backend(integer, bigint), pgleader.end_leader(integer, bigint) TO %I', role);
     INSERT INTO pgleader.grantee (role, kind) VALUES (grant_operator.role, 'operator') ON CONFLICT DO NOTHING;
 END
@@ -1989,6 +2075,7 @@ GRANT EXECUTE ON FUNCTION pgleader.check_ids(text,integer[]) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.check_number(text,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.check_mark(text) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer,bigint,integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.record_pgpool(text,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.leave_election(text,integer,uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.try_elections(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]) TO candidate;
@@ -2002,12 +2089,14 @@ GRANT EXECUTE ON FUNCTION pgleader.announce(text,integer[],integer) TO candidate
 GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[],uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.backend_gone(text,integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.leader_backend(integer,bigint) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.is_behind_pgpool(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.end_leader(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.evict(text,integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.fence(text,bigint,uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.fence(text,bigint) TO candidate;
 GRANT SELECT ON pgleader.fenced TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.may_be_behind_pgpool(integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.end_fenced_backend(text,integer,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.count_fenced_ended(text,integer,integer) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.end_fenced(text,integer) TO candidate;
@@ -2039,6 +2128,7 @@ GRANT SELECT ON pgleader.lock TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.refractory_period(integer) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[],uuid) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.leader_backend(integer,bigint) TO operator;
+GRANT EXECUTE ON FUNCTION pgleader.is_behind_pgpool(integer,bigint) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO operator;
 GRANT EXECUTE ON FUNCTION pgleader.end_leader(integer,bigint) TO operator;
 GRANT SELECT ON pgleader.fenced TO operator;

@@ -245,7 +245,10 @@ impl Elector {
 
     /// Resign every term in order, leave every election, close the session. Waits for work to stop: up to
     /// the grace, then it is dropped; work that cannot be dropped keeps the leadership, and this waiting.
-    /// Without a database it tries to tell of the last term's end for no longer than the grace.
+    /// Without a database it tries to tell of the last term's end for no longer than the grace, and then it waits
+    /// up to a second for the log.
+    ///
+    /// From its call on no candidacy and no observer is accepted any more: that is an error.
     ///
     /// A process that ends without it is not unsafe: the next leader begins at its next probe where the
     /// connection was direct, else after a lease.

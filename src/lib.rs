@@ -7,18 +7,21 @@ mod elector;
 mod error;
 mod fence;
 mod leader;
+mod leash;
 mod observer;
 mod operator;
 mod protocol;
 mod schema;
 mod session;
 mod standing;
+mod task;
 mod term;
+mod term_state;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use config::{Campaign, Config, Credentials, Overrun, Takeover};
-pub use doctor::{Finding, Severity, examine};
+pub use doctor::{Finding, Severity, examine, examine_with};
 pub use elector::Elector;
 pub use error::Error;
 pub use leader::{Leader, run};
@@ -29,4 +32,5 @@ pub use operator::{
 pub use standing::{
     AddressError, ElectionState, ParseStateError, ProcessState, Standing, WaitingFor,
 };
+pub use task::{Task, TaskError};
 pub use term::Term;

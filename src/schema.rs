@@ -17,10 +17,11 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../sql/migrations/0005_rights.sql"),
 ];
 
-/// The version of the schema that this build brings.
-const SCHEMA_VERSION: i32 = 2;
+/// The version of the schema that this build brings. Until the first release each change is a generation of its own,
+/// which builds of another one refuse in words.
+const SCHEMA_VERSION: i32 = 100;
 /// From here a schema is no longer an extension of ours.
-const NEXT_GENERATION: i32 = 100;
+const NEXT_GENERATION: i32 = SCHEMA_VERSION + 1;
 
 /// Whether a schema of this version lacks what this build brings.
 pub(crate) fn is_older(version: i32) -> bool {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,87 +11,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::protocol::{Instant, Key};
-use crate::session::Command;
-use crate::standing::ProcessState;
+use crate::protocol::Key;
+use crate::session::{self, Command, Guard};
+use crate::task::Task;
 
-/// Until when the terms of a session are current. Zero once they are not any more, which is for good:
-/// whoever sees the deadline pass ends it, so that no reader can see it come back (invariant 5).
-#[derive(Debug, Default)]
-pub(crate) struct Pulse(AtomicU64);
-
-impl Pulse {
-    /// Extend to `until`. False when the deadline has passed before.
-    pub(crate) fn extend(&self, until: Instant) -> bool {
-        let last = self.0.load(Ordering::Acquire);
-        let first = last == 0;
-        if first || Instant::from_nanos(last) >= until {
-            return !first;
-        }
-        self.0
-            .compare_exchange(last, until.as_nanos(), Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-    }
-
-    pub(crate) fn new(until: Instant) -> Self {
-        Pulse(AtomicU64::new(until.as_nanos()))
-    }
-
-    pub(crate) fn end(&self) {
-        self.0.store(0, Ordering::Release);
-    }
-
-    fn remaining(&self) -> Duration {
-        let until = self.0.load(Ordering::Acquire);
-        let now = clock::now();
-        let remaining = Instant::from_nanos(until).since(now);
-        if remaining.is_zero() && until != 0 {
-            // An extension may have come in between; then the term goes on.
-            let passed = self
-                .0
-                .compare_exchange(until, 0, Ordering::AcqRel, Ordering::Acquire);
-            if passed.is_err() {
-                return Instant::from_nanos(self.0.load(Ordering::Acquire)).since(now);
-            }
-        }
-        remaining
-    }
-}
-
-/// What the driver and the handles of one term share.
-#[derive(Debug)]
-pub(crate) struct TermState {
-    pub(crate) number: u64,
-    pub(crate) token: Arc<str>,
-    pub(crate) pulse: Arc<Pulse>,
-    pub(crate) ready: AtomicBool,
-    /// The work has stopped.
-    pub(crate) over: AtomicBool,
-    /// The work has asked to be told, so it may be given time.
-    pub(crate) listens: AtomicBool,
-    /// The socket of the session, as long as the work or the session lives.
-    pub(crate) socket: Weak<OwnedFd>,
-    /// The work should stop.
-    pub(crate) ends: AtomicBool,
-    /// The same, for those who wait for it; later, since waking them is not the driver's to do.
-    pub(crate) cancelled: CancellationToken,
-}
-
-impl TermState {
-    pub(crate) fn is_current(&self) -> bool {
-        !self.over.load(Ordering::Acquire) && !self.pulse.remaining().is_zero()
-    }
-
-    pub(crate) fn process_state(&self) -> ProcessState {
-        if !self.is_current() {
-            ProcessState::Following
-        } else if self.ready.load(Ordering::Acquire) {
-            ProcessState::Leading
-        } else {
-            ProcessState::Recovering
-        }
-    }
-}
+pub(crate) use crate::term_state::{TaskState, TermState};
 
 /// One period of leadership, given to the work that runs in it. Cheap to clone; a clone that outlives the
 /// term is harmless, and does not keep the elector alive.
@@ -102,6 +26,8 @@ pub struct Term {
     pub(crate) key: Key,
     pub(crate) state: Arc<TermState>,
     pub(crate) commands: UnboundedSender<Command>,
+    /// As long as any of the work runs.
+    pub(crate) work: Weak<Guard>,
 }
 
 impl Term {
@@ -154,7 +80,7 @@ impl Term {
         if self.state.over.load(Ordering::Acquire) {
             return Duration::ZERO;
         }
-        self.state.pulse.remaining()
+        self.state.leash.remaining(clock::now())
     }
 
     /// Resolves when the work should stop: the term is lost, or is being given up in order.
@@ -182,8 +108,21 @@ impl Term {
     ///
     /// Cancel safe: it may be dropped and called again.
     pub fn deposed(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.state.listens.store(true, Ordering::Release);
-        self.state.cancelled.clone().cancelled_owned()
+        self.state.listen();
+        let state = Arc::clone(&self.state);
+        async move {
+            // By whoever waits: work is given time that asks itself, wherever this was made.
+            state.listen();
+            let mut cancelled = std::pin::pin!(state.cancelled.cancelled());
+            // The work itself is woken to look, sooner than all who wait are told.
+            std::future::poll_fn(|context| {
+                if state.is_ending() {
+                    return std::task::Poll::Ready(());
+                }
+                cancelled.as_mut().poll(context)
+            })
+            .await;
+        }
     }
 
     /// Whether the work should stop: the question to which [`deposed`](Term::deposed) waits for a yes, for
@@ -204,8 +143,82 @@ impl Term {
     /// }
     /// ```
     pub fn is_ending(&self) -> bool {
-        self.state.listens.store(true, Ordering::Release);
-        self.state.ends.load(Ordering::Acquire) || !self.is_current()
+        self.state.listen();
+        self.state.is_ending()
+    }
+
+    /// Run a part of the work as a task of its own, on the runtime on which this election was campaigned for.
+    ///
+    /// It stops with the term: nobody else leads before it has stopped, just as with `lead` itself. It is
+    /// dropped, at its next `.await`, when `lead` is. When `lead` has returned, failed or was dropped, which
+    /// ends the term, a task that has not asked for [`deposed`](Term::deposed), [`is_ending`](Term::is_ending)
+    /// or a [`cancellation_token`](Term::cancellation_token) is dropped at once; one that has asked itself is
+    /// given the rest of the time for stopping. Work that blocks its thread cannot be dropped here either, and
+    /// counts for [`Overrun::Abort`](crate::Overrun::Abort).
+    ///
+    /// What is spawned when the term is over is dropped unpolled.
+    ///
+    /// ```
+    /// async fn lead(term: pg_leader::Term) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    ///     let inbox = term.spawn(receive());
+    ///     let outbox = term.spawn(send());
+    ///     term.ready();
+    ///     // Whichever ends first ends the term; the other is dropped, and waited for.
+    ///     tokio::select! {
+    ///         received = inbox => received?,
+    ///         sent = outbox => sent?,
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # async fn receive() {}
+    /// # async fn send() {}
+    /// ```
+    pub fn spawn<F>(&self, work: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let receiver = self.guard().map(|guard| session::spawn_child(guard, work));
+        Task::new(receiver, Weak::clone(&self.work), Arc::clone(&self.state))
+    }
+
+    /// As [`spawn`](Term::spawn), for work that blocks: on a thread for such work. Nothing can stop it there,
+    /// so it must look at [`is_ending`](Term::is_ending); until it returns nobody else leads in an orderly
+    /// end, and when the term is lost it may overlap the next, unless [`Overrun`](crate::Overrun) is `Abort`.
+    ///
+    /// ```
+    /// async fn lead(term: pg_leader::Term) -> Result<(), pg_leader::TaskError> {
+    ///     term.ready();
+    ///     let asked = term.clone();
+    ///     let work = term.spawn_blocking(move || {
+    ///         while !asked.is_ending() {
+    ///             // A small piece, much shorter than a tenth of the lease.
+    ///             std::thread::sleep(std::time::Duration::from_millis(10));
+    ///         }
+    ///     });
+    ///     work.await
+    /// }
+    /// ```
+    pub fn spawn_blocking<F, T>(&self, work: F) -> Task<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let receiver = (self.guard()).map(|guard| session::spawn_blocking_child(guard, work));
+        Task::new(receiver, Weak::clone(&self.work), Arc::clone(&self.state))
+    }
+
+    /// None once the term is over. In an orderly end work that stops may still spawn.
+    fn guard(&self) -> Option<Arc<Guard>> {
+        self.is_current().then(|| self.work.upgrade()).flatten()
+    }
+
+    /// A token that is cancelled when the work should stop, for code that takes one. To ask for it is to ask
+    /// for [`deposed`](Term::deposed), with the same time for stopping. Cancelling it does nothing to the term.
+    /// A task of the work should ask for its own.
+    pub fn cancellation_token(&self) -> CancellationToken {
+        self.state.listen();
+        self.state.cancelled.child_token()
     }
 
     /// The work has recovered: from `Recovering` to `Leading`. Does nothing the second time.
@@ -271,29 +284,5 @@ impl fmt::Debug for Term {
             .field("number", &self.state.number)
             .field("is_current", &self.is_current())
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deadline_that_somebody_saw_pass_cannot_be_extended() {
-        let pulse = Pulse::new(clock::now());
-        assert_eq!(pulse.remaining(), Duration::ZERO);
-        assert!(!pulse.extend(clock::now() + Duration::from_secs(1)));
-        assert_eq!(pulse.remaining(), Duration::ZERO);
-    }
-
-    #[test]
-    fn a_deadline_is_extended_and_never_shortened() {
-        let now = clock::now();
-        let pulse = Pulse::new(now + Duration::from_secs(100));
-        assert!(pulse.extend(now + Duration::from_secs(200)));
-        assert!(pulse.extend(now + Duration::from_secs(50)));
-        assert!(pulse.remaining() > Duration::from_secs(150));
-        pulse.end();
-        assert!(!pulse.extend(now + Duration::from_secs(300)));
     }
 }

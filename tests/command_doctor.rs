@@ -145,6 +145,54 @@ async fn poolers_and_proxies_are_found_out() {
     }
 }
 
+/// A check has ten seconds, and whoever waits hears for what.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_goes_silent_ends_the_examination() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+
+    let cluster = installed().await;
+    let proxy = Proxy::start(cluster.port()).await;
+    // Forty round trips take long enough to be named.
+    proxy.delay(Duration::from_millis(60));
+    let mut doctor = bare();
+    doctor
+        .env("DATABASE_URL", proxy.url())
+        .args(["doctor", "--json"])
+        .args(LEASE)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut doctor = doctor.spawn().unwrap();
+    let mut said = BufReader::new(doctor.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "pg-leader: waiting for round trips\n");
+    proxy.swallow(true, true);
+    let silent = Instant::now();
+    let mut out = String::new();
+    doctor
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut out)
+        .unwrap();
+    let code = doctor.wait().unwrap().code().unwrap();
+    assert!(
+        silent.elapsed() < Duration::from_secs(40),
+        "{:?}",
+        silent.elapsed()
+    );
+    let answer = Answer {
+        code,
+        out,
+        err: line,
+    };
+    assert_eq!(answer.code, 4, "{answer:?}");
+    assert!(found(&answer, "answers", "problem").contains("round trips"));
+    found(&answer, "connection", "fine");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_hosts_the_most_telling_reason_is_found() {
     let cluster = installed().await;

@@ -90,6 +90,71 @@ async fn a_term_fences_its_transactions_and_is_refused_when_it_is_over() {
     assert!(error.is_fenced(), "{error}");
 }
 
+/// Two servers have given out one number, and nobody is left who remembers the first: the number passes, the token does
+/// not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_term_of_the_same_number_on_a_server_that_was_lost_is_refused() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let (term, _leader, _second) = leader_and_successor(&cluster, "twice", &record).await;
+    let token = cluster.query("SELECT token FROM pgleader.term");
+    assert_eq!(term.token(), token.unwrap().unwrap());
+    // This server's term 1 is another one than that which the process was given.
+    cluster
+        .execute("UPDATE pgleader.term SET token = gen_random_uuid()")
+        .unwrap();
+    let writer = client(&cluster.url()).await;
+    for level in ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] {
+        writer
+            .batch_execute(&format!("BEGIN ISOLATION LEVEL {level}"))
+            .await
+            .unwrap();
+        let error = term.fence(&writer).await.expect_err("another's term");
+        assert!(
+            error.is_fence_misuse() && error.to_string().contains("another token"),
+            "{level}: {error}"
+        );
+        writer.batch_execute("ROLLBACK").await.unwrap();
+        // By the number alone nobody can tell.
+        let by_number = format!(
+            "BEGIN ISOLATION LEVEL {level}; SELECT pgleader.fence('twice', {}); ROLLBACK",
+            term.number()
+        );
+        writer.batch_execute(&by_number).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_term_has_a_token_of_its_own() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let (first, leader, second) = leader_and_successor(&cluster, "tokens", &record).await;
+    leader.resign().await;
+    until("the other works", || record.last_term() == 2).await;
+    second.leader.resign().await;
+    until("a third term begins", || leader.term() == 3).await;
+    let tokens = "SELECT count(DISTINCT token) FROM pgleader.term";
+    assert_eq!(cluster.query(tokens).unwrap().as_deref(), Some("3"));
+    // An old token opens no new term, and a new one no old term.
+    let newest = cluster
+        .query("SELECT token FROM pgleader.term WHERE number = 3")
+        .unwrap()
+        .unwrap();
+    let writer = client(&cluster.url()).await;
+    for (number, token, code) in [
+        (3, first.token(), "PL002"),
+        (1, newest.as_str(), "PL002"),
+        (1, first.token(), "PL001"),
+    ] {
+        let fence = format!("BEGIN; SELECT pgleader.fence('tokens', {number}, '{token}')");
+        let error = writer.batch_execute(&fence).await.unwrap_err();
+        assert_eq!(error.code().map(|code| code.code()), Some(code), "{fence}");
+        writer.batch_execute("ROLLBACK").await.unwrap();
+    }
+    let fence = format!("BEGIN; SELECT pgleader.fence('tokens', 3, '{newest}'); COMMIT");
+    writer.batch_execute(&fence).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_that_is_too_old_is_a_serialization_failure() {
     let cluster = Cluster::start().unwrap();

@@ -277,7 +277,7 @@ struct Stuck(AtomicUsize);
 impl Wake for Stuck {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
-        std::thread::sleep(LEASE * 6);
+        std::thread::sleep(LEASE * 20);
     }
 }
 
@@ -294,10 +294,12 @@ async fn a_waker_that_blocks_delays_nobody() {
     let mut changes = leader.changes();
     // The first standing is there at once.
     while changes.poll_next_unpin(&mut context).is_ready() {}
+    let began = std::time::Instant::now();
     let mut resigning = Box::pin(leader.resign());
     assert!(resigning.as_mut().poll(&mut context).is_pending());
     until("it leads again", || record.last_term() >= 2).await;
     assert!(stuck.0.load(Ordering::SeqCst) > 0, "nobody was woken");
+    assert!(began.elapsed() < LEASE * 15, "the driver stood still");
     let term = record.last_term();
     let steps = record.steps().len();
     until("it works on", || record.steps().len() > steps + 1000).await;
@@ -360,6 +362,29 @@ async fn a_hook_that_misbehaves_is_asked_again() {
     assert!(asked.load(Ordering::SeqCst) > 4);
     within(elector.shutdown()).await;
     record::assert_no_overlap(&record.steps());
+}
+
+/// A file that is a pipe without a writer: whoever opens it waits for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_hangs_fails_the_connect_and_no_more() {
+    let cluster = Cluster::start().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, mode, 0).unwrap();
+    let with = |parameters: &str| {
+        let url = format!("{}?{parameters}={}", cluster.url(), pipe.display());
+        within(Elector::connect(config(&url)))
+    };
+    // A password file must be a plain one, and another one is none.
+    with("passfile").await.unwrap().shutdown().await;
+    let refused = with("sslmode=verify-ca&sslrootcert").await.unwrap_err();
+    assert!(refused.is_connection(), "{refused}");
+    assert!(
+        refused.to_string().contains("did not come back"),
+        "{refused}"
+    );
 }
 
 async fn within<F: Future>(future: F) -> F::Output {
@@ -431,6 +456,15 @@ async fn a_driver_that_panics_when_work_starts_leads_again() {
     record::assert_no_overlap(&record.steps());
 }
 
+/// A test that fails must not wait for ever for the thread of its work.
+struct Released(Arc<AtomicBool>);
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Work that cannot be dropped outlives the driver that started it: the next one does not campaign while
 /// it runs, and the vacate that is owed is made good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -438,6 +472,7 @@ async fn a_driver_that_panicked_knows_what_work_still_runs() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let release = Arc::new(AtomicBool::new(false));
+    let _released = Released(Arc::clone(&release));
     let elector = elector(&cluster).await;
     let leader = elector
         .campaign("stuck", "a", {

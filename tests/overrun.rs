@@ -37,7 +37,7 @@ async fn with_abort_its_process_ends_before_the_next_term_begins() {
         status.is_some()
     })
     .await;
-    assert_eq!(status.unwrap().signal(), Some(Signal::ABORT.as_raw()));
+    assert_eq!(status.unwrap().signal(), Some(Signal::KILL.as_raw()));
     race.until_term(2).await;
     record::assert_no_overlap(&race.steps());
     let gap = race.gap_after(1);

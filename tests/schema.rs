@@ -15,6 +15,9 @@ use support::record::Record;
 use support::{config, status, steady, until};
 use tokio_postgres::{Client, NoTls};
 
+/// `sql/schema.sql` as it was in version 1.
+const VERSION_1: &str = include_str!("schema/version_1.sql");
+
 const DUMP: &str = include_str!("schema/dump.sql");
 
 /// The header of `sql/schema.sql`.
@@ -200,6 +203,85 @@ async fn a_second_run_of_the_migrations_changes_nothing() {
     let after = dump(&owner).await;
     assert!(before == after, "{}", difference(&before, &after));
     assert_eq!(column(&owner, identity).await, rows);
+}
+
+/// Rows, terms and grants stay; columns and functions are those of a new installation; and secrets are none any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_schema_is_brought_up_to_date_and_its_terms_go_on() {
+    let (cluster, owner) = installed().await;
+    let made = dump(&owner).await;
+    cluster.execute("CREATE DATABASE old OWNER owner").unwrap();
+    cluster.execute("CREATE ROLE spy LOGIN").unwrap();
+    let old = connect(&cluster, "owner", "old").await;
+    old.batch_execute(VERSION_1).await.unwrap();
+    // As default privileges did.
+    old.batch_execute(
+        "GRANT USAGE ON SCHEMA pgleader TO spy; GRANT ALL ON ALL TABLES IN SCHEMA pgleader TO spy; \
+         GRANT ALL ON ALL FUNCTIONS IN SCHEMA pgleader TO spy",
+    )
+    .await
+    .unwrap();
+    let secret = "11111111-2222-3333-4444-555555555555";
+    let leader = connect(&cluster, "candidate", "old").await;
+    leader
+        .batch_execute(&format!(
+            "SELECT pgleader.join_election('e', '{secret}', 'a', 1000, backend_start, 'a') \
+             FROM pg_stat_get_activity(pg_backend_pid()); \
+             SELECT pgleader.campaign(ARRAY[1], '{{}}', ARRAY[1], '{secret}', true, 60000); \
+             SELECT pgleader.join_election('e', gen_random_uuid(), 'forged', 3, now(), 'a')"
+        ))
+        .await
+        .unwrap();
+    let oids =
+        "SELECT concat('pgleader.election'::regclass::oid, ' ', 'pgleader.term'::regclass::oid)";
+    let before = column(&old, oids).await;
+    migrate(&old).await;
+    assert_eq!(column(&old, oids).await, before, "a new OID is a new lock");
+    assert!(made.contains("GRANT EXECUTE ON FUNCTION pgleader.step_down(text) TO operator"));
+    let sorted = |dump: &str| {
+        let mut lines: Vec<_> = dump.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines.join("\n")
+    };
+    let (new, brought) = (sorted(&made), sorted(&dump(&old).await));
+    assert!(new == brought, "{}", difference(&new, &brought));
+
+    // What a build of version 1 calls is not there any more: its leader is deposed, and told why when it connects.
+    let heartbeat = leader
+        .batch_execute("SELECT FROM pgleader.heartbeat(ARRAY[1])")
+        .await;
+    assert_eq!(
+        heartbeat.unwrap_err().code().map(|code| code.code()),
+        Some("42883")
+    );
+    let version: i32 = old
+        .query_one("SELECT pgleader.version()", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert!(
+        version >= 100,
+        "a build of version 1 takes {version} for its own"
+    );
+    let kept = column(
+        &old,
+        "SELECT concat(t.number, ' ', t.address, ' ', t.token IS NOT NULL, ' ', \
+                       t.instance_hash = sha256(uuid_send('11111111-2222-3333-4444-555555555555')), ' ', e.term) \
+         FROM pgleader.term AS t JOIN pgleader.election AS e ON e.id = t.election_id",
+    )
+    .await;
+    assert_eq!(kept, ["1 a t t 1"]);
+    drop(leader);
+    let url = format!("postgres://candidate@127.0.0.1:{}/old", cluster.port());
+    let record = Record::in_memory();
+    let elector = Elector::connect(config(&url)).await.unwrap();
+    let leader = elector.campaign("e", "b", steady(&record)).unwrap();
+    until("the next term works", || {
+        leader.state() == ProcessState::Leading
+    })
+    .await;
+    assert_eq!(record.last_term(), 2);
+    elector.shutdown().await;
 }
 
 /// psql replaces `:name` and reads `\`: what runs through the library need not run there.

@@ -70,6 +70,7 @@ macro_rules! mutants {
 }
 
 mutants! {
+    work_forgotten_with_the_driver breaks FOUR within |name| one(name, &[Fault::Panic]).stubborn();
     no_refractory_period breaks ONE within |name| one(name, &[Fault::Killed]);
     deadline_from_the_answer breaks ONE within |name| one(name, &[Fault::Cut]);
     unlock_before_the_work_stopped breaks FOUR within |name| Bounds::two(name, 0, 1);

@@ -134,6 +134,8 @@ CREATE TABLE IF NOT EXISTS pgleader.candidate (
     PRIMARY KEY (election_id, instance_hash)
 );
 CREATE INDEX IF NOT EXISTS candidate_pid ON pgleader.candidate (pid);
+-- Whether its session is behind pgpool-II, which takes the end of a session by force for the end of its server.
+ALTER TABLE pgleader.candidate ADD COLUMN IF NOT EXISTS behind_pgpool boolean NOT NULL DEFAULT false;
 -- Empty where nobody has a priority: then nobody looks further.
 CREATE INDEX IF NOT EXISTS candidate_priority ON pgleader.candidate (election_id) WHERE priority <> 0;
 
@@ -178,6 +180,8 @@ CREATE TABLE IF NOT EXISTS pgleader.term (
     token             uuid NOT NULL,
     PRIMARY KEY (election_id, number)
 );
+-- As its candidate's.
+ALTER TABLE pgleader.term ADD COLUMN IF NOT EXISTS behind_pgpool boolean NOT NULL DEFAULT false;
 
 -- What operators ask for; in force until `ended_at`. Only operators insert here, and none of them writes
 -- elsewhere, so that an operator's open transaction holds no row that a leader needs.
@@ -356,7 +360,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF (length(election) BETWEEN 1 AND 200) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('election', format('"%s"', left(election, 200)), 'have 1 to 200 characters');
+        PERFORM pgleader.refuse('election', '"' || left(election, 200) || '"', 'have 1 to 200 characters');
     END IF;
 END
 $$;
@@ -367,7 +371,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF (length(address) BETWEEN 1 AND 1000) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('address', format('"%s"', left(address, 200)), 'have 1 to 1000 characters');
+        PERFORM pgleader.refuse('address', '"' || left(address, 200) || '"', 'have 1 to 1000 characters');
     END IF;
 END
 $$;
@@ -431,6 +435,8 @@ BEGIN
     PERFORM pgleader.check_address(address);
     IF num_nulls(instance, backend_start, application, priority) > 0 THEN
         PERFORM pgleader.refuse('instance, backend_start, application or priority', NULL, '');
+    ELSIF NOT isfinite(backend_start) THEN
+        PERFORM pgleader.refuse('backend_start', backend_start::text, 'be a time');
     ELSIF (lease_ms BETWEEN 100 AND 3600000) IS NOT TRUE THEN
         PERFORM pgleader.refuse('lease_ms', lease_ms::text, 'be between 100 and 3600000');
     END IF;
@@ -452,9 +458,26 @@ BEGIN
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
     SET address = excluded.address, priority = excluded.priority, lease = excluded.lease, pid = excluded.pid,
         backend_start = excluded.backend_start, joined_at = excluded.joined_at, heard = excluded.heard,
-        heard_lease = excluded.heard_lease;
+        heard_lease = excluded.heard_lease, behind_pgpool = false;
     SELECT greatest(o.below, o.known), o.known_lease_ms INTO known, known_lease_ms
     FROM pgleader.outlook(election_id, heard, heard_lease_ms) AS o;
+END
+$$;
+
+-- Purpose: record that the caller's session is behind pgpool-II: from here nobody ends it by force. Called after
+--          join_election and before anything else.
+CREATE OR REPLACE FUNCTION pgleader.record_pgpool(mark text, election integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgleader.check_mark(mark);
+    PERFORM pgleader.check_number('election', election);
+    UPDATE pgleader.candidate AS c SET behind_pgpool = true
+    WHERE c.election_id = election AND c.pid = pg_backend_pid();
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this session is no candidate of election %', election
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.join_election first.';
+    END IF;
 END
 $$;
 
@@ -654,7 +677,9 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF (last >= 0 AND below >= last AND known >= last) IS NOT TRUE THEN
-        PERFORM pgleader.refuse('last, below or known', format('%s, %s, %s', last, below, known),
+        PERFORM pgleader.refuse('last, below or known',
+                                CASE WHEN num_nulls(last, below, known) = 0
+                                     THEN format('%s, %s, %s', last, below, known) END,
                                 'be 0 or more, and the first the least');
     END IF;
     RETURN CASE
@@ -682,6 +707,8 @@ BEGIN
     PERFORM pgleader.check_number('election', election);
     IF num_nulls(instance, direct, below, known) > 0 THEN
         PERFORM pgleader.refuse('instance, direct, below or known', NULL, '');
+    ELSIF least(below, known) < 0 THEN
+        PERFORM pgleader.refuse('below or known', least(below, known)::text, 'be 0 or more');
     END IF;
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
         RETURN;
@@ -713,9 +740,10 @@ BEGIN
     RETURNING e.term, before.fenced_ended INTO begin_term.term, ended;
     INSERT INTO pgleader.term
         (election_id, number, address, instance_hash, lease, pid, backend_start, direct, system_identifier,
-         timeline, fenced_ended, token)
+         timeline, fenced_ended, token, behind_pgpool)
     VALUES (election, begin_term.term, candidate.address, candidate.instance_hash, candidate.lease, candidate.pid,
-            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended, begin_term.token);
+            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended, begin_term.token,
+            candidate.behind_pgpool);
     PERFORM pgleader.end_requests(election, begin_term.term);
     IF begin_term.term % 20 = 0 THEN
         PERFORM pgleader.forget_candidates(election);
@@ -1072,6 +1100,8 @@ BEGIN
         PERFORM pgleader.refuse('instance', NULL, '');
     ELSIF (ending IN ('resigned', 'stepped down', 'failed', 'deposed')) IS NOT TRUE THEN
         PERFORM pgleader.refuse('ending', ending, 'be resigned, stepped down, failed or deposed');
+    ELSIF ended_by = '' THEN
+        PERFORM pgleader.refuse('ended_by', '""', 'be null or a role');
     ELSIF ended_request NOT IN ('step down', 'transfer', 'suspend', 'exclude', 'depose') THEN
         PERFORM pgleader.refuse('ended_request', ended_request, 'be null or the kind of a request');
     END IF;
@@ -1240,11 +1270,28 @@ BEGIN
 END
 $$;
 
+-- Purpose: whether a term's session is behind pgpool-II. It must not be ended then, from whichever session: pgpool
+--          would hear of an administrator's shutdown (57P01), and detach the primary that is well.
+CREATE OR REPLACE FUNCTION pgleader.is_behind_pgpool(election integer, term bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    RETURN EXISTS (
+        SELECT FROM pgleader.term AS t
+        WHERE t.election_id = election AND t.number = is_behind_pgpool.term AND t.behind_pgpool);
+END
+$$;
+
 -- Purpose: end the backend that leads an election on record, with the rights of the schema's owner.
 CREATE OR REPLACE FUNCTION pgleader.end_leader_backend(election integer, term bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF pgleader.is_behind_pgpool(election, term) THEN
+        RETURN false;
+    END IF;
     RETURN coalesce(pg_terminate_backend(pgleader.leader_backend(election, term)), false);
 EXCEPTION WHEN insufficient_privilege THEN
     RETURN false;
@@ -1253,11 +1300,14 @@ $$;
 
 -- Purpose: end the backend that leads an election on record. The caller's own rights are tried first (the same role,
 --          usually), then those of the schema's owner.
--- Meaning: whether it was ended; false when neither may.
+-- Meaning: whether it was ended; false when neither may, and where it is behind pgpool-II: its own silence ends it.
 CREATE OR REPLACE FUNCTION pgleader.end_leader(election integer, term bigint) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF pgleader.is_behind_pgpool(election, term) THEN
+        RETURN false;
+    END IF;
     RETURN coalesce(pg_terminate_backend(pgleader.leader_backend(election, term)), false);
 EXCEPTION WHEN insufficient_privilege THEN
     RETURN pgleader.end_leader_backend(election, term);

@@ -138,6 +138,22 @@ SELECT l.election_id, l.pid
 FROM pgleader.lock AS l
 WHERE l.kind = 'pgleader.term'::regclass AND l.mode = 'ShareLock' AND l.granted;
 
+-- Purpose: whether a session may be behind pgpool-II: a candidate's that is, or one that comes from where such a
+--          candidate's comes from, as far as the owner of the schema can see.
+CREATE OR REPLACE FUNCTION pgleader.may_be_behind_pgpool(backend integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgleader.check_number('backend', backend);
+    RETURN EXISTS (
+        SELECT FROM pgleader.candidate AS c
+        CROSS JOIN LATERAL pg_stat_get_activity(c.pid) AS its
+        WHERE c.behind_pgpool
+          AND (c.pid = backend OR its.client_addr IS NOT DISTINCT FROM (
+              SELECT a.client_addr FROM pg_stat_get_activity(backend) AS a)));
+END
+$$;
+
 -- Purpose: end one such session, with the rights of the schema's owner. Called by the holder of the leadership.
 CREATE OR REPLACE FUNCTION pgleader.end_fenced_backend(mark text, election integer, backend integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -147,6 +163,7 @@ BEGIN
     PERFORM pgleader.check_number('election', election);
     PERFORM pgleader.check_number('backend', backend);
     RETURN pgleader.holds_leadership(election)
+        AND NOT pgleader.may_be_behind_pgpool(backend)
         AND EXISTS (SELECT FROM pgleader.fenced AS f WHERE f.election_id = election AND f.pid = backend)
         AND pg_terminate_backend(backend);
 EXCEPTION WHEN insufficient_privilege THEN
@@ -169,7 +186,8 @@ END
 $$;
 
 -- Purpose: end the sessions whose fenced transactions of past terms stand in the way, once the refractory
---          period is over. The caller's own rights are tried first, then those of the schema's owner.
+--          period is over. The caller's own rights are tried first, then those of the schema's owner. What may be
+--          behind pgpool-II has its statement cancelled, and is left where it has none.
 -- Meaning: how many were ended, and how many are left that may not or cannot be ended.
 CREATE OR REPLACE FUNCTION pgleader.end_fenced(
     mark text, election integer, OUT ended integer, OUT remaining integer
@@ -186,7 +204,12 @@ BEGIN
     remaining := 0;
     FOR backend IN SELECT f.pid FROM pgleader.fenced AS f WHERE f.election_id = election LOOP
         BEGIN
-            done := coalesce(pg_terminate_backend(backend), false);
+            IF pgleader.may_be_behind_pgpool(backend) THEN
+                done := false;
+                PERFORM pg_cancel_backend(backend);
+            ELSE
+                done := coalesce(pg_terminate_backend(backend), false);
+            END IF;
         EXCEPTION WHEN insufficient_privilege THEN
             done := pgleader.end_fenced_backend(mark, election, backend);
         END;

@@ -395,6 +395,12 @@ DECLARE
     its_id integer := pgleader.election_id(election);
     leading_term bigint := (SELECT e.term FROM pgleader.election AS e WHERE e.id = its_id);
 BEGIN
+    IF leading_term > 0 AND pgleader.is_behind_pgpool(its_id, leading_term) THEN
+        RAISE EXCEPTION 'the leader of election "%" is behind pgpool-II, which would take the end of its session for the end of the server and detach it',
+                election
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Call pgleader.step_down. A leader that hangs is ended by its own silence, after 1.2 leases.';
+    END IF;
     IF leading_term = 0 OR pgleader.leader_backend(its_id, leading_term) IS NULL
         OR NOT pgleader.ask(its_id, 'depose', only_term => leading_term) THEN
         RETURN NULL;

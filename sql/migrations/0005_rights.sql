@@ -17,10 +17,11 @@ $$;
 -- Whoever waits for a lock holds up all that come after him, leaders too. Where it fails: run it again.
 SET LOCAL lock_timeout = '50ms';
 
--- Purpose: the version of this schema. Below 100 a newer one only adds to an older one.
+-- Purpose: the version of this schema. A build works with its own, and refuses another in words: builds of version 1
+--          refuse what is 100 or more.
 CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT 2 $$;
+AS $$ SELECT 100 $$;
 
 -- Purpose: what each kind of role needs, and nothing more. Called by the owner of the schema. Recorded: an install takes
 --          all rights from everybody else.
@@ -55,6 +56,9 @@ BEGIN
         'pgleader.check_number(text, bigint), '
         'pgleader.check_mark(text), '
         'pgleader.join_election(text, text, uuid, text, integer, timestamptz, text, integer, bigint, integer), '
+        'pgleader.record_pgpool(text, integer), '
+        'pgleader.is_behind_pgpool(integer, bigint), '
+        'pgleader.may_be_behind_pgpool(integer), '
         'pgleader.leave_election(text, integer, uuid), '
         'pgleader.try_elections(text, integer[], integer[], integer[], uuid, boolean, integer, bigint[], '
         'integer[]), '
@@ -88,7 +92,8 @@ BEGIN
         'GRANT EXECUTE ON FUNCTION pgleader.election_id(text), pgleader.step_down(text), '
         'pgleader.transfer(text, text), pgleader.suspend(text), pgleader.resume(text), '
         'pgleader.exclude(text, text), pgleader.include(text, text), '
-        'pgleader.request_depose(text), pgleader.depose(text), pgleader.leader_backend(integer, bigint), '
+        'pgleader.request_depose(text), pgleader.depose(text), pgleader.is_behind_pgpool(integer, bigint), '
+        'pgleader.leader_backend(integer, bigint), '
         'pgleader.end_leader_backend(integer, bigint), pgleader.end_leader(integer, bigint) TO %I', role);
     INSERT INTO pgleader.grantee (role, kind) VALUES (grant_operator.role, 'operator') ON CONFLICT DO NOTHING;
 END

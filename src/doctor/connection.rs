@@ -58,7 +58,19 @@ fn reason(error: &Error) -> Finding {
 }
 
 /// Whether the way in which a session ends tells what became of its process.
-pub(super) fn direct(direct: bool) -> Finding {
+pub(super) fn direct(direct: bool, pgpool: bool) -> Finding {
+    if pgpool {
+        return Finding::warning(
+            "direct",
+            "pgpool-II is between. It takes a session that is ended by force for a shutdown of the server, and detaches \
+             it; so nobody ends a leader's session: one that hangs is followed after its silence limit of 1.2 leases, \
+             one whose process crashes after a lease more, and depose is refused",
+        )
+        .remedy(
+            "connect to the server itself; where that is not possible, failover_on_backend_shutdown=off (pgpool-II 4.3 \
+             and later)",
+        );
+    }
     if direct {
         return Finding::fine(
             "direct",
@@ -67,7 +79,8 @@ pub(super) fn direct(direct: bool) -> Finding {
     }
     Finding::warning(
         "direct",
-        "a proxy, a pool or a translation of addresses is between: after a crash of its process a leader is \
+        "a proxy, a pool or a translation of addresses is between, or a Unix socket leads to a server whose processes \
+         this one cannot see (/proc, another container): after a crash of its process a leader is \
          followed only after a lease more, since it is not known that its work has stopped",
     )
     .remedy("connect to the server itself, where that is possible")

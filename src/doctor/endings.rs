@@ -16,6 +16,12 @@ use crate::session::facts;
 
 const CHECK: &str = "endings";
 
+/// What is waited for.
+pub(super) const WHAT: &str = "the ends of sessions that it has opened and ended";
+
+/// So long may it take: each of three ends is tried three times at most.
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
+
 /// A session that others end meanwhile spoils one try.
 const TRIES: usize = 3;
 
@@ -64,6 +70,16 @@ pub(super) async fn check(client: &Client, config: &Config, timings: &Timings) -
     )
 }
 
+/// Behind pgpool-II an end by force would have the server detached.
+pub(super) fn left_out() -> Finding {
+    Finding::note(
+        CHECK,
+        "not tried behind pgpool-II, which would detach the server: whether this engine counts the ends of sessions \
+         matters to candidates that connect directly",
+    )
+    .remedy("run it where a candidate connects directly")
+}
+
 /// Whether the counters tell an end of that kind from the others.
 async fn is_told(
     client: &Client,
@@ -98,6 +114,8 @@ async fn end_one(
     let mut session = connect::connect(config, timings).await?;
     let pid = session.pid;
     let its_client = session.client.clone();
+    // Before it is done: what is ended may be what somebody waits for.
+    tracing::info!(pid, ?ending, "ending a session of the examination's own");
     match ending {
         Ending::Killed => facts::terminate(client, pid).await?,
         Ending::Fatal => {

@@ -4,17 +4,23 @@
 
 mod connection;
 mod endings;
+mod patience;
 mod rights;
 mod room;
 mod server;
 mod timing;
 
 use std::fmt;
+use std::time::Duration;
+
+use tokio_postgres::Client;
 
 use crate::config::Config;
 use crate::error::{Error, Kind};
-use crate::session::connect;
+use crate::protocol::Timings;
+use crate::session::connect::{self, Session};
 use crate::session::facts;
+use patience::{Late, Patience};
 
 /// How much a [`Finding`] matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,10 +94,12 @@ impl Finding {
 }
 
 /// Connect as a candidate with this configuration would, and look at all that matters to one. Takes about
-/// two seconds; three more sessions are opened and ended on the way, one after another. Writes nothing.
+/// two seconds, and never more than a minute; three more sessions are opened and ended on the way, one after
+/// another. Writes nothing.
 ///
 /// Two of those ends count as killed and as failed in `pg_stat_database`, where candidates look for the end of a
-/// leader: one that crashes in that second is followed after a lease more than need be. That is safe.
+/// leader: one that crashes in that second is followed after a lease more than need be. That is safe. Behind
+/// pgpool-II no session is ended: it would detach the server.
 ///
 /// Where no candidate could connect, that is what is found.
 ///
@@ -111,41 +119,160 @@ impl Finding {
 ///
 /// Cancel safe: what was opened is closed.
 pub async fn examine(config: impl Into<Config>) -> Result<Vec<Finding>, Error> {
+    examine_with(config, |_| ()).await
+}
+
+/// As [`examine`], and `waits_for` hears what is waited for, as soon as that takes longer than two seconds. A check
+/// that has no answer within ten seconds is a finding, and those that would have to wait behind it are left out.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), pg_leader::Error> {
+/// let findings = pg_leader::examine_with("postgres://app@db/app", |what| eprintln!("waiting for {what}")).await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// As [`examine`].
+///
+/// # Cancel safety
+///
+/// As [`examine`].
+pub async fn examine_with(
+    config: impl Into<Config>,
+    waits_for: impl FnMut(&str),
+) -> Result<Vec<Finding>, Error> {
     let config = config.into();
     let timings = config.timings()?;
-    let mut session = match connect::connect(&config, &timings).await {
-        Ok(session) => session,
-        Err(error) if error.is_configuration() => return Err(error),
-        Err(error) => return Ok(vec![connection::refused(&error)]),
+    let mut patience = Patience::new(waits_for);
+    let connected = patience
+        .wait(
+            "a session",
+            Duration::MAX,
+            connect::connect(&config, &timings),
+        )
+        .await;
+    let mut session = match connected {
+        Ok(Ok(session)) => session,
+        Ok(Err(error)) if error.is_configuration() => return Err(error),
+        Ok(Err(error)) => return Ok(vec![connection::refused(&error)]),
+        Err(late) => return Ok(vec![too_late(&late)]),
     };
-    let client = session.client.clone();
-    let (direct, role) = (session.direct, session.role.clone());
-    let examination = async {
-        let seen = facts::seen(&client).await?;
-        let rights = facts::rights(&client).await?;
-        let mut findings = vec![
-            Finding::fine(
-                "connection",
-                format!("as {} to PostgreSQL {}, a primary", seen.user, seen.version),
-            ),
-            connection::direct(direct),
-            connection::tls(&seen, connect::trust(&config)?),
-            rights::schema(&client, &role, &rights).await,
-            rights::functions(&role, &rights),
-            rights::silence(&seen, &rights),
-            rights::eviction(&role, &rights),
-        ];
+    let mut findings = vec![];
+    let Session {
+        messages,
+        client,
+        direct,
+        pgpool,
+        role,
+        ..
+    } = &mut session;
+    let patient = Examination {
+        client,
+        config: &config,
+        timings: &timings,
+        direct: *direct,
+        pgpool: *pgpool,
+        role,
+    };
+    let examination = patient.look(&mut patience, &mut findings);
+    match connect::with(messages, examination).await {
+        Ok(()) => Ok(findings),
+        Err(Ended::Late(late)) => {
+            findings.push(too_late(&late));
+            Ok(findings)
+        }
+        Err(Ended::Broken(error)) => Err(match error.kind() {
+            Kind::Session(why) => Error::new(Kind::Session(format!("in the examination: {why}"))),
+            _ => error,
+        }),
+    }
+}
+
+fn too_late(late: &Late) -> Finding {
+    let what = format!(
+        "no answer within {:.0} s to the question about {}; what comes after it was not looked at",
+        late.after.as_secs_f64(),
+        late.what
+    );
+    Finding::problem("answers", what).remedy(
+        "find out what holds the server up, or what is between: pg_stat_activity, pg_locks, the network",
+    )
+}
+
+/// Why an examination goes no further.
+enum Ended {
+    Late(Late),
+    Broken(Error),
+}
+
+impl From<Late> for Ended {
+    fn from(late: Late) -> Ended {
+        Ended::Late(late)
+    }
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Ended {
+        Ended::Broken(error)
+    }
+}
+
+struct Examination<'a> {
+    client: &'a Client,
+    config: &'a Config,
+    timings: &'a Timings,
+    direct: bool,
+    pgpool: bool,
+    role: &'a str,
+}
+
+impl Examination<'_> {
+    async fn look<F: FnMut(&str)>(
+        self,
+        patience: &mut Patience<F>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), Ended> {
+        let Examination {
+            client,
+            config,
+            timings,
+            role,
+            ..
+        } = self;
+        let seen = patience.check("the session", facts::seen(client)).await??;
+        findings.push(Finding::fine(
+            "connection",
+            format!("as {} to PostgreSQL {}, a primary", seen.user, seen.version),
+        ));
+        findings.push(connection::direct(self.direct, self.pgpool));
+        findings.push(connection::tls(&seen, connect::trust(config)?));
+        let rights = patience
+            .check("privileges", facts::rights(client))
+            .await??;
+        let schema = rights::schema(client, role, &rights);
+        findings.push(patience.check("the schema", schema).await?);
+        findings.push(rights::functions(role, &rights));
+        findings.push(rights::silence(&seen, &rights));
+        findings.push(rights::eviction(role, &rights));
         findings.extend(server::settings(&seen));
         findings.extend(server::password(&seen));
-        findings.push(server::standbys(&facts::standbys(&client).await?));
-        findings.extend(room::all(&facts::rooms(&client).await?));
-        findings.extend(timing::check(&client, &timings).await?);
-        findings.push(endings::check(&client, &config, &timings).await);
-        Ok::<_, Error>(findings)
-    };
-    let findings = connect::with(&mut session.messages, examination).await;
-    findings.map_err(|error| match error.kind() {
-        Kind::Session(why) => Error::new(Kind::Session(format!("in the examination: {why}"))),
-        _ => error,
-    })
+        let standbys = patience.check("standbys", facts::standbys(client));
+        findings.push(server::standbys(&standbys.await??));
+        let rooms = patience.check("free connections and locks", facts::rooms(client));
+        findings.extend(room::all(&rooms.await??));
+        let timing = patience.check("round trips", timing::check(client, timings));
+        findings.extend(timing.await??);
+        if self.pgpool {
+            findings.push(endings::left_out());
+        } else {
+            let endings = endings::check(client, config, timings);
+            findings.push(
+                patience
+                    .wait(endings::WHAT, endings::LIMIT, endings)
+                    .await?,
+            );
+        }
+        Ok(())
+    }
 }

@@ -34,17 +34,20 @@ pub(crate) enum Event {
     /// Become a candidate. `autopsy`: believe the way in which a session ended.
     Join { key: Key, autopsy: bool },
     /// Be the candidate again that an earlier machine of this process was. `work`: the term whose work has
-    /// not stopped yet; it has been told to. `owed`: what is not recorded as vacated.
+    /// not stopped yet, though it was told to, and when its lease is as good as over. `owed`: what is not
+    /// recorded as vacated.
     Return {
         key: Key,
         autopsy: bool,
-        work: Option<u64>,
+        work: Option<(u64, Instant)>,
         owed: Option<(u64, Ending)>,
     },
     /// Follow elections without being a candidate, or no longer.
     Observe { any: bool },
     /// The work of this term has recovered.
     Ready { key: Key, term: u64 },
+    /// Something of this term's work has failed: the rest is to stop.
+    Failed { key: Key, term: u64 },
     /// Give up this term, stay a candidate.
     Resign { key: Key, term: u64 },
     /// Give up whatever is held of this election or about to be taken, stay a candidate.

@@ -45,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) socket: SocketGuard,
     pub(crate) pid: i32,
     pub(crate) direct: bool,
+    /// pgpool-II is between: whoever ends this session by force has the server detached.
+    pub(crate) pgpool: bool,
     pub(crate) role: String,
 }
 
@@ -376,12 +378,14 @@ async fn finish(
         .await
         .map_err(|error| Error::session("SET transaction_timeout", error))?;
     }
+    let pgpool = !proof.direct && with(&mut messages, pooler::is_pgpool(&client)).await?;
     let session = Session {
         messages,
         client: Arc::new(client),
         socket,
         pid: proof.pid,
         direct: proof.direct,
+        pgpool,
         role: postgres.get_user().unwrap_or_default().to_owned(),
     };
     Ok((session, proof.pooled))

@@ -68,8 +68,9 @@ pub(crate) struct Rights {
 }
 
 /// What a candidate calls.
-const CALLED: [&str; 15] = [
+const CALLED: [&str; 17] = [
     "join_election",
+    "record_pgpool",
     "leave_election",
     "campaign",
     "take_office",
@@ -82,6 +83,7 @@ const CALLED: [&str; 15] = [
     "backend_gone",
     "counters",
     "evict",
+    "is_behind_pgpool",
     "fence",
     "end_fenced",
 ];

@@ -21,8 +21,12 @@ mod queries;
 mod socket;
 mod statements;
 mod tls;
+mod watch;
 mod work;
 
 pub(crate) use conninfo::{Trust, holds_password};
 pub(crate) use driver::{Candidate, Command, spawn};
-pub(crate) use work::{BoxError, Lead};
+pub(crate) use work::{
+    BoxError, Guard, Lead, Panic, Receiver, discard, panicked, spawn as spawn_child,
+    spawn_blocking as spawn_blocking_child,
+};

@@ -29,7 +29,10 @@ fn words(notice: &Notice) -> Entry {
             let message = format!("no need to wait: {why}");
             Entry::new(Level::INFO, message).term(*last_term)
         }
-        Notice::Fenced { .. } => info("waiting for fenced transactions of the last term"),
+        Notice::Fenced { .. } => info(
+            "waiting for fenced transactions of past terms; the sessions of those that outlast the refractory \
+             period are ended",
+        ),
         Notice::FencedEnded {
             ended, remaining, ..
         } => Entry {
@@ -39,8 +42,8 @@ fn words(notice: &Notice) -> Entry {
                 "fenced transactions of past terms stood in the way for too long: ended them"
             } else {
                 "fenced transactions of past terms stand in the way, and this role may not end them or they \
-                 are prepared: see pgleader.fenced; grant pg_signal_backend to the schema's owner, or end them \
-                 by hand"
+                 are prepared or may be behind pgpool-II: see pgleader.fenced; grant pg_signal_backend to the \
+                 schema's owner, or end them by hand, at their client where pgpool-II is between"
             })
         },
         Notice::Evicting { term, .. } => {

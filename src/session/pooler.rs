@@ -13,6 +13,17 @@ use crate::error::{Error, Kind};
 /// A pool that takes any idle backend at random is found out in each with odds of 15 in 16.
 const ROUNDS: usize = 3;
 
+/// Whether pgpool-II is between. It answers this itself; PostgreSQL knows no such setting.
+pub(crate) async fn is_pgpool(client: &Client) -> Result<bool, Error> {
+    match client.simple_query("SHOW pool_version").await {
+        Ok(answer) => Ok(answer
+            .iter()
+            .any(|message| matches!(message, SimpleQueryMessage::Row(_)))),
+        Err(error) if error.as_db_error().is_some() => Ok(false),
+        Err(error) => Err(Error::session("asking for pgpool-II", error)),
+    }
+}
+
 /// Hazard: a backend that is given to whoever asks next takes its locks along, so two clients would hold one
 /// leadership.
 ///

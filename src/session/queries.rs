@@ -260,10 +260,16 @@ impl Asker {
                 })
             }
             Query::Evict { key, term } => {
-                if !statements::evict(link, self.id(key)?, term).await? {
+                let id = self.id(key)?;
+                if !statements::evict(link, id, term).await? {
                     let known = self.known(key)?;
-                    let message = "the silent leader's session could not be ended: this role needs the same \
-                                   role as the leader's, or the schema's owner pg_signal_backend";
+                    let message = if statements::is_behind_pgpool(link, id, term).await? {
+                        "the silent leader's session is behind pgpool-II, which would detach the server: it is \
+                         left to the server's silence limit"
+                    } else {
+                        "the silent leader's session could not be ended: this role needs the same role as the \
+                         leader's, or the schema's owner pg_signal_backend"
+                    };
                     let entry = Entry::new(Level::WARN, message).term(term);
                     reply
                         .said

@@ -85,6 +85,8 @@ const PREPARED: [(&str, &[Type]); 7] = [
 /// A client, and what is prepared on its session.
 pub(crate) struct Link {
     client: Arc<Client>,
+    /// pgpool-II is between.
+    pgpool: bool,
     prepared: HashMap<&'static str, Statement>,
     /// What its session bears: a call that meets another one is refused.
     mark: String,
@@ -94,7 +96,11 @@ pub(crate) struct Link {
 
 impl Link {
     /// One round trip for all.
-    pub(crate) async fn prepare(client: Arc<Client>, mark: String) -> Result<Link, Error> {
+    pub(crate) async fn prepare(
+        client: Arc<Client>,
+        mark: String,
+        pgpool: bool,
+    ) -> Result<Link, Error> {
         let prepared = PREPARED.map(|(statement, types)| client.prepare_typed(statement, types));
         let (prepared, locks) = try_join(
             try_join_all(prepared),
@@ -109,6 +115,7 @@ impl Link {
         Ok(Link {
             locks: column(locks, 0)?,
             client,
+            pgpool,
             prepared: texts.into_iter().zip(prepared).collect(),
             mark,
         })
@@ -224,7 +231,13 @@ pub(crate) async fn join(
     let row = rows
         .first()
         .ok_or_else(|| unexpected("no election".to_owned()))?;
-    Ok((column(row, 0)?, heard(row, 1)?))
+    let id: i32 = column(row, 0)?;
+    if link.pgpool {
+        let recorded = "SELECT pgleader.record_pgpool($1, $2)";
+        let parameters: [Parameter<'_>; 2] = [(&link.mark, Type::TEXT), (&id, Type::INT4)];
+        self::rows(link, recorded, &parameters).await?;
+    }
+    Ok((id, heard(row, 1)?))
 }
 
 pub(crate) async fn leave(link: &Link, election: i32, instance: &str) -> Result<(), Error> {
@@ -590,6 +603,13 @@ pub(crate) async fn evict(link: &Link, election: i32, term: u64) -> Result<bool,
     let term = signed(term);
     let parameters = about(link, &election, &term);
     value(link, "SELECT pgleader.evict($1, $2, $3)", &parameters).await
+}
+
+/// Whether a term's session is behind pgpool-II, and therefore ended by nobody.
+pub(crate) async fn is_behind_pgpool(link: &Link, election: i32, term: u64) -> Result<bool, Error> {
+    let parameters: [Parameter<'_>; 2] = [(&election, Type::INT4), (&signed(term), Type::INT8)];
+    let statement = "SELECT pgleader.is_behind_pgpool($1, $2)";
+    value(link, statement, &parameters).await
 }
 
 /// How many sessions with fenced transactions were ended, and how many could not be.

@@ -7,12 +7,15 @@ use crate::support::record;
 use crate::support::until;
 
 #[tokio::test]
-async fn a_command_knows_its_election_term_and_address() {
+async fn a_command_knows_its_election_term_address_and_token() {
     let stage = Stage::new("environment");
-    let script = "echo $PG_LEADER_ELECTION $PG_LEADER_TERM $PG_LEADER_ADDRESS >$DIRECTORY/said";
+    let script = "echo $PG_LEADER_ELECTION $PG_LEADER_TERM $PG_LEADER_ADDRESS >$DIRECTORY/said
+                  echo $PG_LEADER_TOKEN >$DIRECTORY/token";
     let mut run = stage.run("here:1", &[], script);
     assert_eq!(run.exit_code().await, 0);
     assert_eq!(stage.text("said"), "environment 1 here:1\n");
+    let token = stage.cluster.query("SELECT token FROM pgleader.term");
+    assert_eq!(stage.text("token").trim(), token.unwrap().unwrap());
 }
 
 #[tokio::test]

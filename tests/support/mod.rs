@@ -9,6 +9,7 @@ pub mod bouncer;
 pub mod candidate;
 pub mod command;
 pub mod operator;
+pub mod pgpool;
 pub mod proxy;
 pub mod race;
 pub mod record;

@@ -52,6 +52,8 @@ pub enum Fault {
     Pause,
     /// A process is killed.
     Kill,
+    /// The driver of a process panics, and goes on with a new machine.
+    Panic,
     /// What a process sends to the server is held up for any time, for ever too.
     StallUp,
     /// What the server sends to a process is held up for any time, for ever too.
@@ -86,9 +88,10 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault that a direct connection knows.
-    pub const DIRECT: [Fault; 16] = [
+    pub const DIRECT: [Fault; 17] = [
         Fault::Pause,
         Fault::Kill,
+        Fault::Panic,
         Fault::StallUp,
         Fault::StallDown,
         Fault::Cut,
@@ -211,6 +214,7 @@ pub(crate) enum Move {
     Pause(usize),
     Wake(usize),
     Kill(usize),
+    Panic(usize),
     StallUp(usize),
     StallDown(usize),
     Cut(usize),

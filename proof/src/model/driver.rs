@@ -6,7 +6,7 @@
 use super::world::{Down, KEY, Line, Up, Work, World};
 use super::{Bounds, DriverFlaw, Model};
 use crate::postgres::Pid;
-use crate::protocol::{Action, Answer, Counters, Event, Query, Stop, Try};
+use crate::protocol::{Action, Answer, Counters, Ending, Event, Notice, Office, Query, Stop, Try};
 use crate::tells::tells;
 
 impl Model {
@@ -31,6 +31,9 @@ impl Model {
         match action {
             Action::Connect => world.hosts[index].connecting = true,
             Action::Send { sent, query } => {
+                if let Query::Vacate { term, ending, .. } = query {
+                    world.hosts[index].owed = Some((term, ending));
+                }
                 if let Some(pid) = world.hosts[index].line {
                     world.note(|| format!("P{index} sends {}", brief(&query)));
                     if let Some(line) = world.lines.get_mut(&pid) {
@@ -46,6 +49,7 @@ impl Model {
                     let work = Work {
                         term,
                         line,
+                        contact: world.lines[&line].contact,
                         cancelled: None,
                     };
                     if world.hosts[index].work.replace(work).is_some() {
@@ -70,6 +74,7 @@ impl Model {
                 return false;
             }
             Action::Finish => self.hang_up(world, index),
+            Action::Tell(Notice::Vacated { .. }) => world.hosts[index].owed = None,
             Action::Overrun { .. } | Action::Left { .. } | Action::Tell(_) => {}
         }
         true
@@ -122,6 +127,29 @@ impl Model {
         }
     }
 
+    /// The driver starts again with a new machine, and remembers what work runs and what it owes. Work stops by
+    /// its leash, without a machine.
+    pub(super) fn panic(&self, world: &mut World, index: usize) {
+        self.hang_up(world, index);
+        let host = &mut world.hosts[index];
+        let Some(old) = host.machine.take() else {
+            return;
+        };
+        host.connecting = false;
+        host.machine = Some(old.renewed(&self.timings));
+        let work = host.work.as_ref();
+        let event = Event::Return {
+            key: KEY,
+            autopsy: self.bounds.autopsy(),
+            work: work.map(|work| (work.term, work.contact + self.timings.aborted)),
+            owed: host.owed,
+        };
+        if !self.bounds.stubborn {
+            self.stop_work(world, index, Stop::Dropped);
+        }
+        self.tell(world, index, event);
+    }
+
     /// A session for a process that wants one.
     pub(super) fn open(&self, world: &mut World, index: usize) {
         world.hosts[index].connecting = false;
@@ -155,6 +183,13 @@ impl Model {
         };
         match down {
             Down::Answer { sent, answer } => {
+                let host = &mut world.hosts[index];
+                if let Some(work) = host.work.as_mut().filter(|work| work.line == pid) {
+                    work.contact = work.contact.max(sent);
+                }
+                if let Some(term) = begun(&answer) {
+                    host.owed = Some((term, Ending::Deposed));
+                }
                 if let Some(line) = world.lines.get_mut(&pid) {
                     line.contact = line.contact.max(sent);
                     if let Some(index) = line.in_flight.iter().position(|asked| *asked == sent) {
@@ -192,6 +227,22 @@ impl Bounds {
     pub(super) fn autopsy(&self) -> bool {
         !self.always_wait
     }
+}
+
+/// The term that began with this answer.
+fn begun(answer: &Answer) -> Option<u64> {
+    let tries = match answer {
+        Answer::Campaigned { tries } => tries,
+        Answer::Office {
+            office: Office::Began { term, .. },
+            ..
+        } => return Some(*term),
+        _ => return None,
+    };
+    tries.iter().find_map(|(_, tried)| match tried {
+        Try::Began { term, .. } => Some(*term),
+        _ => None,
+    })
 }
 
 /// The last descriptor of the socket is gone: the server will read to the end of what was sent.

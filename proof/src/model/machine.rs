@@ -10,6 +10,8 @@ pub(crate) trait Machine: Debug + Send + Sync {
     fn handle(&mut self, now: Instant, event: Event);
     fn poll(&mut self) -> Option<Action>;
     fn deadline(&self) -> Instant;
+    /// A new machine, that has heard what this one has.
+    fn renewed(&self, timings: &Timings) -> Box<dyn Machine>;
     fn boxed(&self) -> Box<dyn Machine>;
     fn hash_into(&self, hasher: &mut dyn Hasher);
 }
@@ -30,6 +32,14 @@ macro_rules! machine {
 
             fn deadline(&self) -> $crate::protocol::Instant {
                 <$process>::deadline(self)
+            }
+
+            fn renewed(
+                &self,
+                timings: &$crate::protocol::Timings,
+            ) -> Box<dyn $crate::model::Machine> {
+                let heard = self.heard().clone();
+                Box::new(<$process>::new(timings.clone(), 0).remembering(heard))
             }
 
             fn boxed(&self) -> Box<dyn $crate::model::Machine> {

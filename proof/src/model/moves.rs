@@ -36,6 +36,7 @@ impl Model {
             let others = world.hosts.iter().filter(|host| host.machine.is_some());
             match fault {
                 Fault::Pause if !host.paused => moves.push(Move::Pause(index)),
+                Fault::Panic if !host.paused => moves.push(Move::Panic(index)),
                 Fault::Kill if others.count() > 1 => moves.push(Move::Kill(index)),
                 Fault::StallUp if !host.stalled_up => moves.push(Move::StallUp(index)),
                 Fault::StallDown if !host.stalled_down => moves.push(Move::StallDown(index)),
@@ -115,6 +116,7 @@ impl Model {
             Move::Pause(index) => world.hosts[index].paused = true,
             Move::Wake(index) => self.wake(world, index),
             Move::Kill(index) => self.kill(world, index),
+            Move::Panic(index) => self.panic(world, index),
             Move::StallUp(index) => world.hosts[index].stalled_up = true,
             Move::StallDown(index) => world.hosts[index].stalled_down = true,
             Move::Cut(index) => {

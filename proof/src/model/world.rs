@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Machine;
 use super::relative::{DAWN, Relative};
 use crate::postgres::{Campaign, Flaw, Pid, Postgres};
-use crate::protocol::{Answer, Instant, Key, Query, Stop};
+use crate::protocol::{Answer, Ending, Instant, Key, Query, Stop};
 
 /// The only election.
 pub(super) const KEY: Key = Key(1);
@@ -65,6 +65,8 @@ pub(super) struct Host {
     /// The session of the moment, as the driver has it.
     pub(super) line: Option<Pid>,
     pub(super) work: Option<Work>,
+    /// A term that began and is not on record as vacated, as the driver knows it.
+    pub(super) owed: Option<(u64, Ending)>,
     /// What the driver has yet to tell the machine.
     pub(super) stopped: Option<(u64, Stop)>,
     /// The greatest term that an answer has told this process of.
@@ -76,6 +78,8 @@ pub(super) struct Host {
 pub(super) struct Work {
     pub(super) term: u64,
     pub(super) line: Pid,
+    /// The sending of the last query that was answered on its session.
+    pub(super) contact: Instant,
     /// When it was told to stop.
     pub(super) cancelled: Option<Instant>,
 }
@@ -129,6 +133,7 @@ impl World {
             connecting: false,
             line: None,
             work: None,
+            owed: None,
             stopped: None,
             told: 0,
         });
@@ -288,6 +293,7 @@ impl Hash for World {
             (host.paused, host.stalled_up, host.stalled_down).hash(&mut hasher);
             (host.connecting, host.line).hash(&mut hasher);
             host.work.hash(&mut hasher);
+            host.owed.hash(&mut hasher);
             (host.stopped, host.told).hash(&mut hasher);
             for (pid, line) in self.lines.iter().filter(|(_, line)| line.host == index) {
                 (pid, line).hash(&mut hasher);

@@ -112,6 +112,7 @@ pub(super) enum Command {
     Join { key: Key, autopsy: bool },
     Observe { any: bool },
     Ready { key: Key, term: u64 },
+    Fail { key: Key, term: u64 },
     Resign { key: Key, term: u64 },
     Leave { key: Key },
     Shutdown,
@@ -218,6 +219,7 @@ impl Running {
                     Event::Observe { any }
                 }
                 Command::Ready { key, term } => Event::Ready { key, term },
+                Command::Fail { key, term } => Event::Failed { key, term },
                 Command::Resign { key, term } => Event::Resign { key, term },
                 Command::Leave { key } => Event::Leave { key },
                 Command::Shutdown => Event::Shutdown,

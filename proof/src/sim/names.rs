@@ -4,7 +4,7 @@ use super::work::Manner;
 use crate::protocol::{Action, Answer, Bar, Event, Notice, Office, Query, Try};
 
 /// Every kind that a run can meet, by what it is a kind of.
-pub(super) const ALL: [(&str, &str); 82] = [
+pub(super) const ALL: [(&str, &str); 83] = [
     ("event", "Timer"),
     ("event", "Connected"),
     ("event", "Disconnected"),
@@ -14,6 +14,7 @@ pub(super) const ALL: [(&str, &str); 82] = [
     ("event", "Join"),
     ("event", "Observe"),
     ("event", "Ready"),
+    ("event", "Failed"),
     ("event", "Resign"),
     ("event", "Leave"),
     ("event", "Shutdown"),
@@ -101,6 +102,7 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Return { .. } => "Return",
         Event::Observe { .. } => "Observe",
         Event::Ready { .. } => "Ready",
+        Event::Failed { .. } => "Failed",
         Event::Resign { .. } => "Resign",
         Event::GiveUp { .. } => "GiveUp",
         Event::Leave { .. } => "Leave",

@@ -165,14 +165,13 @@ impl World {
                     office.blocks_until = until;
                 }
             }
-            Step::End(manner) => {
-                let stop = if manner == Manner::Fails {
-                    Stop::Failed
-                } else {
-                    Stop::Returned
-                };
-                self.stop_work(host, key, term, stop);
+            // What it has spawned may stop later.
+            Step::End(Manner::Fails) => {
+                self.command_later(host, Command::Fail { key, term });
+                let takes = (self.chance).any_scale(Duration::from_micros(1), lease / 4);
+                self.plan_work(host, key, term, takes, Step::Stop(Stop::Failed));
             }
+            Step::End(_) => self.stop_work(host, key, term, Stop::Returned),
             Step::Stop(stop) => {
                 let until = office
                     .blocks_until

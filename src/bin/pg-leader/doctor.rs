@@ -1,5 +1,6 @@
 //! `pg-leader doctor`: whether a candidate could work here.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use pg_leader::{Finding, Severity};
@@ -13,7 +14,9 @@ use crate::output::{Form, print, print_all};
 ///
 /// Give it the connection string and the role of your processes, and run it on their machine. Takes about two
 /// seconds, opens four sessions, writes nothing. Two of the sessions are ended by force, and the server counts them: a
-/// leader that crashes in that second is followed after a lease more than need be.
+/// leader that crashes in that second is followed after a lease more than need be. Behind pgpool-II, which would
+/// detach the server, none is ended. A check has ten seconds, all have a minute; what takes long is named on standard
+/// error.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 It looks at: the connection (direct, or a pooler or proxy between; TLS), the server (version, primary, standbys,
@@ -43,7 +46,11 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) async fn execute(self, connection: &Connection) -> Result<ExitCode, Failure> {
         let config = connection.config("doctor")?.lease(self.lease.into());
-        let findings = pg_leader::examine(config).await?;
+        let waits_for = |what: &str| {
+            // Nobody may read it.
+            let _ = writeln!(std::io::stderr(), "pg-leader: waiting for {what}");
+        };
+        let findings = pg_leader::examine_with(config, waits_for).await?;
         if self.form.json {
             print_all(findings.iter().map(as_json))?;
         } else {

@@ -106,10 +106,10 @@ impl Process {
                 work,
                 owed,
             } => {
-                let work = work.map(|term| Work {
+                let work = work.map(|(term, abort_at)| Work {
                     cancelled: true,
                     drop_at: now,
-                    abort_at: now + self.timings.aborted,
+                    abort_at,
                     ..Work::new(term)
                 });
                 let owed = owed.map(|(term, ending)| Owed::new(term, ending, now));
@@ -126,6 +126,7 @@ impl Process {
                 }
             }
             Event::Ready { key, term } => self.ready(now, key, term),
+            Event::Failed { key, term } => self.end(now, key, term, Ending::Failed),
             Event::Resign { key, term } => self.end(now, key, term, Ending::Resigned),
             Event::GiveUp { key } => self.give_up(now, key),
             Event::Leave { key } => self.leave(now, key),

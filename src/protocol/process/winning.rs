@@ -128,9 +128,10 @@ impl Process {
         }
         if evict {
             let term = held.term;
-            self.send(now, Query::Evict { key, term });
+            // Said before it is done: what it ends may be what the log depends on.
             self.actions
                 .push_back(Action::Tell(Notice::Evicting { key, term }));
+            self.send(now, Query::Evict { key, term });
         }
         self.barred(key, held.bar);
     }

@@ -194,7 +194,10 @@ impl World {
             self.event(Event::Return {
                 key,
                 autopsy: true,
-                work: self.running.get(&key).copied(),
+                work: self
+                    .running
+                    .get(&key)
+                    .map(|term| (*term, self.contact + LEASE)),
                 owed: self.owed.get(&key).map(|term| (*term, Ending::Deposed)),
             });
             self.cancelled.insert(key);

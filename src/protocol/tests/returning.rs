@@ -111,7 +111,7 @@ fn returned(work: Option<u64>, owed: Option<(u64, Ending)>) -> Bench {
     bench.event(Event::Return {
         key: KEY,
         autopsy: true,
-        work,
+        work: work.map(|term| (term, bench.now + LEASE / 2)),
         owed,
     });
     bench.event(Event::Connected);

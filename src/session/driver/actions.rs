@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::stream::StreamExt;
-use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use super::open::open;
@@ -17,7 +15,7 @@ use crate::session::log::Entry;
 use crate::session::notices;
 use crate::session::publish;
 use crate::session::queries::{Asked, Asker, Known};
-use crate::session::work;
+use crate::session::work::{self, Guard};
 use crate::standing::ElectionState;
 use crate::term::{Term, TermState};
 #[cfg(feature = "testing")]
@@ -39,20 +37,8 @@ impl Driver {
             Action::Send { sent, query } => self.send(sent, query),
             Action::Abandon => self.hang_up(),
             Action::Start { key, term } => self.start(key, term),
-            Action::Cancel { key } => self.with_office(key, |office| {
-                office.state.ends.store(true, Ordering::Release);
-                let state = Arc::clone(&office.state);
-                self.hands.give(move || state.cancelled.cancel());
-                // Who never asked for the end cannot hear of it: waiting for him is of no use.
-                if !office.state.listens.load(Ordering::Acquire) {
-                    let dropped = office.dropped.clone();
-                    self.hands.give(move || dropped.cancel());
-                }
-            }),
-            Action::Drop { key } => self.with_office(key, |office| {
-                let dropped = office.dropped.clone();
-                self.hands.give(move || dropped.cancel());
-            }),
+            Action::Cancel { key } => self.with_office(key, |office| office.state.end()),
+            Action::Drop { key } => self.with_office(key, |office| office.state.drop_work()),
             Action::Overrun { key, term } => self.overrun(key, term),
             Action::Left { key } => self.left(key),
             Action::Finish => {
@@ -86,6 +72,7 @@ impl Driver {
             .and_then(|election| election.office.as_ref())
         {
             act(office);
+            self.watch.look();
         }
     }
 
@@ -130,7 +117,7 @@ impl Driver {
     pub(super) fn hang_up(&mut self) {
         self.early.clear();
         let Some(line) = self.line.take() else { return };
-        line.pulse.end();
+        line.leash.end();
         drop(line);
         for election in self.memory.elections.values_mut() {
             election.request = None;
@@ -143,7 +130,7 @@ impl Driver {
     /// The orderly end of a session: nothing runs any more.
     pub(super) fn say_goodbye(&mut self) {
         if let Some(mut line) = self.line.take() {
-            line.pulse.end();
+            line.leash.end();
             line.queries.clear();
             drop(line.link);
             // With its last client gone the connection writes its goodbye when it is polled.
@@ -160,28 +147,27 @@ impl Driver {
         let Some(candidate) = &election.candidate else {
             return;
         };
-        let state = Arc::new(TermState {
-            number,
-            token: election.token.take().unwrap_or_default(),
-            pulse: Arc::clone(&line.pulse),
-            ready: AtomicBool::new(false),
-            over: AtomicBool::new(false),
-            listens: AtomicBool::new(false),
-            socket: Arc::downgrade(&line.socket),
-            ends: AtomicBool::new(false),
-            cancelled: CancellationToken::new(),
-        });
+        let token = election.token.take().unwrap_or_default();
+        let state = TermState::new(&election.name, number, token, &line.leash, &line.socket);
+        // Made first: whatever becomes of the work from here on, its guard says when nothing of it runs.
+        let guard = Guard::new(
+            Arc::clone(&state),
+            key,
+            self.sender.clone(),
+            Arc::clone(&self.watch),
+            candidate.runtime.clone(),
+            Arc::clone(&line.socket),
+        );
+        self.watch.add(&state);
         let term = Term {
             election: Arc::clone(&election.name),
             address: Arc::clone(&candidate.address),
             key,
             state: Arc::clone(&state),
             commands: self.sender.clone(),
+            work: Arc::downgrade(&guard),
         };
-        let dropped = CancellationToken::new();
-        let socket = Arc::clone(&line.socket);
-        // Made first: whatever becomes of it from here on, its guard says when nothing of it runs.
-        let work = work::of(candidate.lead.clone(), term, socket, dropped.clone());
+        let lead = candidate.lead.clone();
         // What the work does first may be to look.
         publish::leads(
             &election.shared,
@@ -193,20 +179,22 @@ impl Driver {
         election.waits.leave_office();
         election.office = Some(Office {
             state,
-            dropped,
             stopped: false,
         });
         let took_office = Entry::new(Level::INFO, "took office").term(number);
         let address = Some(&candidate.address);
         self.said.push(took_office.of(&election.name, address));
-        let runtime = candidate.runtime.clone();
         #[cfg(feature = "testing")]
         self.trip(PanicAt::Start);
         // A runtime that is shut down drops it on the spot.
-        self.hands.give(move || drop(runtime.spawn(work)));
+        self.hands.give(move || work::start(guard, lead, term));
     }
 
     pub(super) fn overrun(&mut self, key: Key, term: u64) {
+        // Its watch does this too, and needs no driver.
+        if self.config.overrun == Overrun::Abort {
+            self.watch.end_process();
+        }
         let Some(election) = self.memory.elections.get(&key) else {
             return;
         };
@@ -214,13 +202,6 @@ impl Driver {
                        overlap the next term's work";
         let overrun = Entry::new(Level::ERROR, message).term(term);
         self.said.push(overrun.of(&election.name, None));
-        let election = &*election.name;
-        if self.config.overrun == Overrun::Abort {
-            eprintln!(
-                "pg-leader: work of election {election:?}, term {term}, outlived its lease: aborting"
-            );
-            std::process::abort();
-        }
     }
 
     pub(super) fn tell(&mut self, notice: &Notice) {

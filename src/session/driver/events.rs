@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tracing::Level;
 
@@ -15,13 +14,13 @@ use super::waits::{Waits, for_bar};
 use super::{Command, Driver, Election};
 use crate::clock;
 use crate::error::Error;
+use crate::leash::Leash;
 use crate::protocol::{Answer, Ending, Event, Key, Office, Try};
 use crate::session::connect::Session;
 use crate::session::log::Entry;
 use crate::session::publish;
 use crate::session::queries::Reply;
 use crate::standing::{ElectionState, Shared};
-use crate::term::Pulse;
 #[cfg(feature = "testing")]
 use crate::testing::PanicAt;
 
@@ -64,7 +63,7 @@ impl Driver {
             direct,
             ..
         } = session;
-        let pulse = Arc::new(Pulse::new(clock::now()));
+        let leash = Arc::new(Leash::new(&self.timings, clock::now()));
         self.line = Some(Line {
             messages,
             queries: FuturesUnordered::new(),
@@ -72,7 +71,7 @@ impl Driver {
             socket,
             pid,
             direct,
-            pulse,
+            leash,
             log: self.log.clone(),
         });
         Some(Event::Connected)
@@ -236,6 +235,7 @@ impl Driver {
                 }
                 Some(Event::Ready { key, term })
             }
+            Command::Fail { key, term } => Some(Event::Failed { key, term }),
             Command::Resign { key, term } => Some(Event::Resign { key, term }),
             Command::GiveUp { key, told } => {
                 self.memory.resigning.push((key, told));
@@ -274,7 +274,6 @@ impl Driver {
         else {
             return;
         };
-        office.state.over.store(true, Ordering::Release);
         office.stopped = true;
         match &self.line {
             Some(_) => publish::vacant(&election.shared, &self.timings),

@@ -8,12 +8,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_postgres::{AsyncMessage, Notification};
 use tracing::Level;
 
+use crate::leash::Leash;
 use crate::session::connect::Messages;
 use crate::session::log::{Entry, Log};
 use crate::session::queries::{Asked, Reply};
 use crate::session::socket::SocketGuard;
 use crate::session::statements::Link;
-use crate::term::Pulse;
 
 /// A session and what is under way on it. As in `connect::Session`, `messages` must go first.
 pub(super) struct Line {
@@ -23,7 +23,7 @@ pub(super) struct Line {
     pub(super) socket: SocketGuard,
     pub(super) pid: i32,
     pub(super) direct: bool,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) leash: Arc<Leash>,
     pub(super) log: Log,
 }
 

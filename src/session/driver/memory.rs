@@ -1,7 +1,4 @@
 //! What is left when the driver panics, and how it goes on from there.
-
-use std::sync::Arc;
-
 use super::thread::seed;
 use super::{Driver, Election};
 use crate::clock;
@@ -13,16 +10,15 @@ impl Driver {
     /// No handle may find a term current any more, and no work may go on.
     pub(super) fn end_all_terms(&self) {
         if let Some(line) = &self.line {
-            line.pulse.end();
+            line.leash.end();
         }
         for election in self.memory.elections.values() {
             if let Some(office) = election.office.as_ref().filter(|office| !office.stopped) {
-                let dropped = office.dropped.clone();
-                self.hands.give(move || dropped.cancel());
-                let state = Arc::clone(&office.state);
-                self.hands.give(move || state.cancelled.cancel());
+                office.state.end();
+                office.state.drop_work();
             }
         }
+        self.watch.look();
     }
 
     /// Let go of the session and of all that belonged to it. While work runs its guard keeps the socket open.
@@ -45,6 +41,8 @@ impl Driver {
         self.note_commands();
         let heard = self.process.heard().clone();
         self.process = Process::new(self.timings.clone(), seed()).remembering(heard);
+        let now = clock::now();
+        let abort_at = now + self.timings.aborted;
         let mut events = vec![];
         for (&key, election) in &self.memory.elections {
             let Some(candidate) = &election.candidate else {
@@ -53,7 +51,7 @@ impl Driver {
             events.push(Event::Return {
                 key,
                 autopsy: candidate.autopsy,
-                work: election.working(),
+                work: election.working().map(|term| (term, abort_at)),
                 owed: election.owed,
             });
             if election.leaves {
@@ -66,7 +64,6 @@ impl Driver {
         if self.memory.stops {
             events.push(Event::Shutdown);
         }
-        let now = clock::now();
         for event in events {
             self.process.handle(now, event);
         }

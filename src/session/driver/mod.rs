@@ -32,6 +32,7 @@ use super::hands::Hands;
 use super::log::{Entry, Log};
 use super::queries::Reply;
 use super::statements::Request;
+use super::watch::Watch;
 use super::work::Lead;
 use crate::clock;
 use crate::config::Config;
@@ -56,6 +57,11 @@ pub(crate) enum Command {
         key: Key,
     },
     Ready {
+        key: Key,
+        term: u64,
+    },
+    /// Something of the work has failed; the rest of it may still run.
+    Fail {
         key: Key,
         term: u64,
     },
@@ -115,7 +121,6 @@ struct Election {
 /// A term whose work was started here, until that work has stopped and the term is vacated.
 struct Office {
     state: Arc<TermState>,
-    dropped: CancellationToken,
     stopped: bool,
 }
 
@@ -124,6 +129,7 @@ type Opening = Pin<Box<dyn Future<Output = Result<Opened, Error>>>>;
 struct Driver {
     config: Config,
     timings: Timings,
+    watch: Arc<Watch>,
     sender: UnboundedSender<Command>,
     hands: Hands,
     log: Log,
@@ -173,7 +179,7 @@ impl Driver {
         loop {
             if let Some(line) = &self.line
                 && let Some(until) = self.process.current_until()
-                && !line.pulse.extend(until)
+                && !line.leash.extend(until)
             {
                 // A reader saw the deadline pass before the machine did: then it has passed.
                 self.process.handle(clock::now(), Event::Disconnected);

@@ -34,6 +34,14 @@ pub(super) async fn open(
 ) -> Result<Opened, Error> {
     let mut session = connect::connect_and_say(&config, &timings, &log).await?;
     let client = Arc::clone(&session.client);
+    let pgpool = session.pgpool;
+    if pgpool {
+        log.say(Entry::new(
+            Level::WARN,
+            "behind pgpool-II: this session is never ended by force, since pgpool would detach the server; \
+             a leader that hangs is followed after its silence limit",
+        ));
+    }
     let role = session.role.clone();
     let prepare = async {
         // LISTEN, then read: no gap. Pipelined with the check.
@@ -64,7 +72,7 @@ pub(super) async fn open(
             log.say(Entry::new(Level::INFO, "installing the schema pgleader"));
             schema::install(&client, &role).await?;
         }
-        let link = Link::prepare(Arc::clone(&client), mark).await?;
+        let link = Link::prepare(Arc::clone(&client), mark, pgpool).await?;
         let instance = match &instance {
             Some(instance) => instance.to_string(),
             None => statements::new_instance(&link).await?,

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -19,6 +20,7 @@ use crate::error::{Error, Kind};
 use crate::protocol::Process;
 use crate::session::hands::{Hands, quietly};
 use crate::session::log::{Entry, Log};
+use crate::session::watch::Watch;
 
 /// Whether the first session came about.
 pub(crate) type Connected = oneshot::Receiver<Result<(), Error>>;
@@ -41,6 +43,7 @@ pub(crate) fn spawn(
     let thread = |error| Error::caused(Kind::Thread, error);
     let hands = Hands::start().map_err(thread)?;
     let log = Log::start().map_err(thread)?;
+    let watch = Watch::start(&timings, config.overrun).map_err(thread)?;
     let (sender, commands) = unbounded_channel();
     let (first, connected) = oneshot::channel();
     let commands_to = sender.clone();
@@ -51,6 +54,7 @@ pub(crate) fn spawn(
             config,
             timings,
             sender,
+            watch: Arc::clone(&watch.0),
             hands: hands_of_driver,
             log,
             memory: Memory {
@@ -72,6 +76,7 @@ pub(crate) fn spawn(
             panic_at: None,
         };
         driver.live();
+        drop(watch);
         // Nothing of a driver is left that a waker could hold up.
         done.cancel();
     };

@@ -29,9 +29,9 @@ use signals::Signals;
 const HELP: &str = "\
 How the command runs:
 
-Its environment has PG_LEADER_ELECTION, PG_LEADER_TERM and PG_LEADER_ADDRESS. The term is a number that only \
-grows: pass it along with what you write, or call pgleader.fence(election, term) in your transactions, and \
-what comes too late is refused. Standard output and error are those of pg-leader, and so is standard input \
+Its environment has PG_LEADER_ELECTION, PG_LEADER_TERM, PG_LEADER_TOKEN and PG_LEADER_ADDRESS. The term is a \
+number that only grows: pass it along with what you write, or call pgleader.fence(election, term, token) in your \
+transactions, and what comes too late is refused. Standard output and error are those of pg-leader, and so is standard input \
 unless it is a terminal. The command has a process group of its own, so Ctrl-C reaches pg-leader alone.
 
 How the command ends:

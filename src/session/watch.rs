@@ -1,0 +1,214 @@
+//! Two threads that see to it that work stops in time, also when the driver is dead or stands still.
+//!
+//! They share no lock with the driver, nor with anything that runs foreign code, and run none: to wake a
+//! task of the work runs its runtime's waker, which is not the application's. Others who wait for the end of
+//! a term are told on a thread of their own, which may block. Only where `Overrun::Abort` is asked for there is
+//! the second one. It wakes nobody, waits for nobody, and ends the process.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{Builder, Thread};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustix::process::{Signal, getpid, kill_process};
+
+use crate::clock;
+use crate::config::Overrun;
+use crate::protocol::{Instant, Timings};
+use crate::term::TermState;
+
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Those whose work has not stopped, as far as is known.
+    terms: ArcSwap<Vec<Arc<TermState>>>,
+    /// Timers stand still while the machine is suspended, deadlines do not: so often the clock is looked at.
+    tick: Duration,
+    overrun: Overrun,
+    /// From the drop of the work to the last words, which come a little sooner than the end.
+    until_words: Duration,
+    /// How long the end waits for them where both are due at once, as in a process that stood still.
+    patience: Duration,
+    said: AtomicBool,
+    closed: AtomicBool,
+    watching: OnceLock<Thread>,
+    aborting: OnceLock<Thread>,
+}
+
+/// While it lives terms may begin. Afterwards the threads end with the last work.
+pub(crate) struct Open(pub(crate) Arc<Watch>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::Release);
+        self.0.look();
+        if let Some(thread) = self.0.aborting.get() {
+            thread.unpark();
+        }
+    }
+}
+
+impl Watch {
+    pub(crate) fn start(timings: &Timings, overrun: Overrun) -> io::Result<Open> {
+        let open = Open(Arc::new(Watch {
+            terms: ArcSwap::default(),
+            tick: timings.lease / 20,
+            overrun,
+            until_words: (timings.aborted - timings.dropped) * 9 / 10,
+            patience: timings.lease / 1000,
+            said: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            watching: OnceLock::new(),
+            aborting: OnceLock::new(),
+        }));
+        let start = |name: &str, run: fn(&Watch)| {
+            let watch = Arc::clone(&open.0);
+            let thread = Builder::new().name(name.to_owned());
+            Ok::<Thread, io::Error>(thread.spawn(move || run(&watch))?.thread().clone())
+        };
+        let _ = open.0.watching.set(start("pg-leader-watch", Watch::watch)?);
+        if overrun == Overrun::Abort {
+            let _ = open.0.aborting.set(start("pg-leader-abort", Watch::abort)?);
+        }
+        Ok(open)
+    }
+
+    /// Before any work of the term begins.
+    pub(crate) fn add(&self, term: &Arc<TermState>) {
+        self.terms.rcu(|terms| {
+            let mut terms = Vec::clone(terms);
+            terms.push(Arc::clone(term));
+            terms
+        });
+        self.look();
+        if let Some(thread) = self.aborting.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Something has changed that the work must be told.
+    pub(crate) fn look(&self) {
+        if let Some(thread) = self.watching.get() {
+            thread.unpark();
+        }
+    }
+
+    fn watch(&self) {
+        loop {
+            let now = clock::now();
+            let terms = self.terms.load_full();
+            let next = terms.iter().map(|term| {
+                let words_at = self.words_at(term);
+                term.look(now).min(if now < words_at {
+                    words_at
+                } else {
+                    Instant::NEVER
+                })
+            });
+            let next = next.min();
+            let untold: Vec<_> = terms.iter().filter(|term| term.must_tell()).collect();
+            if !untold.is_empty() {
+                tell(untold.into_iter().cloned().collect());
+            }
+            self.say_last_words(&terms, now);
+            // None is forgotten before those who wait for its end are told.
+            let lives =
+                |term: &&Arc<TermState>| !(term.over.load(Ordering::Acquire) && term.is_told());
+            if !terms.iter().all(|term| lives(&term)) {
+                (self.terms).rcu(|terms| Vec::from_iter(terms.iter().filter(lives).cloned()));
+            }
+            drop(terms);
+            if !self.wait(now, next) {
+                return;
+            }
+        }
+    }
+
+    fn abort(&self) {
+        loop {
+            let now = clock::now();
+            let terms = self.terms.load();
+            let running = || {
+                terms
+                    .iter()
+                    .filter(|term| !term.over.load(Ordering::Acquire))
+            };
+            if running().any(|term| term.leash.is_over(now) && now >= term.leash.abort_at()) {
+                self.end_process();
+            }
+            let next = running().map(|term| term.leash.abort_at()).min();
+            drop(terms);
+            if !self.wait(now, next) {
+                return;
+            }
+        }
+    }
+
+    /// Until `next`, a tick has passed, or something has changed. False when there is nothing left to do.
+    fn wait(&self, now: Instant, next: Option<Instant>) -> bool {
+        match next {
+            Some(next) => std::thread::park_timeout(next.since(now).min(self.tick)),
+            None if !self.terms.load().is_empty() => std::thread::park_timeout(self.tick),
+            None if self.closed.load(Ordering::Acquire) => return false,
+            None => std::thread::park(),
+        }
+        true
+    }
+
+    fn words_at(&self, term: &TermState) -> Instant {
+        match self.overrun {
+            Overrun::Report => Instant::NEVER,
+            Overrun::Abort => term.leash.drop_at() + self.until_words,
+        }
+    }
+
+    /// They may block, for nobody reads what this process writes. So they are not said by who ends it.
+    fn say_last_words(&self, terms: &[Arc<TermState>], now: Instant) {
+        let due = terms.iter().find(|term| {
+            let running = !term.over.load(Ordering::Acquire);
+            running && term.leash.is_over(now) && now >= self.words_at(term)
+        });
+        if let Some(term) = due
+            && !self.said.load(Ordering::Acquire)
+        {
+            let words = format!(
+                "pg-leader: the work of election {:?}, term {}, outlives its lease: ending the process\n",
+                term.election, term.number
+            );
+            // Not through std's stderr: whoever holds its lock may block.
+            let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
+            self.said.store(true, Ordering::Release);
+        }
+    }
+
+    /// By SIGKILL, which no handler, no exit hook and no dump of the memory delays.
+    pub(crate) fn end_process(&self) -> ! {
+        self.look();
+        let until = clock::now() + self.patience;
+        while !self.said.load(Ordering::Acquire) && clock::now() < until {
+            std::thread::yield_now();
+        }
+        let _ = kill_process(getpid(), Signal::KILL);
+        // The first process of a pid namespace cannot kill itself; a fault ends it too.
+        std::process::abort()
+    }
+}
+
+/// Those who wait for the end of these terms. Their wakers are foreign, and may block or panic.
+fn tell(terms: Vec<Arc<TermState>>) {
+    let terms = Arc::new(terms);
+    let telling = Builder::new().name("pg-leader-tell".to_owned()).spawn({
+        let terms = Arc::clone(&terms);
+        move || {
+            for term in terms.iter() {
+                let _ = catch_unwind(AssertUnwindSafe(|| term.cancelled.cancel()));
+            }
+        }
+    });
+    if telling.is_err() {
+        // Again at the next tick.
+        terms.iter().for_each(|term| term.untell());
+    }
+}

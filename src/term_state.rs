@@ -1,0 +1,250 @@
+//! What the driver, the work, the watch and the handles of one term share.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
+
+use futures_util::task::AtomicWaker;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::leash::Leash;
+use crate::protocol::Instant;
+use crate::standing::ProcessState;
+
+#[derive(Debug)]
+pub(crate) struct TermState {
+    pub(crate) election: Arc<str>,
+    pub(crate) number: u64,
+    pub(crate) token: Arc<str>,
+    pub(crate) leash: Arc<Leash>,
+    pub(crate) ready: AtomicBool,
+    /// All of the work has stopped.
+    pub(crate) over: AtomicBool,
+    /// The work should stop.
+    ending: AtomicBool,
+    /// The time for stopping by itself is over.
+    out_of_time: AtomicBool,
+    /// Somebody has asked to be told of the end, so the work may be given time.
+    listens: AtomicBool,
+    lead: Arc<TaskState>,
+    /// `lead` has returned, failed or was dropped: its children may still run.
+    lead_over: AtomicBool,
+    /// Never locked by the driver, and only tried by the watch: neither stands still because of the other.
+    children: Mutex<HashMap<u64, Arc<TaskState>>>,
+    /// The children must look at what has changed.
+    stirred: AtomicBool,
+    /// `cancelled` is cancelled, or is about to be.
+    told: AtomicBool,
+    /// The socket of the session, as long as the work or the session lives.
+    pub(crate) socket: Weak<OwnedFd>,
+    /// Cancelled on a thread of its own: who waits for it is foreign, and so are the wakers.
+    pub(crate) cancelled: CancellationToken,
+}
+
+/// One task of the work.
+#[derive(Debug, Default)]
+pub(crate) struct TaskState {
+    /// The runtime's own: to wake it runs nobody else's code.
+    pub(crate) waker: AtomicWaker,
+    is_child: bool,
+    begun: AtomicBool,
+    /// It has asked itself, and not only another task of the term.
+    listens: AtomicBool,
+}
+
+impl TaskState {
+    pub(crate) fn child() -> Arc<TaskState> {
+        Arc::new(TaskState {
+            is_child: true,
+            ..TaskState::default()
+        })
+    }
+}
+
+thread_local! {
+    /// The task that this thread runs.
+    static CURRENT: RefCell<Option<(Arc<TermState>, Arc<TaskState>)>> = const { RefCell::new(None) };
+}
+
+/// While this lives this thread runs a task of a term.
+pub(crate) struct Running(Option<(Arc<TermState>, Arc<TaskState>)>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
+
+impl TermState {
+    pub(crate) fn new(
+        election: &Arc<str>,
+        number: u64,
+        token: Arc<str>,
+        leash: &Arc<Leash>,
+        socket: &Arc<OwnedFd>,
+    ) -> Arc<TermState> {
+        Arc::new(TermState {
+            election: Arc::clone(election),
+            number,
+            token,
+            leash: Arc::clone(leash),
+            ready: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            out_of_time: AtomicBool::new(false),
+            listens: AtomicBool::new(false),
+            lead: Arc::default(),
+            lead_over: AtomicBool::new(false),
+            children: Mutex::default(),
+            stirred: AtomicBool::new(false),
+            told: AtomicBool::new(false),
+            socket: Arc::downgrade(socket),
+            cancelled: CancellationToken::new(),
+        })
+    }
+
+    pub(crate) fn is_current(&self) -> bool {
+        !self.over.load(Ordering::Acquire) && !self.leash.is_over(clock::now())
+    }
+
+    pub(crate) fn process_state(&self) -> ProcessState {
+        if !self.is_current() {
+            ProcessState::Following
+        } else if self.ready.load(Ordering::Acquire) {
+            ProcessState::Leading
+        } else {
+            ProcessState::Recovering
+        }
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire) || !self.is_current()
+    }
+
+    /// Somebody asks to be told of the end.
+    pub(crate) fn listen(self: &Arc<Self>) {
+        self.listens.store(true, Ordering::Release);
+        // Nobody runs a task any more while his thread's locals go.
+        let _ = CURRENT.try_with(|current| {
+            if let Some((term, task)) = &*current.borrow()
+                && Arc::ptr_eq(term, self)
+            {
+                task.listens.store(true, Ordering::Release);
+            }
+        });
+    }
+
+    pub(crate) fn lead(&self) -> Arc<TaskState> {
+        Arc::clone(&self.lead)
+    }
+
+    pub(crate) fn run(self: &Arc<Self>, task: &Arc<TaskState>) -> Running {
+        task.begun.store(true, Ordering::Release);
+        Running(CURRENT.replace(Some((Arc::clone(self), Arc::clone(task)))))
+    }
+
+    /// Whether `task` may do a step at `now`. Asked before each, whatever the driver does (invariant 1).
+    pub(crate) fn may_run(&self, task: &TaskState, now: Instant) -> bool {
+        let lost = self.leash.is_over(now);
+        if lost && (now >= self.leash.drop_at() || !task.begun.load(Ordering::Acquire)) {
+            return false;
+        }
+        if self.out_of_time.load(Ordering::Acquire) {
+            return false;
+        }
+        if !lost && !self.ending.load(Ordering::Acquire) {
+            return true;
+        }
+        // Who never asked for the end cannot hear of it: waiting for him is of no use. But as long as `lead`
+        // is given time, it may need its children to stop in order.
+        if task.is_child && self.lead_over.load(Ordering::Acquire) {
+            task.listens.load(Ordering::Acquire)
+        } else {
+            self.listens.load(Ordering::Acquire)
+        }
+    }
+
+    /// The work should stop. To be followed by a look of the watch, which tells the others.
+    pub(crate) fn end(&self) {
+        self.ending.store(true, Ordering::Release);
+        self.stir();
+    }
+
+    /// The work must stop. Followed by a look of the watch too.
+    pub(crate) fn drop_work(&self) {
+        self.out_of_time.store(true, Ordering::Release);
+        self.stir();
+    }
+
+    /// `lead` is over, so the term is. Followed by a look of the watch too.
+    pub(crate) fn end_with_lead(&self) {
+        self.lead_over.store(true, Ordering::Release);
+        self.end();
+    }
+
+    fn stir(&self) {
+        self.stirred.store(true, Ordering::Release);
+        self.lead.waker.wake();
+    }
+
+    /// Wake what must look at the clock, or at what has changed. When to look again at the latest, beside
+    /// each tick.
+    pub(crate) fn look(&self, now: Instant) -> Instant {
+        let lost = self.leash.is_over(now);
+        if lost {
+            self.ending.store(true, Ordering::Release);
+        }
+        // Swapped before anybody is woken: what changes later stirs again.
+        if self.stirred.swap(false, Ordering::AcqRel) || lost {
+            self.lead.waker.wake();
+            match self.children.try_lock() {
+                Ok(children) => children.values().for_each(|child| child.waker.wake()),
+                Err(TryLockError::Poisoned(children)) => {
+                    (children.into_inner().values()).for_each(|child| child.waker.wake());
+                }
+                Err(TryLockError::WouldBlock) => {
+                    self.stirred.store(true, Ordering::Release);
+                    return now + RETRY;
+                }
+            }
+        }
+        match (lost, self.leash.drop_at()) {
+            (false, _) => self.leash.deadline(),
+            (true, drop_at) if now < drop_at => drop_at,
+            (true, _) => Instant::NEVER,
+        }
+    }
+
+    /// Whether nobody has begun yet to tell those who wait that the work should stop. True once.
+    pub(crate) fn must_tell(&self) -> bool {
+        let ends = self.ending.load(Ordering::Acquire) || self.over.load(Ordering::Acquire);
+        ends && !self.told.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.told.load(Ordering::Acquire)
+    }
+
+    /// It could not be told.
+    pub(crate) fn untell(&self) {
+        self.told.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn add(&self, id: u64, child: Arc<TaskState>) {
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.insert(id, child);
+    }
+
+    pub(crate) fn remove(&self, id: u64) {
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        let child = children.remove(&id);
+        drop(children);
+        drop(child);
+    }
+}
+
+/// Somebody is about to add or remove a child.
+const RETRY: std::time::Duration = std::time::Duration::from_micros(200);

@@ -1,0 +1,263 @@
+//! Who may do what, per role and per object, whatever rights were given around the grants. Settles row 42 of
+//! docs/known-faults.md.
+
+mod support;
+
+use pg_leader::testing::Cluster;
+use support::{client, url_of};
+use tokio_postgres::Client;
+
+/// What each role may call, look at, and use. Nobody but the owner may do anything else.
+const VIEWS: &str = "candidates, fenced, history, lock, requests, status";
+const OBSERVER: &str = "counters(), read_elections(text[],uuid), refractory_period(integer), \
+    system_identifier(), timeline(), transfer_to(integer), version()";
+const CANDIDATE: &str = "announce(text,integer[],integer), backend_gone(text,integer,bigint), \
+    campaign(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]), check_ids(text,integer[]), \
+    check_mark(text), check_number(text,bigint), count_fenced_ended(text,integer,integer), counters(), \
+    end_fenced(text,integer), end_fenced_backend(text,integer,integer), end_leader(integer,bigint), \
+    end_leader_backend(integer,bigint), evict(text,integer,bigint), fence(text,bigint), \
+    fence(text,bigint,uuid), heartbeat(text,oid,integer[]), \
+    join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer,bigint,integer), \
+    leader_backend(integer,bigint), leave_election(text,integer,uuid), read_elections(text[],uuid), \
+    ready(text,integer,uuid,bigint), refractory_period(integer), refuse(text,text,text), \
+    release(text,integer[],integer[],integer), system_identifier(), \
+    take_office(text,integer,uuid,boolean,boolean,integer,bigint,integer), timeline(), transfer_to(integer), \
+    try_elections(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]), \
+    vacate(text,integer,uuid,bigint,text,name,text), version()";
+const OPERATOR: &str = "counters(), depose(text), election_id(text), end_leader(integer,bigint), \
+    end_leader_backend(integer,bigint), exclude(text,text), include(text,text), \
+    leader_backend(integer,bigint), read_elections(text[],uuid), refractory_period(integer), \
+    request_depose(text), resume(text), step_down(text), suspend(text), system_identifier(), timeline(), \
+    transfer(text,text), transfer_to(integer), version()";
+
+/// The roles that the owner has granted something, and others.
+const ROLES: [(&str, &str, &str); 5] = [
+    ("app", VIEWS, CANDIDATE),
+    ("watcher", VIEWS, OBSERVER),
+    ("alice", VIEWS, OPERATOR),
+    ("spy", "", ""),
+    ("made_anew", "", ""),
+];
+
+/// Everything in the schema that `role` has any right on: the schema, relations, functions.
+async fn rights(client: &Client, role: &str) -> (bool, String, String) {
+    let row = client
+        .query_one(
+            "SELECT has_schema_privilege(r.oid, 'pgleader', 'USAGE') OR has_schema_privilege(r.oid, 'pgleader', 'CREATE'),
+                    (SELECT coalesce(string_agg(concat(c.relname, CASE WHEN k.kind <> 'SELECT' OR c.relkind <> 'v'
+                                                       THEN ' ' || k.kind END), ', ' ORDER BY c.relname COLLATE \"C\", k.kind), '')
+                     FROM pg_class AS c
+                     CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES', 'DELETE', 'TRUNCATE',
+                                             'TRIGGER']) AS k (kind)
+                     WHERE c.relnamespace = 'pgleader'::regnamespace
+                       AND CASE WHEN c.relkind NOT IN ('r', 'v') THEN false
+                                WHEN k.kind IN ('DELETE', 'TRUNCATE', 'TRIGGER') THEN has_table_privilege(r.oid, c.oid, k.kind)
+                                ELSE has_any_column_privilege(r.oid, c.oid, k.kind) END)
+                    || (SELECT coalesce(string_agg(' sequence ' || c.relname, ''), '') FROM pg_class AS c
+                        WHERE c.relnamespace = 'pgleader'::regnamespace AND c.relkind = 'S'
+                          AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(r.oid, c.oid, 'USAGE, SELECT, UPDATE') END),
+                    (SELECT coalesce(string_agg(f.name, ', ' ORDER BY f.name COLLATE \"C\"), '')
+                     FROM (SELECT replace(p.oid::regprocedure::text, 'pgleader.', '') AS name FROM pg_proc AS p
+                           WHERE p.pronamespace = 'pgleader'::regnamespace
+                             AND has_function_privilege(r.oid, p.oid, 'EXECUTE')) AS f)
+             FROM pg_roles AS r WHERE r.rolname = $1::text",
+            &[&role],
+        )
+        .await
+        .unwrap();
+    (row.get(0), row.get(1), row.get(2))
+}
+
+async fn assert_rights(cluster: &Cluster, when: &str) {
+    let client = client(&cluster.url()).await;
+    for (role, relations, functions) in ROLES {
+        let found = rights(&client, role).await;
+        assert_eq!(found.1, relations, "{when}: relations of {role}");
+        assert_eq!(found.2, functions, "{when}: functions of {role}");
+        assert_eq!(
+            found.0,
+            !functions.is_empty(),
+            "{when}: the schema, of {role}"
+        );
+    }
+    let all: (i64, i64) = {
+        let query = "SELECT (SELECT count(*) FROM pg_proc WHERE pronamespace = 'pgleader'::regnamespace), \
+                     (SELECT count(*) FROM pg_proc AS p WHERE p.pronamespace = 'pgleader'::regnamespace \
+                      AND has_function_privilege('owner', p.oid, 'EXECUTE'))";
+        let row = client.query_one(query, &[]).await.unwrap();
+        (row.get(0), row.get(1))
+    };
+    assert_eq!(all.0, all.1, "{when}: the owner may call everything");
+}
+
+async fn install(cluster: &Cluster, role: &str) {
+    let client = client(&url_of(cluster, role)).await;
+    let mut files: Vec<_> = std::fs::read_dir("sql/migrations")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    for file in files {
+        let migration = std::fs::read_to_string(&file).unwrap();
+        let result = client.batch_execute(&migration).await;
+        assert!(result.is_ok(), "{}: {result:?}", file.display());
+    }
+}
+
+async fn start(before: &str) -> Cluster {
+    let cluster = Cluster::start().unwrap();
+    cluster
+        .execute(
+            "CREATE ROLE owner LOGIN; GRANT CREATE ON DATABASE postgres TO owner; CREATE ROLE app LOGIN; \
+             CREATE ROLE watcher LOGIN; CREATE ROLE alice LOGIN; CREATE ROLE spy LOGIN; CREATE ROLE made_anew LOGIN",
+        )
+        .unwrap();
+    cluster.execute(before).unwrap();
+    install(&cluster, "owner").await;
+    let owner = client(&url_of(&cluster, "owner")).await;
+    owner
+        .batch_execute(
+            "SELECT pgleader.grant_candidate('app'), pgleader.grant_observer('watcher'), \
+             pgleader.grant_operator('alice')",
+        )
+        .await
+        .unwrap();
+    cluster
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_do_what() {
+    let cluster = start("").await;
+    assert_rights(&cluster, "granted").await;
+    install(&cluster, "owner").await;
+    assert_rights(&cluster, "installed again").await;
+    install(&cluster, "postgres").await;
+    assert_rights(&cluster, "installed again by the superuser").await;
+}
+
+/// They give rights in whatever is made, to whoever was meant by something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn default_privileges_give_nobody_anything() {
+    let gifts = ["spy", "app", "PUBLIC"].map(|role| {
+        format!(
+            "ALTER DEFAULT PRIVILEGES FOR ROLE owner GRANT ALL ON TABLES TO {role}; \
+             ALTER DEFAULT PRIVILEGES FOR ROLE owner GRANT ALL ON SEQUENCES TO {role}; \
+             ALTER DEFAULT PRIVILEGES FOR ROLE owner GRANT ALL ON FUNCTIONS TO {role}; \
+             ALTER DEFAULT PRIVILEGES FOR ROLE owner GRANT ALL ON SCHEMAS TO {role};"
+        )
+    });
+    let cluster = start(&gifts.concat()).await;
+    assert_rights(&cluster, "under default privileges").await;
+    install(&cluster, "owner").await;
+    assert_rights(&cluster, "installed again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_by_hand_is_taken_back_by_the_next_install() {
+    let cluster = start("").await;
+    let owner = client(&url_of(&cluster, "owner")).await;
+    owner
+        .batch_execute(
+            "GRANT USAGE, CREATE ON SCHEMA pgleader TO spy WITH GRANT OPTION; \
+             GRANT SELECT ON ALL TABLES IN SCHEMA pgleader TO spy WITH GRANT OPTION; \
+             GRANT USAGE ON ALL SEQUENCES IN SCHEMA pgleader TO PUBLIC; \
+             GRANT UPDATE (vacated_at) ON pgleader.term TO app; \
+             GRANT EXECUTE ON FUNCTION pgleader.close_term(integer, bigint) TO alice, PUBLIC",
+        )
+        .await
+        .unwrap();
+    let spy = client(&url_of(&cluster, "spy")).await;
+    spy.batch_execute(
+        "GRANT USAGE ON SCHEMA pgleader TO watcher, made_anew; GRANT SELECT ON pgleader.term TO watcher, made_anew",
+    )
+    .await
+    .unwrap();
+    install(&cluster, "owner").await;
+    assert_rights(&cluster, "installed again").await;
+}
+
+/// A role of a name that was granted something once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_was_dropped_and_made_anew_has_nothing() {
+    let cluster = start("").await;
+    let owner = client(&url_of(&cluster, "owner")).await;
+    owner
+        .batch_execute("SELECT pgleader.grant_candidate('made_anew')")
+        .await
+        .unwrap();
+    cluster
+        .execute("DROP OWNED BY made_anew; DROP ROLE made_anew; CREATE ROLE made_anew LOGIN")
+        .unwrap();
+    install(&cluster, "owner").await;
+    assert_rights(&cluster, "made anew").await;
+    // So can anybody be shut out for good.
+    owner
+        .batch_execute(
+            "SELECT pgleader.grant_operator('spy'); REVOKE USAGE ON SCHEMA pgleader FROM spy",
+        )
+        .await
+        .unwrap();
+    install(&cluster, "owner").await;
+    assert_rights(&cluster, "shut out").await;
+    // And a role that is gone altogether stops nobody.
+    owner
+        .batch_execute("SELECT pgleader.grant_observer('spy')")
+        .await
+        .unwrap();
+    cluster.execute("DROP OWNED BY spy; DROP ROLE spy").unwrap();
+    install(&cluster, "owner").await;
+    cluster.execute("CREATE ROLE spy").unwrap();
+    assert_rights(&cluster, "gone").await;
+}
+
+/// What is kept of a secret is no secret: who reads it all the same cannot vacate.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_tables_keep_forges_no_vacate() {
+    let cluster = start("").await;
+    let secret = "11111111-2222-3333-4444-555555555555";
+    let app = client(&url_of(&cluster, "app")).await;
+    app.batch_execute(&format!(
+        "SET pgleader.mark = 'm'; \
+         SELECT pgleader.join_election('m', 'e', '{secret}', 'a', 1000, backend_start, 'a') \
+         FROM pg_stat_get_activity(pg_backend_pid()); \
+         SELECT pgleader.campaign('m', ARRAY[1], '{{}}', ARRAY[1], '{secret}', true, 60000, '{{0}}', '{{0}}')"
+    ))
+    .await
+    .unwrap();
+    let everything = cluster
+        .query(
+            "SELECT concat((SELECT string_agg(c::text, '') FROM pgleader.candidate AS c), \
+                (SELECT string_agg(t::text, '') FROM pgleader.term AS t), \
+                (SELECT string_agg(e::text, '') FROM pgleader.election AS e))",
+        )
+        .unwrap()
+        .unwrap();
+    assert!(!everything.contains(secret), "{everything}");
+    let kept = "SELECT DISTINCT encode(instance_hash, 'hex') FROM \
+                (SELECT instance_hash FROM pgleader.candidate UNION ALL SELECT instance_hash FROM pgleader.term) AS k";
+    let kept = cluster.query(kept).unwrap().unwrap();
+    assert_eq!(kept.len(), 64);
+    let other = client(&url_of(&cluster, "app")).await;
+    other
+        .batch_execute("SET pgleader.mark = 'm'")
+        .await
+        .unwrap();
+    let token = cluster
+        .query("SELECT token FROM pgleader.term")
+        .unwrap()
+        .unwrap();
+    for guess in [&kept[..32], &kept[32..], token.as_str()] {
+        let forged = format!("SELECT pgleader.vacate('m', 1, '{guess}', 1, 'resigned')");
+        other.batch_execute(&forged).await.unwrap();
+        let vacated = "SELECT vacated_at IS NULL FROM pgleader.term";
+        assert_eq!(
+            cluster.query(vacated).unwrap().as_deref(),
+            Some("t"),
+            "{guess}"
+        );
+    }
+    let own = format!("SELECT pgleader.vacate('m', 1, '{secret}', 1, 'resigned')");
+    other.batch_execute(&own).await.unwrap();
+    let vacated = "SELECT vacated_at IS NOT NULL FROM pgleader.term";
+    assert_eq!(cluster.query(vacated).unwrap().as_deref(), Some("t"));
+}
