@@ -3,7 +3,7 @@
 use super::world::{Down, KEY, Up, World};
 use super::{FOUR, LIVENESS, Model};
 use crate::postgres::{Asker, Cause, Pid};
-use crate::protocol::{Answer, Event, Instant, Office, Query, Try};
+use crate::protocol::{Answer, Event, Instant, Query};
 
 /// Something that is to happen now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,9 +112,11 @@ impl Model {
             Some(Up::Query { sent, query }) => {
                 self.watch(world, pid, &query);
                 let host = world.lines[&pid].host;
+                let before = world.on_record();
                 let answer = world
                     .server
                     .execute(world.now, &self.asker(host, pid), &query);
+                world.notice_term(before);
                 match answer {
                     Ok(answer) => self.answered(world, pid, sent, answer),
                     Err(refusal) => {
@@ -148,10 +150,12 @@ impl Model {
             } = &query
         {
             let asker = self.asker(index, pid);
+            let before = world.on_record();
             let campaign =
                 world
                     .server
                     .campaign(world.now, &asker, keys, successor_of, overdue, heard);
+            world.notice_term(before);
             if let Some(line) = world.lines.get_mut(&pid) {
                 line.half = Some((sent, campaign));
             }
@@ -169,7 +173,9 @@ impl Model {
             .next();
         if let Some((pid, (sent, campaign))) = half {
             let asker = self.asker(index, pid);
+            let before = world.on_record();
             let answer = world.server.finish_campaign(world.now, &asker, campaign);
+            world.notice_term(before);
             self.answered(world, pid, sent, answer);
         }
     }
@@ -186,21 +192,6 @@ impl Model {
     }
 
     fn answered(&self, world: &mut World, pid: Pid, sent: Instant, answer: Answer) {
-        let began = match &answer {
-            Answer::Campaigned { tries } => tries.iter().find_map(|(_, tried)| match tried {
-                Try::Began { term } => Some(*term),
-                _ => None,
-            }),
-            Answer::Office {
-                office: Office::Began { term },
-                ..
-            } => Some(*term),
-            _ => None,
-        };
-        if let Some(term) = began {
-            world.note(|| format!("term {term} begins"));
-            world.begins(term);
-        }
         if let Some(line) = world.lines.get_mut(&pid) {
             line.down.push_back(Down::Answer { sent, answer });
         }

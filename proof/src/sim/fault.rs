@@ -25,6 +25,8 @@ pub(super) enum Fault {
     ServerOff,
     Failover,
     FailoverWithLoss,
+    PromotionDiscarded,
+    PromotedAgain,
     CountersReset,
     NotificationsLost,
     NotificationsLate,
@@ -43,7 +45,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Fault; 35] = [
+    pub(super) const ALL: [Fault; 37] = [
         Fault::ProcessKilled,
         Fault::ProcessShutDown,
         Fault::ProcessStopped,
@@ -64,6 +66,8 @@ impl Fault {
         Fault::ServerOff,
         Fault::Failover,
         Fault::FailoverWithLoss,
+        Fault::PromotionDiscarded,
+        Fault::PromotedAgain,
         Fault::CountersReset,
         Fault::NotificationsLost,
         Fault::NotificationsLate,
@@ -86,6 +90,8 @@ impl Fault {
         match self {
             Fault::ServerCrash | Fault::ServerRestart | Fault::ServerOff => 1,
             Fault::Failover | Fault::FailoverWithLoss => 1,
+            // They need a failover before them.
+            Fault::PromotionDiscarded | Fault::PromotedAgain => 2,
             Fault::ProcessKilled | Fault::SessionKilled | Fault::StepDown | Fault::LeaveAndJoin => {
                 6
             }
@@ -118,6 +124,8 @@ impl fmt::Display for Fault {
             Fault::ServerOff => "server without power",
             Fault::Failover => "failover",
             Fault::FailoverWithLoss => "failover to a lagging standby",
+            Fault::PromotionDiscarded => "promotion thrown away",
+            Fault::PromotedAgain => "another standby promoted to the same timeline",
             Fault::CountersReset => "counters reset",
             Fault::NotificationsLost => "notifications lost",
             Fault::NotificationsLate => "notifications late",
