@@ -1351,7 +1351,9 @@ BEGIN
     remaining := 0;
     FOR backend IN SELECT f.pid FROM pgleader.fenced AS f WHERE f.election_id = election LOOP
         BEGIN
-            IF pgleader.may_be_behind_pgpool(backend) THEN
+            IF backend IS NULL THEN
+                done := false;
+            ELSIF pgleader.may_be_behind_pgpool(backend) THEN
                 done := false;
                 PERFORM pg_cancel_backend(backend);
             ELSE

@@ -228,11 +228,6 @@ impl TermState {
         self.told.load(Ordering::Acquire)
     }
 
-    /// It could not be told.
-    pub(crate) fn untell(&self) {
-        self.told.store(false, Ordering::Release);
-    }
-
     pub(crate) fn add(&self, id: u64, child: Arc<TaskState>) {
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         children.insert(id, child);

@@ -116,7 +116,7 @@ async fn a_resignation_while_office_is_awaited_is_heard() {
     };
     let before = holder();
     assert!(before.is_some());
-    second.leader.resign().await;
+    within(second.leader.resign()).await;
     until("somebody else holds the lock", || {
         let now = holder();
         now.is_some() && now != before
@@ -235,15 +235,19 @@ async fn a_closure_that_is_refused_is_dropped_under_no_lock() {
     let elector = elector(&cluster).await;
     let _first = elector.campaign("taken", "a", idle).unwrap();
     let observer = elector.observe("other").unwrap();
-    let refusing = tokio::task::spawn_blocking(move || {
+    let runtime = tokio::runtime::Handle::current();
+    let (answer, refused) = tokio::sync::oneshot::channel();
+    // On a thread that nobody waits for where it hangs.
+    std::thread::spawn(move || {
+        let _inside = runtime.enter();
         let refused = elector.campaign("taken", "a", move |term| {
             let _ = observer.state();
             idle(term)
         });
-        assert!(refused.unwrap_err().is_already_candidate());
-        elector
+        let _ = answer.send((elector, refused));
     });
-    let elector = within(refusing).await.unwrap();
+    let (elector, refused) = within(refused).await.unwrap();
+    assert!(refused.unwrap_err().is_already_candidate());
     within(elector.shutdown()).await;
 }
 

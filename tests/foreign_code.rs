@@ -8,7 +8,7 @@
 mod support;
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{PipeWriter, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -47,6 +47,8 @@ enum Kind {
     Quiet,
     /// It writes its log to stderr.
     Log,
+    /// The same, and it shuts down once the file beside the record is there.
+    LogAndEnd,
     /// Its sink for the crate `log` blocks while the file beside the record is there.
     Sink,
 }
@@ -58,8 +60,10 @@ fn candidate_process() {
         return;
     };
     let log = format!("{:?}", Kind::Log);
+    let log_and_end = format!("{:?}", Kind::LogAndEnd);
+    let end = (kind == log_and_end).then(|| Path::new(&record).with_extension("end"));
     let sink = format!("{:?}", Kind::Sink);
-    if kind == log {
+    if kind == log || kind == log_and_end {
         tracing_subscriber::fmt()
             .with_max_level(tracing::Level::DEBUG)
             .with_writer(std::io::stderr)
@@ -74,8 +78,13 @@ fn candidate_process() {
     runtime.block_on(async {
         let config = config(&conninfo);
         let leader = pg_leader::run(config, &election, &address, honest(&record)).await;
-        let _leader = leader.expect("the cluster is fit");
-        std::future::pending::<()>().await;
+        let leader = leader.expect("the cluster is fit");
+        let Some(end) = end else {
+            return std::future::pending().await;
+        };
+        until("it is to end", || end.exists()).await;
+        leader.elector().shutdown().await;
+        std::process::exit(0);
     });
 }
 
@@ -127,23 +136,48 @@ async fn assert_stopped_and_goes_on(race: &mut Race) {
     record::assert_no_overlap(&race.steps());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_nobody_reads_stops_nothing() {
-    let (reader, writer) = std::io::pipe().unwrap();
-    let filled = format!("/proc/self/fd/{}", writer.as_raw_fd());
-    let stderr = Stdio::from(writer.try_clone().unwrap());
-    let mut race = race("full", Kind::Log, stderr).await;
+/// Whoever writes to it from here on blocks.
+fn fill(pipe: &PipeWriter) {
     // A file description of its own: only here must the pipe not block.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut filling = File::options()
         .write(true)
         .custom_flags(nonblocking)
-        .open(filled)
+        .open(format!("/proc/self/fd/{}", pipe.as_raw_fd()))
         .unwrap();
-    while filling.write(&[b'x'; 4096]).is_ok() {}
-    while filling.write(b"x").is_ok() {}
+    for size in [4096, 1] {
+        while filling.write(&vec![b'x'; size]).is_ok() {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_stops_nothing() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let stderr = Stdio::from(writer.try_clone().unwrap());
+    let mut race = race("full", Kind::Log, stderr).await;
+    fill(&writer);
     race.cluster.terminate_leader("full").unwrap();
     assert_stopped_and_goes_on(&mut race).await;
+    drop((reader, writer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_holds_up_a_shutdown_for_a_second_at_most() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let stderr = Stdio::from(writer.try_clone().unwrap());
+    let mut race = race("ends", Kind::LogAndEnd, stderr).await;
+    fill(&writer);
+    File::create(race.file().with_extension("end")).unwrap();
+    let began = std::time::Instant::now();
+    until("the process has ended", || {
+        race.processes[0].ended().is_some()
+    })
+    .await;
+    assert!(began.elapsed() < LEASE * 15, "{:?}", began.elapsed());
+    race.until_term(2).await;
+    let ending = support::history(&race.cluster, "ends", 1, "ending");
+    assert_eq!(ending.as_deref(), Some("resigned"));
+    record::assert_no_overlap(&race.steps());
     drop((reader, writer));
 }
 
@@ -159,7 +193,6 @@ async fn a_log_whose_reader_is_gone_stops_nothing() {
 /// tokio-postgres logs while it is polled, so the session stands still with the sink; the work does not
 /// go on for it.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "until the work has its leash"]
 async fn a_sink_that_blocks_may_stall_the_session_and_not_the_end_of_the_work() {
     let mut race = race("sink", Kind::Sink, Stdio::inherit()).await;
     let block = race.file().with_extension("block");
@@ -241,7 +274,7 @@ async fn a_runtime_that_is_shut_down_fails_its_terms_and_no_others() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let elector = elector(&cluster).await;
-    let leader = elector.campaign("lives", "a", honest(&record)).unwrap();
+    let _leader = elector.campaign("lives", "a", honest(&record)).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dead = {
         let _inside = runtime.enter();
@@ -305,6 +338,45 @@ async fn a_waker_that_blocks_delays_nobody() {
     until("it works on", || record.steps().len() > steps + 1000).await;
     assert_eq!(record.last_term(), term, "the driver stood still");
     record::assert_no_overlap(&record.steps());
+}
+
+/// Of several terms that are lost together, each is told, whoever waits for the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waker_that_blocks_keeps_the_end_of_its_term_from_nobody_else() {
+    let cluster = Cluster::start().unwrap();
+    let elector = elector(&cluster).await;
+    let waker = Waker::from(Arc::new(Stuck(AtomicUsize::new(0))));
+    let told = Arc::new(AtomicUsize::new(0));
+    let leaders: Vec<Leader> = (0..6)
+        .map(|nth| {
+            let (waker, told) = (waker.clone(), Arc::clone(&told));
+            let lead = move |term: Term| {
+                let (waker, told) = (waker.clone(), Arc::clone(&told));
+                async move {
+                    let mut deposed = Box::pin(term.deposed());
+                    if nth % 2 == 0 {
+                        let polled = deposed.as_mut().poll(&mut Context::from_waker(&waker));
+                        assert!(polled.is_pending());
+                        term.ready();
+                        std::future::pending::<()>().await;
+                    }
+                    term.ready();
+                    deposed.await;
+                    told.fetch_add(1, Ordering::SeqCst);
+                    Ok::<(), std::io::Error>(())
+                }
+            };
+            elector.campaign(&format!("e{nth}"), "a", lead).unwrap()
+        })
+        .collect();
+    let leads = |leader: &Leader| leader.state() == ProcessState::Leading;
+    until("all lead", || leaders.iter().all(leads)).await;
+    cluster.terminate_leader("e0").unwrap();
+    // Who is not told is dropped at the deadline.
+    until("those who listen were told", || {
+        told.load(Ordering::SeqCst) >= 3
+    })
+    .await;
 }
 
 /// A hook that hangs, blocks its thread, panics and panics when it is dropped.
@@ -408,7 +480,7 @@ async fn a_driver_that_panics_ends_its_terms_and_goes_on() {
         let began = std::time::Instant::now();
         panic_driver(&elector, at);
         // Another command, for whoever waits for one.
-        let observer = elector.observe("other").unwrap();
+        let observer = elector.observe(&format!("at {at:?}")).unwrap();
         until("its term is over", || {
             leader.state() == ProcessState::Following
         })

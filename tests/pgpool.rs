@@ -94,7 +94,7 @@ async fn to_depose_is_refused_and_to_step_down_is_not() {
         );
     }
     // Nor by what is beneath it.
-    for function in ["evict", "end_leader_backend"] {
+    for function in ["end_leader", "end_leader_backend"] {
         let call =
             format!("SELECT pgleader.{function}(e.id, e.term)::text FROM pgleader.election AS e");
         assert_eq!(

@@ -16,16 +16,16 @@ const CANDIDATE: &str = "announce(text,integer[],integer), backend_gone(text,int
     check_mark(text), check_number(text,bigint), count_fenced_ended(text,integer,integer), counters(), \
     end_fenced(text,integer), end_fenced_backend(text,integer,integer), end_leader(integer,bigint), \
     end_leader_backend(integer,bigint), evict(text,integer,bigint), fence(text,bigint), \
-    fence(text,bigint,uuid), heartbeat(text,oid,integer[]), \
+    fence(text,bigint,uuid), heartbeat(text,oid,integer[]), is_behind_pgpool(integer,bigint), \
     join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer,bigint,integer), \
-    leader_backend(integer,bigint), leave_election(text,integer,uuid), read_elections(text[],uuid), \
-    ready(text,integer,uuid,bigint), refractory_period(integer), refuse(text,text,text), \
+    leader_backend(integer,bigint), leave_election(text,integer,uuid), may_be_behind_pgpool(integer), read_elections(text[],uuid), \
+    ready(text,integer,uuid,bigint), record_pgpool(text,integer), refractory_period(integer), refuse(text,text,text), \
     release(text,integer[],integer[],integer), system_identifier(), \
     take_office(text,integer,uuid,boolean,boolean,integer,bigint,integer), timeline(), transfer_to(integer), \
     try_elections(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]), \
     vacate(text,integer,uuid,bigint,text,name,text), version()";
 const OPERATOR: &str = "counters(), depose(text), election_id(text), end_leader(integer,bigint), \
-    end_leader_backend(integer,bigint), exclude(text,text), include(text,text), \
+    end_leader_backend(integer,bigint), exclude(text,text), include(text,text), is_behind_pgpool(integer,bigint), \
     leader_backend(integer,bigint), read_elections(text[],uuid), refractory_period(integer), \
     request_depose(text), resume(text), step_down(text), suspend(text), system_identifier(), timeline(), \
     transfer(text,text), transfer_to(integer), version()";

@@ -10,7 +10,7 @@ use support::{client, config, status};
 use tokio_postgres::Client;
 
 /// Whatever only candidates call.
-const MARKED: [&str; 16] = [
+const MARKED: [&str; 17] = [
     "announce",
     "backend_gone",
     "campaign",
@@ -23,6 +23,7 @@ const MARKED: [&str; 16] = [
     "join_election",
     "leave_election",
     "ready",
+    "record_pgpool",
     "release",
     "take_office",
     "try_elections",
@@ -30,14 +31,16 @@ const MARKED: [&str; 16] = [
 ];
 
 /// What a candidate may call besides: for any client, or a part of the others.
-const UNMARKED: [&str; 13] = [
+const UNMARKED: [&str; 15] = [
     "check_ids",
     "check_number",
     "counters",
     "end_leader",
     "end_leader_backend",
     "fence",
+    "is_behind_pgpool",
     "leader_backend",
+    "may_be_behind_pgpool",
     "read_elections",
     "refractory_period",
     "refuse",

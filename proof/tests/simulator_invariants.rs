@@ -25,6 +25,11 @@ fn one_worker_finds_a_socket_that_is_let_go_while_work_runs() {
 }
 
 #[test]
+fn one_worker_finds_a_driver_that_forgets_what_work_runs() {
+    finds_out("1:", Flaw::ForgetsWork);
+}
+
+#[test]
 fn terms_increase_finds_numbers_that_a_failover_gives_out_again() {
     finds_out("2:", Flaw::NumberPlusOne);
 }

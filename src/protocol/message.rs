@@ -289,6 +289,27 @@ pub(crate) enum Answer {
     },
 }
 
+impl Answer {
+    /// The terms that have begun with it.
+    pub(crate) fn begun(&self) -> Vec<(Key, u64)> {
+        match self {
+            Answer::Campaigned { tries, .. } => tries
+                .iter()
+                .filter_map(|(key, tried)| match tried {
+                    Try::Began { term, .. } => Some((*key, *term)),
+                    _ => None,
+                })
+                .collect(),
+            Answer::Office {
+                key,
+                office: Office::Began { term, .. },
+                ..
+            } => vec![(*key, *term)],
+            _ => vec![],
+        }
+    }
+}
+
 /// What came of a try for the leadership.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Try {

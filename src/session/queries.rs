@@ -107,20 +107,14 @@ impl Asker {
         match query {
             Query::Join { key, heard } => {
                 let known = self.known(key)?;
-                let address = known.address.as_deref().unwrap_or_default();
-                let lease = self.timings.lease;
-                let application = &self.application;
-                let (id, heard) = statements::join(
-                    link,
-                    &known.name,
+                let candidate = statements::Candidate {
                     instance,
-                    address,
-                    known.priority,
-                    lease,
-                    application,
-                    heard,
-                )
-                .await?;
+                    address: known.address.as_deref().unwrap_or_default(),
+                    priority: known.priority,
+                    lease: self.timings.lease,
+                    application: &self.application,
+                };
+                let (id, heard) = statements::join(link, &known.name, &candidate, heard).await?;
                 reply.joined = Some((key, id));
                 Ok(Answer::Joined { key, heard })
             }
@@ -133,20 +127,15 @@ impl Asker {
                 let heard: BTreeMap<Key, Heard> = heard.into_iter().collect();
                 let heard_of = |key: &Key| heard.get(key).copied().unwrap_or_default();
                 let heard: Vec<Heard> = keys.iter().map(heard_of).collect();
-                let (successor_of, overdue) = (self.ids(&successor_of)?, self.ids(&overdue)?);
-                let ids = self.ids(&keys)?;
+                let campaign = statements::Campaign {
+                    elections: &self.ids(&keys)?,
+                    successor_of: &self.ids(&successor_of)?,
+                    overdue: &self.ids(&overdue)?,
+                    heard: &heard,
+                };
                 let limit = self.timings.silence_limit;
-                let tried = statements::campaign(
-                    link,
-                    &ids,
-                    &successor_of,
-                    &overdue,
-                    instance,
-                    self.direct,
-                    limit,
-                    &heard,
-                )
-                .await?;
+                let tried =
+                    statements::campaign(link, &campaign, instance, self.direct, limit).await?;
                 let key_of = self.key_of();
                 let mut tries = vec![];
                 for tried in tried {

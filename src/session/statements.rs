@@ -198,25 +198,31 @@ fn heard(row: &Row, first: usize) -> Result<Heard, Error> {
     })
 }
 
+/// Who joins.
+pub(crate) struct Candidate<'a> {
+    pub(crate) instance: &'a str,
+    pub(crate) address: &'a str,
+    pub(crate) priority: i32,
+    pub(crate) lease: Duration,
+    /// The name that its session shows.
+    pub(crate) application: &'a str,
+}
+
 /// The election's id, and below what no term begins here.
 pub(crate) async fn join(
     link: &Link,
     name: &str,
-    instance: &str,
-    address: &str,
-    priority: i32,
-    lease: Duration,
-    application: &str,
+    candidate: &Candidate<'_>,
     before: Heard,
 ) -> Result<(i32, Heard), Error> {
     let parameters: [Parameter<'_>; 9] = [
         (&link.mark, Type::TEXT),
         (&name, Type::TEXT),
-        (&instance, Type::TEXT),
-        (&address, Type::TEXT),
-        (&milliseconds(lease), Type::INT4),
-        (&application, Type::TEXT),
-        (&priority, Type::INT4),
+        (&candidate.instance, Type::TEXT),
+        (&candidate.address, Type::TEXT),
+        (&milliseconds(candidate.lease), Type::INT4),
+        (&candidate.application, Type::TEXT),
+        (&candidate.priority, Type::INT4),
         (&signed(before.term), Type::INT8),
         (&milliseconds(before.lease), Type::INT4),
     ];
@@ -305,16 +311,22 @@ pub(crate) struct Tried {
     pub(crate) seen: Seen,
 }
 
+/// What is tried for. The other lists are parts of `elections`, but for `heard`, which has an entry for each.
+pub(crate) struct Campaign<'a> {
+    pub(crate) elections: &'a [i32],
+    pub(crate) successor_of: &'a [i32],
+    pub(crate) overdue: &'a [i32],
+    pub(crate) heard: &'a [Heard],
+}
+
 pub(crate) async fn campaign(
     link: &Link,
-    elections: &[i32],
-    successor_of: &[i32],
-    overdue: &[i32],
+    campaign: &Campaign<'_>,
     instance: &str,
     direct: bool,
     silence_limit: Duration,
-    heard: &[Heard],
 ) -> Result<Vec<Tried>, Error> {
+    let heard = campaign.heard;
     let heard_terms: Vec<i64> = heard.iter().map(|heard| signed(heard.term)).collect();
     let heard_leases: Vec<i32> = heard
         .iter()
@@ -322,9 +334,9 @@ pub(crate) async fn campaign(
         .collect();
     let parameters: [Parameter<'_>; 9] = [
         (&link.mark, Type::TEXT),
-        (&elections, Type::INT4_ARRAY),
-        (&successor_of, Type::INT4_ARRAY),
-        (&overdue, Type::INT4_ARRAY),
+        (&campaign.elections, Type::INT4_ARRAY),
+        (&campaign.successor_of, Type::INT4_ARRAY),
+        (&campaign.overdue, Type::INT4_ARRAY),
         (&instance, Type::TEXT),
         (&direct, Type::BOOL),
         (&milliseconds(silence_limit), Type::INT4),
@@ -332,11 +344,11 @@ pub(crate) async fn campaign(
         (&heard_leases, Type::INT4_ARRAY),
     ];
     let rows = rows(link, CAMPAIGN, &parameters).await?;
-    if rows.len() != elections.len() {
+    if rows.len() != campaign.elections.len() {
         return Err(unexpected(format!(
             "{} tries of {}",
             rows.len(),
-            elections.len()
+            campaign.elections.len()
         )));
     }
     rows.iter().map(tried).collect()

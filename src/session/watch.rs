@@ -2,11 +2,10 @@
 //!
 //! They share no lock with the driver, nor with anything that runs foreign code, and run none: to wake a
 //! task of the work runs its runtime's waker, which is not the application's. Others who wait for the end of
-//! a term are told on a thread of their own, which may block. Only where `Overrun::Abort` is asked for there is
+//! a term are told by other hands, which may block. Only where `Overrun::Abort` is asked for there is
 //! the second one. It wakes nobody, waits for nobody, and ends the process.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, Thread};
@@ -18,12 +17,14 @@ use rustix::process::{Signal, getpid, kill_process};
 use crate::clock;
 use crate::config::Overrun;
 use crate::protocol::{Instant, Timings};
+use crate::session::hands::Hands;
 use crate::term::TermState;
 
 #[derive(Debug)]
 pub(crate) struct Watch {
     /// Those whose work has not stopped, as far as is known.
     terms: ArcSwap<Vec<Arc<TermState>>>,
+    hands: Hands,
     /// Timers stand still while the machine is suspended, deadlines do not: so often the clock is looked at.
     tick: Duration,
     overrun: Overrun,
@@ -51,9 +52,10 @@ impl Drop for Open {
 }
 
 impl Watch {
-    pub(crate) fn start(timings: &Timings, overrun: Overrun) -> io::Result<Open> {
+    pub(crate) fn start(timings: &Timings, overrun: Overrun, hands: Hands) -> io::Result<Open> {
         let open = Open(Arc::new(Watch {
             terms: ArcSwap::default(),
+            hands,
             tick: timings.lease / 20,
             overrun,
             until_words: (timings.aborted - timings.dropped) * 9 / 10,
@@ -108,9 +110,10 @@ impl Watch {
                 })
             });
             let next = next.min();
-            let untold: Vec<_> = terms.iter().filter(|term| term.must_tell()).collect();
-            if !untold.is_empty() {
-                tell(untold.into_iter().cloned().collect());
+            for term in terms.iter().filter(|term| term.must_tell()) {
+                let term = Arc::clone(term);
+                // The wakers of those who wait for its end are foreign.
+                self.hands.give(move || term.cancelled.cancel());
             }
             self.say_last_words(&terms, now);
             // None is forgotten before those who wait for its end are told.
@@ -193,22 +196,5 @@ impl Watch {
         let _ = kill_process(getpid(), Signal::KILL);
         // The first process of a pid namespace cannot kill itself; a fault ends it too.
         std::process::abort()
-    }
-}
-
-/// Those who wait for the end of these terms. Their wakers are foreign, and may block or panic.
-fn tell(terms: Vec<Arc<TermState>>) {
-    let terms = Arc::new(terms);
-    let telling = Builder::new().name("pg-leader-tell".to_owned()).spawn({
-        let terms = Arc::clone(&terms);
-        move || {
-            for term in terms.iter() {
-                let _ = catch_unwind(AssertUnwindSafe(|| term.cancelled.cancel()));
-            }
-        }
-    });
-    if telling.is_err() {
-        // Again at the next tick.
-        terms.iter().for_each(|term| term.untell());
     }
 }

@@ -50,7 +50,7 @@ async fn on_a_terminal_the_command_reads_nothing_and_ctrl_c_ends_all_in_order() 
     use std::io::Write;
     let stage = Stage::new("terminal");
     let line = format!(
-        "{} run --election terminal --address a -- sh -c \
+        "{} run --install --election terminal --address a -- sh -c \
          'cat; trap \"touch $DIRECTORY/heard; exit\" TERM; touch $DIRECTORY/up; while :; do sleep 0.05; done'",
         env!("CARGO_BIN_EXE_pg-leader")
     );

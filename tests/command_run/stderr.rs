@@ -11,7 +11,10 @@ use crate::support::{LEASE, until, until_successor};
 
 enum Stderr {
     /// Full, and nobody reads.
-    Full(PipeReader, PipeWriter),
+    Full(
+        #[allow(dead_code, reason = "it stays open, and nobody reads it")] PipeReader,
+        PipeWriter,
+    ),
     Gone(PipeWriter),
 }
 

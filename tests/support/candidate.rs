@@ -74,6 +74,10 @@ impl Process {
         kill_process(pid, signal).expect("the candidate lives");
     }
 
+    pub fn child(&self) -> &Child {
+        &self.child
+    }
+
     /// How it ended, once it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")

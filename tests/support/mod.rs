@@ -15,6 +15,7 @@ pub mod race;
 pub mod record;
 pub mod relay;
 pub mod seat;
+pub mod tracer;
 
 use std::future::Future;
 use std::sync::Arc;

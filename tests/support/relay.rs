@@ -124,6 +124,10 @@ fn again(program: &Path, role: &str, socket: &Path, server: &Path) -> Command {
 }
 
 /// What the process does; returns at once where it is not one.
+#[allow(
+    clippy::zombie_processes,
+    reason = "it is to be an orphan: whoever waits for it is gone"
+)]
 pub fn main() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else {
         return;

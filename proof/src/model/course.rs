@@ -112,13 +112,14 @@ impl Model {
             Some(Up::Query { sent, query }) => {
                 self.watch(world, pid, &query);
                 let host = world.lines[&pid].host;
-                let before = world.on_record();
                 let answer = world
                     .server
                     .execute(world.now, &self.asker(host, pid), &query);
-                world.notice_term(before);
                 match answer {
-                    Ok(answer) => self.answered(world, pid, sent, answer),
+                    Ok(answer) => {
+                        self.begins(world, begun(&answer));
+                        self.answered(world, pid, sent, answer);
+                    }
                     Err(refusal) => {
                         if let Some(line) = world.lines.get_mut(&pid) {
                             line.down.push_back(Down::Refusal(refusal.0));
@@ -150,12 +151,12 @@ impl Model {
             } = &query
         {
             let asker = self.asker(index, pid);
-            let before = world.on_record();
             let campaign =
                 world
                     .server
                     .campaign(world.now, &asker, keys, successor_of, overdue, heard);
-            world.notice_term(before);
+            // Others may hear of it before the second half.
+            self.begins(world, campaign.begun());
             if let Some(line) = world.lines.get_mut(&pid) {
                 line.half = Some((sent, campaign));
             }
@@ -173,9 +174,11 @@ impl Model {
             .next();
         if let Some((pid, (sent, campaign))) = half {
             let asker = self.asker(index, pid);
-            let before = world.on_record();
+            let has_begun = campaign.begun().is_some();
             let answer = world.server.finish_campaign(world.now, &asker, campaign);
-            world.notice_term(before);
+            if !has_begun {
+                self.begins(world, begun(&answer));
+            }
             self.answered(world, pid, sent, answer);
         }
     }
@@ -188,6 +191,13 @@ impl Model {
             direct: self.bounds.direct,
             timings: &self.timings,
             follows: &[KEY],
+        }
+    }
+
+    fn begins(&self, world: &mut World, begun: Option<u64>) {
+        if let Some(term) = begun {
+            world.note(|| format!("term {term} begins"));
+            world.begins(term);
         }
     }
 
@@ -209,4 +219,9 @@ impl Model {
             world.broken = Some(FOUR);
         }
     }
+}
+
+/// The term that has begun with this answer.
+fn begun(answer: &Answer) -> Option<u64> {
+    answer.begun().pop().map(|(_, term)| term)
 }

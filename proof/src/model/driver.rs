@@ -6,7 +6,7 @@
 use super::world::{Down, KEY, Line, Up, Work, World};
 use super::{Bounds, DriverFlaw, Model};
 use crate::postgres::Pid;
-use crate::protocol::{Action, Answer, Counters, Ending, Event, Notice, Office, Query, Stop, Try};
+use crate::protocol::{Action, Answer, Counters, Ending, Event, Notice, Query, Stop, Try};
 use crate::tells::tells;
 
 impl Model {
@@ -187,7 +187,7 @@ impl Model {
                 if let Some(work) = host.work.as_mut().filter(|work| work.line == pid) {
                     work.contact = work.contact.max(sent);
                 }
-                if let Some(term) = begun(&answer) {
+                if let Some((_, term)) = answer.begun().pop() {
                     host.owed = Some((term, Ending::Deposed));
                 }
                 if let Some(line) = world.lines.get_mut(&pid) {
@@ -227,22 +227,6 @@ impl Bounds {
     pub(super) fn autopsy(&self) -> bool {
         !self.always_wait
     }
-}
-
-/// The term that began with this answer.
-fn begun(answer: &Answer) -> Option<u64> {
-    let tries = match answer {
-        Answer::Campaigned { tries } => tries,
-        Answer::Office {
-            office: Office::Began { term, .. },
-            ..
-        } => return Some(*term),
-        _ => return None,
-    };
-    tries.iter().find_map(|(_, tried)| match tried {
-        Try::Began { term, .. } => Some(*term),
-        _ => None,
-    })
 }
 
 /// The last descriptor of the socket is gone: the server will read to the end of what was sent.

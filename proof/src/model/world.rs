@@ -172,7 +172,7 @@ impl World {
 
     /// The server that is the primary now has never heard of what came after its tables.
     pub(super) fn forget_terms(&mut self) {
-        self.newest = self.on_record();
+        self.newest = self.server.tables().newest_term(KEY.0).unwrap_or(0);
     }
 
     /// The greatest term that anybody knows of who lives and takes part on the server of the moment.
@@ -187,19 +187,9 @@ impl World {
         told.max().unwrap_or(0)
     }
 
-    /// The newest term that the server knows.
-    pub(super) fn on_record(&self) -> u64 {
-        self.server.tables().newest_term(KEY.0).unwrap_or(0)
-    }
-
     /// Terms strictly increase as far as anybody can know who lives and takes part, and no number is given out
-    /// twice whoever knows (invariant 2). `before`: the newest one before the server did something.
-    pub(super) fn notice_term(&mut self, before: u64) {
-        let term = self.on_record();
-        if term == before {
-            return;
-        }
-        self.note(|| format!("term {term} begins"));
+    /// twice whoever knows (invariant 2).
+    pub(super) fn begins(&mut self, term: u64) {
         let known = self.known().max(self.newest);
         if term <= known || !self.begun.insert(term) {
             self.broken = Some(super::TWO);

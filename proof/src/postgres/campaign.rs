@@ -25,6 +25,19 @@ enum Half {
     Tried { tries: Vec<(Key, Try)> },
 }
 
+impl Campaign {
+    /// The term that has begun in the first half already, where the server does things the wrong way round.
+    pub(crate) fn begun(&self) -> Option<u64> {
+        match &self.half {
+            Half::Sampled { .. } => None,
+            Half::Tried { tries } => tries.iter().find_map(|(_, tried)| match tried {
+                Try::Began { term } => Some(*term),
+                _ => None,
+            }),
+        }
+    }
+}
+
 impl Postgres {
     /// The first half: the counters are read.
     pub(crate) fn campaign(

@@ -9,7 +9,7 @@ use super::host::{Command, Halt, Input, Running};
 use super::invariants::Broken;
 use super::network::{End, Packet};
 use super::world::{Event, World};
-use crate::protocol::{Action, Event as Happened, Key, Query};
+use crate::protocol::{Action, Event as Happened, Key, Notice, Process, Query};
 
 impl World {
     /// Something comes to a process, if it still runs. While it is halted it waits.
@@ -143,6 +143,12 @@ impl World {
                 self.queue.plan(at, Event::ConnectLimit { host, life, cid });
             }
             Action::Send { sent, query } => {
+                let running = self.hosts[host].running.as_mut();
+                if let Query::Vacate { key, term, ending } = query
+                    && let Some(candidate) = running.and_then(|r| r.elections.get_mut(&key))
+                {
+                    candidate.owed = Some((term, ending));
+                }
                 let running = self.hosts[host].running.as_ref();
                 let Some(running) = running else { return };
                 let Some(line) = &running.line else { return };
@@ -197,8 +203,71 @@ impl World {
                     },
                 );
             }
+            Action::Tell(Notice::Vacated { key, term, .. }) => {
+                let running = self.hosts[host].running.as_mut();
+                if let Some(candidate) = running.and_then(|r| r.elections.get_mut(&key)) {
+                    candidate.owed.take_if(|(owed, _)| *owed == term);
+                }
+            }
             Action::Tell(_) => {}
         }
+    }
+
+    /// The driver panics and goes on with a new machine. Work stops by its leash, which needs none.
+    pub(super) fn panic(&mut self, host: usize) -> bool {
+        let seed = self.chance.bits() | 1;
+        let forgets = self.flaw == Some(Flaw::ForgetsWork);
+        let machine = &mut self.hosts[host];
+        let now = machine.clock.at(self.now);
+        let timings = machine.timings.clone();
+        let Some(running) = machine.running.as_mut() else {
+            return false;
+        };
+        if running.halted.is_some() || running.finished {
+            return false;
+        }
+        let lost = [
+            running.line.take().map(|line| line.cid),
+            running.opening.take(),
+        ];
+        let heard = running.process.heard().clone();
+        running.process = Process::new(timings.clone(), seed).remembering(heard);
+        running.wake_at = NEVER;
+        let mut events = vec![];
+        let mut working = vec![];
+        for (&key, candidate) in &running.elections {
+            let office = candidate.office.as_ref().filter(|office| !office.over);
+            working.extend(office.filter(|office| office.running).map(|_| key));
+            let margin = timings.aborted - timings.deposed;
+            let work = office.map(|office| (office.term, office.until + margin));
+            events.push(Happened::Return {
+                key,
+                autopsy: candidate.autopsy,
+                work: work.filter(|_| !forgets),
+                owed: candidate.owed,
+            });
+            if candidate.leaves {
+                events.push(Happened::Leave { key });
+            }
+        }
+        if running.observes {
+            events.push(Happened::Observe { any: true });
+        }
+        if running.stopping {
+            events.push(Happened::Shutdown);
+        }
+        for event in events {
+            self.coverage.event(&event);
+            running.process.handle(now, event);
+        }
+        for cid in lost.into_iter().flatten() {
+            self.let_go(cid);
+        }
+        for key in working {
+            self.drop_work(host, key);
+        }
+        self.handle(host, Happened::Timer);
+        true
     }
 
     /// As they are; one for each election where the world is broken so.
@@ -331,6 +400,14 @@ impl Running {
             return false;
         }
         line.until = line.until.max(until);
+        let (cid, until) = (line.cid, line.until);
+        let offices = self
+            .elections
+            .values_mut()
+            .filter_map(|c| c.office.as_mut());
+        for office in offices.filter(|office| office.cid == cid) {
+            office.until = until;
+        }
         true
     }
 

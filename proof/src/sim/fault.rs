@@ -12,6 +12,7 @@ pub(super) enum Fault {
     MachineSuspended,
     ClockRate,
     RuntimeBlocked,
+    DriverPanics,
     CutToServer,
     CutFromServer,
     CutBoth,
@@ -45,7 +46,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Fault; 37] = [
+    pub(super) const ALL: [Fault; 38] = [
         Fault::ProcessKilled,
         Fault::ProcessShutDown,
         Fault::ProcessStopped,
@@ -53,6 +54,7 @@ impl Fault {
         Fault::MachineSuspended,
         Fault::ClockRate,
         Fault::RuntimeBlocked,
+        Fault::DriverPanics,
         Fault::CutToServer,
         Fault::CutFromServer,
         Fault::CutBoth,
@@ -111,6 +113,7 @@ impl fmt::Display for Fault {
             Fault::MachineSuspended => "machine suspended",
             Fault::ClockRate => "clock runs at another rate",
             Fault::RuntimeBlocked => "runtime blocked",
+            Fault::DriverPanics => "driver panics, and starts again",
             Fault::CutToServer => "network cut towards the server",
             Fault::CutFromServer => "network cut from the server",
             Fault::CutBoth => "network cut both ways",

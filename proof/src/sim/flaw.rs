@@ -27,6 +27,8 @@ pub enum Flaw {
     QueryEachElection,
     /// A heartbeat leaves something behind.
     HeartbeatWrites,
+    /// A driver that panicked does not know what work runs.
+    ForgetsWork,
     /// A process that loses its session gives up.
     LeavesOnError,
 }

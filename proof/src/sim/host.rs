@@ -8,7 +8,7 @@ use super::fact::Who;
 use super::network::Cid;
 use super::work::{Office, Step};
 use crate::postgres::Refusal;
-use crate::protocol::{Answer, Event, Instant, Key, Process, Stop, Timings};
+use crate::protocol::{Answer, Ending, Event, Instant, Key, Process, Stop, Timings};
 use crate::tells::tells;
 
 /// A machine. It outlives the processes that run on it.
@@ -81,7 +81,12 @@ pub(super) struct Line {
 }
 
 pub(super) struct Candidate {
+    pub(super) autopsy: bool,
     pub(super) office: Option<Office>,
+    /// A term that began and is not on record as vacated.
+    pub(super) owed: Option<(u64, Ending)>,
+    /// The candidacy is to end.
+    pub(super) leaves: bool,
     /// Its id is known, since it was joined once.
     pub(super) joined: bool,
 }
@@ -117,6 +122,7 @@ pub(super) enum Command {
     Ready { key: Key, term: u64 },
     Fail { key: Key, term: u64 },
     Resign { key: Key, term: u64 },
+    GiveUp { key: Key },
     Leave { key: Key },
     Shutdown,
     WorkStopped { key: Key, term: u64, stop: Stop },
@@ -197,6 +203,11 @@ impl Running {
                     let told = self.told.entry(*key).or_default();
                     *told = (*told).max(tells(&answer, *key));
                 }
+                for (key, term) in answer.begun() {
+                    if let Some(candidate) = self.elections.get_mut(&key) {
+                        candidate.owed = Some((term, Ending::Deposed));
+                    }
+                }
                 if let Answer::Joined { key, .. } = &answer
                     && let Some(candidate) = self.elections.get_mut(key)
                 {
@@ -216,7 +227,10 @@ impl Running {
             Input::Command(command) => Some(match command {
                 Command::Join { key, autopsy } => {
                     let candidate = Candidate {
+                        autopsy,
                         office: None,
+                        owed: None,
+                        leaves: false,
                         joined: false,
                     };
                     self.elections.insert(key, candidate);
@@ -229,7 +243,13 @@ impl Running {
                 Command::Ready { key, term } => Event::Ready { key, term },
                 Command::Fail { key, term } => Event::Failed { key, term },
                 Command::Resign { key, term } => Event::Resign { key, term },
-                Command::Leave { key } => Event::Leave { key },
+                Command::GiveUp { key } => Event::GiveUp { key },
+                Command::Leave { key } => {
+                    if let Some(candidate) = self.elections.get_mut(&key) {
+                        candidate.leaves = true;
+                    }
+                    Event::Leave { key }
+                }
                 Command::Shutdown => Event::Shutdown,
                 Command::WorkStopped { key, term, stop } => Event::WorkStopped { key, term, stop },
             }),

@@ -50,7 +50,7 @@ impl World {
             | Fault::MachineSuspended
             | Fault::RuntimeBlocked
             | Fault::LeaveAndJoin => (self.strike_process(fault, host, lasts), true, true),
-            Fault::ClockRate | Fault::Observe => {
+            Fault::ClockRate | Fault::DriverPanics | Fault::Observe => {
                 (self.strike_process(fault, host, lasts), true, false)
             }
             Fault::CutToServer | Fault::CutFromServer | Fault::CutBoth | Fault::SlowNetwork => {
@@ -121,6 +121,7 @@ impl World {
                 self.hosts[host].path.asleep |= halted;
                 return halted;
             }
+            Fault::DriverPanics => return self.panic(host),
             Fault::RuntimeBlocked => {
                 self.hosts[host].runtime_blocked_until = self.now + nanos(lasts);
             }
@@ -316,6 +317,11 @@ impl World {
         let Some(host) = self.worker(key) else {
             return false;
         };
+        // From outside the work it names no term.
+        if self.chance.one_in(2) {
+            self.command_later(host, Command::GiveUp { key });
+            return true;
+        }
         let running = self.hosts[host].running.as_mut();
         let Some(term) = running
             .and_then(|running| running.office(key))

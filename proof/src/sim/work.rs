@@ -15,6 +15,8 @@ pub(super) struct Office {
     pub(super) term: u64,
     /// The connection whose socket the work keeps open.
     pub(super) cid: Cid,
+    /// When its term ends, if nothing else is answered.
+    pub(super) until: Instant,
     /// It still runs.
     pub(super) running: bool,
     /// The driver knows that it has stopped.
@@ -78,7 +80,7 @@ impl World {
         let Some(running) = self.hosts[host].running.as_mut() else {
             return;
         };
-        let Some(cid) = running.line.as_ref().map(|line| line.cid) else {
+        let Some((cid, until)) = running.line.as_ref().map(|line| (line.cid, line.until)) else {
             return;
         };
         let Some(candidate) = running.elections.get_mut(&key) else {
@@ -87,6 +89,7 @@ impl World {
         candidate.office = Some(Office {
             term,
             cid,
+            until,
             running: true,
             over: false,
             manner,

@@ -24,14 +24,19 @@ impl Process {
             }
             _ if lost => {}
             Try::Began { term } => self.begin(now, key, term),
-            Try::Won(_) | Try::Fenced { .. } if self.declines(key) => self.decline(now, key),
             Try::Won(won) => {
                 self.hear(key, won.heard);
+                if self.declines(key) {
+                    return self.decline(now, key);
+                }
                 self.wait(now, key, &won);
             }
             Try::Fenced { last_term, lease } => {
                 let term = last_term;
                 self.hear(key, Heard { term, lease });
+                if self.declines(key) {
+                    return self.decline(now, key);
+                }
                 let try_at = now + self.fenced_interval(Duration::ZERO);
                 self.enter(
                     now,
@@ -252,6 +257,9 @@ impl Process {
             return;
         };
         waiting.asking = false;
+        if let Office::Waiting { heard, .. } = office {
+            self.hear(key, heard);
+        }
         if !matches!(office, Office::Began { .. }) && self.declines(key) {
             return self.decline(now, key);
         }
@@ -260,8 +268,7 @@ impl Process {
         };
         match office {
             Office::Began { term } => self.begin(now, key, term),
-            Office::Waiting { elsewhere, heard } => {
-                self.hear(key, heard);
+            Office::Waiting { elsewhere, .. } => {
                 let proved = self.up().map(|up| up.since);
                 if let Some((waiting, proved)) = self.waiting(key).zip(proved) {
                     waiting.elsewhere = elsewhere;

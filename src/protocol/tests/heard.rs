@@ -45,6 +45,25 @@ fn won_below(heard: Heard, wait: Duration, elsewhere: Duration) -> Try {
     })
 }
 
+/// Whatever is done with the lock, what the answer tells of terms is taken note of.
+#[test]
+fn what_was_heard_counts_also_where_the_lock_is_declined() {
+    let lease = FAR.lease;
+    for told in [
+        won_below(FAR, LEASE, LEASE),
+        Try::Fenced {
+            last_term: FAR.term,
+            lease,
+        },
+    ] {
+        let mut bench = Bench::candidate();
+        bench.event(Event::GiveUp { key: KEY });
+        bench.answer_campaign(told);
+        bench.pass(LEASE / 10);
+        assert_eq!(campaigns_with(&bench), [(KEY, FAR)]);
+    }
+}
+
 #[test]
 fn what_was_heard_is_told_when_it_joins_again_on_another_session() {
     let mut bench = Bench::candidate();

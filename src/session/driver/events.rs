@@ -15,7 +15,7 @@ use super::{Command, Driver, Election};
 use crate::clock;
 use crate::error::Error;
 use crate::leash::Leash;
-use crate::protocol::{Answer, Ending, Event, Key, Office, Try};
+use crate::protocol::{Answer, Ending, Event, Key};
 use crate::session::connect::Session;
 use crate::session::log::Entry;
 use crate::session::publish;
@@ -93,8 +93,11 @@ impl Driver {
 
     pub(super) fn replied(&mut self, reply: Reply) -> Option<Event> {
         self.said.extend(reply.said);
-        if let Ok(answer) = &reply.answer {
-            self.note_terms(answer);
+        // From here on these terms are owed a vacate, come what may.
+        for (key, term) in reply.answer.iter().flat_map(Answer::begun) {
+            if let Some(election) = self.memory.elections.get_mut(&key) {
+                election.owed = Some((term, Ending::Deposed));
+            }
         }
         #[cfg(feature = "testing")]
         self.trip(PanicAt::Answer);
@@ -164,29 +167,6 @@ impl Driver {
         let mut elections = self.memory.elections.iter();
         let (key, _) = elections.find(|(_, election)| *election.name == *name)?;
         Some(*key)
-    }
-
-    /// From here on these terms are owed a vacate, come what may.
-    fn note_terms(&mut self, answer: &Answer) {
-        let begun = match answer {
-            Answer::Campaigned { tries } => tries
-                .iter()
-                .filter_map(|(key, tried)| match tried {
-                    Try::Began { term } => Some((*key, *term)),
-                    _ => None,
-                })
-                .collect(),
-            Answer::Office {
-                key,
-                office: Office::Began { term },
-            } => vec![(*key, *term)],
-            _ => vec![],
-        };
-        for (key, term) in begun {
-            if let Some(election) = self.memory.elections.get_mut(&key) {
-                election.owed = Some((term, Ending::Deposed));
-            }
-        }
     }
 
     /// Note the command that was taken. What it asks for must be noted, complete, before anything else is

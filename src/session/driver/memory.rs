@@ -1,10 +1,12 @@
 //! What is left when the driver panics, and how it goes on from there.
+
 use super::thread::seed;
 use super::{Driver, Election};
 use crate::clock;
 use crate::protocol::{Event, Process};
 use crate::session::hands::quietly;
 use crate::session::publish;
+use crate::term::TermState;
 
 impl Driver {
     /// No handle may find a term current any more, and no work may go on.
@@ -42,7 +44,6 @@ impl Driver {
         let heard = self.process.heard().clone();
         self.process = Process::new(self.timings.clone(), seed()).remembering(heard);
         let now = clock::now();
-        let abort_at = now + self.timings.aborted;
         let mut events = vec![];
         for (&key, election) in &self.memory.elections {
             let Some(candidate) = &election.candidate else {
@@ -51,7 +52,9 @@ impl Driver {
             events.push(Event::Return {
                 key,
                 autopsy: candidate.autopsy,
-                work: election.working().map(|term| (term, abort_at)),
+                work: election
+                    .working()
+                    .map(|term| (term.number, term.leash.abort_at())),
                 owed: election.owed,
             });
             if election.leaves {
@@ -113,8 +116,8 @@ impl Driver {
 
 impl Election {
     /// The term whose work has not stopped.
-    pub(super) fn working(&self) -> Option<u64> {
+    pub(super) fn working(&self) -> Option<&TermState> {
         let office = self.office.as_ref().filter(|office| !office.stopped)?;
-        Some(office.state.number)
+        Some(&office.state)
     }
 }

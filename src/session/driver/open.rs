@@ -44,12 +44,16 @@ pub(super) async fn open(
     }
     let role = session.role.clone();
     let prepare = async {
-        // LISTEN, then read: no gap. Pipelined with the check.
-        let (checked, listening, mark) = futures_util::join!(
-            schema::check(&client, &role),
-            client.batch_execute("LISTEN pg_leader"),
-            prove::mark(&client)
-        );
+        let check = schema::check(&client, &role);
+        let listen = client.batch_execute("LISTEN pg_leader");
+        let mark = prove::mark(&client);
+        // LISTEN, then read: no gap. Pipelined with the check; but pgpool-II answers no more where a request fails
+        // while others are under way.
+        let (checked, listening, mark) = if pgpool {
+            (check.await, listen.await, mark.await)
+        } else {
+            futures_util::join!(check, listen, mark)
+        };
         listening.map_err(|error| Error::session("LISTEN", error))?;
         let mark = mark?;
         if let Err(error) = checked {

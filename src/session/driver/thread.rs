@@ -43,7 +43,7 @@ pub(crate) fn spawn(
     let thread = |error| Error::caused(Kind::Thread, error);
     let hands = Hands::start().map_err(thread)?;
     let log = Log::start().map_err(thread)?;
-    let watch = Watch::start(&timings, config.overrun).map_err(thread)?;
+    let watch = Watch::start(&timings, config.overrun, hands.clone()).map_err(thread)?;
     let (sender, commands) = unbounded_channel();
     let (first, connected) = oneshot::channel();
     let commands_to = sender.clone();
