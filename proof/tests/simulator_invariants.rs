@@ -30,6 +30,21 @@ fn terms_increase_finds_numbers_that_a_failover_gives_out_again() {
 }
 
 #[test]
+fn terms_increase_finds_two_promotions_to_one_timeline() {
+    finds_out("2:", Flaw::NumberWithoutTime);
+}
+
+#[test]
+fn terms_increase_finds_what_only_a_loser_has_heard_of() {
+    finds_out("2:", Flaw::HeardNotRecorded);
+}
+
+#[test]
+fn one_worker_finds_a_forgotten_term_that_is_exceeded_and_not_waited_for() {
+    finds_out("1:", Flaw::RaisedWithoutWaiting);
+}
+
+#[test]
 fn fences_hold_finds_transactions_that_outlive_their_term() {
     finds_out("3:", Flaw::FenceHoldsNothing);
 }
