@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_was_read_is_believed_for_a_time_only() {
-        let hands = Hands::start().unwrap();
+        let hands = Hands::start(2).unwrap();
         let shared = Arc::new(Shared::new("e".to_owned(), hands, CancellationToken::new()));
         assert_eq!(shared.address(), Err(AddressError::Unknown));
         let known = |known_until| Snapshot {

@@ -35,6 +35,10 @@
 //!   takes office, at the latest       receipt of the answer that won + L of the last term
 //! ```
 //!
+//! The first three are looked at without this machine and its driver too, by the work before each of its steps and
+//! by threads that do nothing else (`src/leash.rs`, `src/session/watch.rs`). Its actions `Cancel`, `Drop` and `Overrun`
+//! are what is left for it to say: orderly ends and their grace, and what is to be logged.
+//!
 //! # What a server has forgotten
 //!
 //! A process remembers the greatest term that it was told of ([`Heard`]), whatever becomes of its sessions and
