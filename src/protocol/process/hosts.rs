@@ -31,7 +31,9 @@ impl Process {
         let before = std::mem::replace(&mut self.hosts, now);
         let held = self.hosts.held.clone();
         for &key in &held {
-            self.barred(key, Some(Bar::Elsewhere));
+            if let Some(bar) = self.held_elsewhere(key) {
+                self.barred(key, Some(bar));
+            }
         }
         for &key in before.held.difference(&held) {
             self.barred(key, None);
