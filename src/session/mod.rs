@@ -8,7 +8,6 @@ mod driver;
 mod environment;
 pub(crate) mod facts;
 pub(crate) mod hands;
-pub(crate) mod hosts;
 pub(crate) mod log;
 mod notices;
 pub(crate) mod operations;

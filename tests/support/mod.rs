@@ -8,7 +8,6 @@
 pub mod bouncer;
 pub mod candidate;
 pub mod command;
-pub mod log;
 pub mod operator;
 pub mod pgpool;
 pub mod proxy;

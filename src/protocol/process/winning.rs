@@ -373,9 +373,6 @@ impl Process {
                 },
             );
         }
-        if !self.may_begin(key) {
-            return;
-        }
         let Some(waiting) = self.waiting(key) else {
             return;
         };

@@ -5,7 +5,6 @@ mod ending;
 mod fencing;
 mod following;
 mod heard;
-mod hosts;
 mod levers;
 mod properties;
 mod returning;

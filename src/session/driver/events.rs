@@ -56,7 +56,6 @@ impl Driver {
         let connected = Entry::new(Level::DEBUG, format!("connected, {how}"));
         self.said.push(connected.pid(session.pid));
         self.memory.instance = Some(instance.into());
-        self.look_out(session.hosts);
         let Session {
             messages,
             socket,

@@ -67,7 +67,6 @@ pub(crate) fn spawn(
                 instance: None,
             },
             opening: None,
-            lookout: None,
             trouble: Trouble::default(),
             line: None,
             early: vec![],
