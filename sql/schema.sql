@@ -327,6 +327,7 @@ CREATE OR REPLACE FUNCTION pgleader.join_election(mark text, election text, inst
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
+    outlook record;
     hash bytea := sha256(uuid_send(instance));
 BEGIN
     PERFORM pgleader.check_mark(mark);
@@ -357,10 +358,14 @@ BEGIN
             join_election.heard, heard_lease_ms * interval '1 ms')
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
     SET address = excluded.address, priority = excluded.priority, lease = excluded.lease, pid = excluded.pid,
-        backend_start = excluded.backend_start, joined_at = excluded.joined_at, heard = excluded.heard,
-        heard_lease = excluded.heard_lease, behind_pgpool = false;
-    SELECT greatest(o.below, o.known), o.known_lease_ms INTO known, known_lease_ms
-    FROM pgleader.outlook(election_id, heard, heard_lease_ms) AS o;
+        backend_start = excluded.backend_start, joined_at = excluded.joined_at, heard = greatest(c.heard, excluded.heard),
+        heard_lease = greatest(c.heard_lease, excluded.heard_lease), behind_pgpool = false;
+    SELECT o.* INTO outlook FROM pgleader.outlook(election_id, heard, heard_lease_ms) AS o;
+    IF outlook.known > greatest(outlook.last, heard) THEN
+        PERFORM pgleader.keep_heard(election_id, instance, outlook.known, outlook.known_lease_ms);
+    END IF;
+    known := greatest(outlook.below, outlook.known);
+    known_lease_ms := outlook.known_lease_ms;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer,bigint,integer) FROM PUBLIC;
@@ -565,6 +570,25 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.outlook(integer,bigint,integer) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION pgleader.keep_heard(election integer, instance uuid, known bigint, known_lease_ms integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_heard(known, known_lease_ms);
+    IF instance IS NULL THEN
+        PERFORM pgleader.refuse('instance', NULL, '');
+    END IF;
+    UPDATE pgleader.candidate AS c
+    SET heard = known, heard_lease = known_lease_ms * interval '1 ms'
+    WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance)) AND c.heard < known;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.keep_heard(integer,uuid,bigint,integer) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.next_number(last bigint, below bigint, known bigint)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -754,6 +778,9 @@ BEGIN
                 WHERE e.id = try_elections.election AND e.state <> 'vacant';
                 outcome := 'won';
                 PERFORM pgleader.close_term(election, last.term);
+                IF known > last.term THEN
+                    PERFORM pgleader.keep_heard(election, instance, known, known_lease_ms);
+                END IF;
             END IF;
             IF outcome = 'began' THEN
                 SELECT e.state, e.address, e.pid, ceil(extract(epoch FROM e.lease) * 1000)::integer
@@ -853,6 +880,9 @@ BEGIN
         elsewhere_ms := outlook.elsewhere_ms;
         known := outlook.known;
         known_lease_ms := outlook.known_lease_ms;
+        IF known > outlook.last THEN
+            PERFORM pgleader.keep_heard(election, instance, known, known_lease_ms);
+        END IF;
     ELSE
         PERFORM pgleader.close_term(election, outlook.last);
         SELECT b.term, b.token INTO take_office.term, take_office.token

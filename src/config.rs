@@ -20,8 +20,10 @@ pub enum Overrun {
     /// Log it as an error. The work may then overlap that of the next leader. The default.
     #[default]
     Report,
-    /// End the process with [`std::process::abort`], at 0.95 of the lease. A process that stood still for
-    /// longer than that ends when it wakes.
+    /// End the process by SIGKILL to itself, at 0.95 of the lease: no handler, exit hook or core dump delays it,
+    /// and it needs no thread but its own. Its last words go to standard error a little before, where that can take
+    /// them. A process that stood still for longer than that ends when it wakes. What the work has spawned by
+    /// [`Term::spawn`](crate::Term::spawn) or [`Term::spawn_blocking`](crate::Term::spawn_blocking) counts too.
     Abort,
 }
 

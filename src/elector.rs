@@ -104,9 +104,10 @@ impl Elector {
     /// a failure this process holds off for a retry interval.
     ///
     /// The work is dropped when its term ends, at its next `.await`: at once, or, where it has called
-    /// [`Term::deposed`], when the time for stopping by itself is over. Tasks that it has spawned are not
-    /// dropped with it: let it keep them in a `tokio::task::JoinSet`, or wait for them. Work that blocks
-    /// its thread cannot be dropped; see [`Overrun`](crate::Overrun).
+    /// [`Term::deposed`], when the time for stopping by itself is over. What it spawns by [`Term::spawn`]
+    /// and [`Term::spawn_blocking`] stops with it, and is waited for before anybody else leads. What it
+    /// spawns otherwise goes on: a `tokio::task::JoinSet` aborts its tasks when it is dropped, and waits for
+    /// none. Work that blocks its thread cannot be dropped; see [`Overrun`](crate::Overrun).
     ///
     /// `address` is what followers and observers are told: where this process can be reached.
     ///

@@ -196,11 +196,12 @@ async fn candidacies_that_race_a_shutdown_end_with_it() {
     let accepted = Arc::new(AtomicUsize::new(0));
     for round in 0..5 {
         let elector = elector(&cluster).await;
+        let before = accepted.load(Ordering::SeqCst);
         let racing: Vec<_> = (0..4)
             .map(|racer| {
                 let (elector, accepted) = (elector.clone(), Arc::clone(&accepted));
                 tokio::spawn(async move {
-                    for nth in 0..1000 {
+                    for nth in 0..200 {
                         let election = format!("race-{round}-{racer}-{nth}");
                         match elector.campaign(&election, "a", idle) {
                             Ok(_) => accepted.fetch_add(1, Ordering::SeqCst),
@@ -214,7 +215,6 @@ async fn candidacies_that_race_a_shutdown_end_with_it() {
                 })
             })
             .collect();
-        let before = accepted.load(Ordering::SeqCst);
         until("some are accepted", || {
             accepted.load(Ordering::SeqCst) > before + 10
         })

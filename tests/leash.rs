@@ -200,6 +200,37 @@ async fn with_abort_a_process_ends_in_time_though_nobody_reads_its_last_words() 
     drop(reader);
 }
 
+/// In a container the work's process is often the first of its pid namespace, which the kernel keeps from
+/// killing itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_abort_the_first_process_of_a_container_ends_too() {
+    let unshare = ["--pid", "--fork", "--kill-child"];
+    let may = Command::new("unshare").args(unshare).arg("true").status();
+    if !may.is_ok_and(|status| status.success()) {
+        return support::skipped("leash", "no pid namespace may be made here");
+    }
+    let mut race = Race::empty("container");
+    let mut command = Command::new("unshare");
+    command.args(unshare);
+    command.arg(std::env::current_exe().expect("a test binary has a path"));
+    let (conninfo, file) = (race.cluster.url(), race.file());
+    let (address, kind) = ("first", Kind::Blocking);
+    let process = Process::start_by(command, &conninfo, &race.election, address, kind, &file);
+    race.processes.push(process);
+    race.until_term(1).await;
+    join(&mut race, "second", Kind::Honest, Stdio::inherit());
+    until_successor(&race.cluster, "container").await;
+    race.cluster
+        .terminate_leader("container")
+        .expect("it leads");
+    until("the process has ended", || {
+        race.processes[0].ended().is_some()
+    })
+    .await;
+    race.until_term(2).await;
+    record::assert_no_overlap(&race.steps());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_wakes_in_anothers_term_does_no_step_more() {
     const TIMES: u64 = 6;

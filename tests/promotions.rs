@@ -241,8 +241,16 @@ async fn what_a_loser_has_heard_of_raises_the_winners_number_and_makes_it_wait()
     assert_eq!(won.get::<_, i64>("known"), FAR);
     let early = winner.ask_for_office(6999, (0, 0)).await;
     assert_eq!(early.get::<_, &str>("outcome"), "waiting");
-    // It takes no longer part, but the winner was told.
-    drop(loser);
+    // The loser takes its candidacy back. Who was told of it passes it on.
+    loser.leave().await;
+    winner.release().await;
+    let third = Seat::join(&cluster, "loser", "third").await;
+    let won = third.try_having_heard((0, 0)).await;
+    assert_eq!(won.get::<_, i64>("known"), FAR);
+    assert_eq!(won.get::<_, i32>("elsewhere_ms"), 7000);
+    third.release().await;
+    let won = winner.try_having_heard((0, 0)).await;
+    assert_eq!(won.get::<_, i64>("known"), FAR);
     let office = winner.ask_for_office(7000, (FAR, 7000)).await;
     assert_eq!(office.get::<_, &str>("outcome"), "began");
     let term = office.get::<_, i64>("term");

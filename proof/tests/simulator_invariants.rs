@@ -25,13 +25,23 @@ fn one_worker_finds_a_socket_that_is_let_go_while_work_runs() {
 }
 
 #[test]
-fn one_worker_finds_a_driver_that_forgets_what_work_runs() {
-    finds_out("1:", Flaw::ForgetsWork);
+fn terms_increase_finds_numbers_that_a_failover_gives_out_again() {
+    finds_out("2:", Flaw::NumberPlusOne);
 }
 
 #[test]
-fn terms_increase_finds_numbers_that_a_failover_gives_out_again() {
-    finds_out("2:", Flaw::NumberPlusOne);
+fn terms_increase_finds_two_promotions_to_one_timeline() {
+    finds_out("2:", Flaw::NumberWithoutTime);
+}
+
+#[test]
+fn terms_increase_finds_what_only_a_loser_has_heard_of() {
+    finds_out("2:", Flaw::HeardNotRecorded);
+}
+
+#[test]
+fn one_worker_finds_a_forgotten_term_that_is_exceeded_and_not_waited_for() {
+    finds_out("1:", Flaw::RaisedWithoutWaiting);
 }
 
 #[test]
@@ -42,6 +52,11 @@ fn fences_hold_finds_transactions_that_outlive_their_term() {
 #[test]
 fn orderly_release_finds_work_that_is_said_to_have_stopped_too_early() {
     finds_out("4:", Flaw::StopToldEarly);
+}
+
+#[test]
+fn orderly_release_finds_a_driver_that_forgets_what_work_runs() {
+    finds_out("4:", Flaw::ForgetsWork);
 }
 
 #[test]

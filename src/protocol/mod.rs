@@ -35,6 +35,24 @@
 //!   takes office, at the latest       receipt of the answer that won + L of the last term
 //! ```
 //!
+//! The first three are looked at without this machine and its driver too, by the work before each of its steps and
+//! by threads that do nothing else (`src/leash.rs`, `src/session/watch.rs`). Its actions `Cancel`, `Drop` and `Overrun`
+//! are what is left for it to say: orderly ends and their grace, and what is to be logged.
+//!
+//! # What a server has forgotten
+//!
+//! A process remembers the greatest term that it was told of ([`Heard`]), whatever becomes of its sessions and
+//! candidacies, tells every server of it, and works on none at or below it. A server that knows less begins
+//! its next term above, in the next block of numbers, and not before the work of the forgotten one is over;
+//! the same goes for a last term of another timeline, since a later one may be lost:
+//!
+//! ```text
+//!   takes office, at the earliest     receipt of the proof that this server is the primary
+//!                                     + the longest lease on record, or heard of
+//! ```
+//!
+//! Nothing that the server shows is about that work, so no evidence shortens it.
+//!
 //! # Whose turn it is
 //!
 //! The database says with each try, look and taking of office whether this candidate may lead ([`Bar`]) and
@@ -53,7 +71,8 @@
 //!    proxy that keeps both ends of a path cannot be told. Not covered, and left to the fence: the
 //!    instructions that a process runs between waking from a stop and looking at its clock; a machine
 //!    whose clock stood still; work that cannot be dropped, without `Overrun::Abort`.
-//! 2. Terms strictly increase, across restarts and failovers of the database too.
+//! 2. Terms strictly increase, across restarts and failovers of the database too; where promotions are thrown
+//!    away, above every term that anybody has heard of who lives and takes part.
 //! 3. No transaction fenced by term T commits after a later term has begun.
 //! 4. An orderly release never precedes the end of the work.
 //! 5. What `state()` and `is_current()` say is true without waiting for any task to run.

@@ -9,9 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// So many threads keep waiting for jobs.
-const SPARE: usize = 2;
-
 /// So many jobs may block at once; further ones wait for one of them to end.
 const MOST: usize = 256;
 
@@ -22,19 +19,23 @@ pub(crate) struct Hands(Sender<Job>);
 struct Pool {
     /// Whoever has this waits for the next job; the other idle threads wait for this.
     jobs: Mutex<Receiver<Job>>,
+    /// So many threads keep waiting for jobs.
+    spare: usize,
     threads: AtomicUsize,
     idle: AtomicUsize,
 }
 
 impl Hands {
-    pub(crate) fn start() -> io::Result<Hands> {
+    /// With so many threads as keep waiting for jobs.
+    pub(crate) fn start(spare: usize) -> io::Result<Hands> {
         let (sender, jobs) = channel();
         let pool = Arc::new(Pool {
             jobs: Mutex::new(jobs),
+            spare,
             threads: AtomicUsize::new(0),
             idle: AtomicUsize::new(0),
         });
-        for _ in 0..SPARE {
+        for _ in 0..spare {
             pool.grow()?;
         }
         Ok(Hands(sender))
@@ -80,7 +81,7 @@ impl Pool {
                 let _ = self.grow();
             }
             quietly(job);
-            if self.idle.fetch_add(1, Ordering::Relaxed) >= SPARE {
+            if self.idle.fetch_add(1, Ordering::Relaxed) >= self.spare {
                 self.idle.fetch_sub(1, Ordering::Relaxed);
                 self.threads.fetch_sub(1, Ordering::Relaxed);
                 return;
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn jobs_that_block_or_panic_delay_no_other() {
-        let hands = Hands::start().unwrap();
+        let hands = Hands::start(2).unwrap();
         let (release, released) = channel::<()>();
         let released = Arc::new(Mutex::new(released));
         for _ in 0..32 {
@@ -141,7 +142,7 @@ mod tests {
                 panic!("as the test wants it");
             }
         }
-        let hands = Hands::start().unwrap();
+        let hands = Hands::start(2).unwrap();
         let (done, is_done) = channel();
         hands.discard(Grenade);
         hands.give(move || done.send(()).unwrap());
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn idle_threads_end() {
-        let hands = Hands::start().unwrap();
+        let hands = Hands::start(2).unwrap();
         for _ in 0..1000 {
             hands.give(|| ());
         }
@@ -159,6 +160,7 @@ mod tests {
         is_done.recv_timeout(CEILING).unwrap();
         let pool = Arc::new(Pool {
             jobs: Mutex::new(channel().1),
+            spare: 2,
             threads: AtomicUsize::new(0),
             idle: AtomicUsize::new(0),
         });

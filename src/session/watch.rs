@@ -24,6 +24,7 @@ use crate::term::TermState;
 pub(crate) struct Watch {
     /// Those whose work has not stopped, as far as is known.
     terms: ArcSwap<Vec<Arc<TermState>>>,
+    /// Its own: it must not wait for a driver that was stopped while it gave a job.
     hands: Hands,
     /// Timers stand still while the machine is suspended, deadlines do not: so often the clock is looked at.
     tick: Duration,
@@ -52,10 +53,10 @@ impl Drop for Open {
 }
 
 impl Watch {
-    pub(crate) fn start(timings: &Timings, overrun: Overrun, hands: Hands) -> io::Result<Open> {
+    pub(crate) fn start(timings: &Timings, overrun: Overrun) -> io::Result<Open> {
         let open = Open(Arc::new(Watch {
             terms: ArcSwap::default(),
-            hands,
+            hands: Hands::start(1)?,
             tick: timings.lease / 20,
             overrun,
             until_words: (timings.aborted - timings.dropped) * 9 / 10,

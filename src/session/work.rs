@@ -172,13 +172,7 @@ impl Drop for LeadTask {
             return guard.fail();
         }
         let (key, term) = (guard.key, guard.state.number);
-        let _ = guard
-            .commands
-            .send(if guard.failed.load(Ordering::Acquire) {
-                Command::Fail { key, term }
-            } else {
-                Command::Resign { key, term }
-            });
+        let _ = guard.commands.send(Command::Resign { key, term });
     }
 }
 

@@ -138,6 +138,14 @@ impl Seat {
         self.ask(&self.vacate_call(term)).await.0 == "true"
     }
 
+    pub async fn leave(&self) {
+        let call = self.fill("SELECT pgleader.leave_election($mark, $election, $instance)");
+        self.client
+            .query_one(&call, &[])
+            .await
+            .expect("it may leave");
+    }
+
     pub async fn release(&self) {
         let call =
             "SELECT pgleader.release($mark, ARRAY[$election], '{}', 3600000)::text, NULL::bigint";

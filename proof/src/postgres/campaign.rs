@@ -179,7 +179,7 @@ impl Postgres {
             row.pid = None;
         }
         self.close_term(key.0, last_term);
-        let heard = self.greatest_heard(key.0, heard);
+        let heard = self.tell_known(asker, key.0, heard);
         Try::Won(Won {
             last_term,
             last_pid: last.as_ref().map(|last| last.pid),

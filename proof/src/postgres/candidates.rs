@@ -18,10 +18,17 @@ impl Postgres {
             heard,
         };
         let place = (key.0, asker.instance);
-        self.tables.candidates.insert(place, candidate);
+        let before = self.tables.candidates.insert(place, candidate);
+        if let Some(before) = before
+            && let Some(row) = self.tables.candidates.get_mut(&place)
+            && before.heard.term > row.heard.term
+        {
+            row.heard = before.heard;
+        }
+        let known = self.tell_known(asker, key.0, heard);
         let heard = Heard {
-            term: self.floor(key.0),
-            lease: self.longest_lease(key.0),
+            term: known.term.max(self.floor(key.0)),
+            lease: known.lease.max(self.longest_lease(key.0)),
         };
         Answer::Joined { key, heard }
     }

@@ -37,7 +37,7 @@ impl Postgres {
         {
             Office::Waiting {
                 elsewhere: self.elsewhere(key.0, heard),
-                heard: self.greatest_heard(key.0, heard),
+                heard: self.tell_known(asker, key.0, heard),
             }
         } else {
             self.close_term(key.0, last);
@@ -127,9 +127,8 @@ impl Postgres {
         let theirs = candidates
             .filter(move |((of, _), _)| *of == election)
             .map(|(_, candidate)| candidate.heard);
-        theirs
-            .filter(move |heard| !self.is_beyond(election, *heard))
-            .chain([heard])
+        let all = theirs.chain([heard]);
+        all.filter(move |heard| !self.is_beyond(election, *heard))
     }
 
     /// The greatest term that was heard of, or that is on record.
@@ -141,6 +140,22 @@ impl Postgres {
         });
         let heard = self.heard_of(election, heard).chain(last);
         heard.max_by_key(|heard| heard.term).unwrap_or_default()
+    }
+
+    /// The same, told to a candidate: from here on its row has it too, for others may take theirs back.
+    pub(super) fn tell_known(&mut self, asker: &Asker<'_>, election: u32, heard: Heard) -> Heard {
+        let known = self.greatest_heard(election, heard);
+        let last = self
+            .tables
+            .elections
+            .get(&election)
+            .map_or(0, |row| row.term);
+        let recorded = known.term > last && !self.has(Flaw::HeardNotRecorded);
+        let row = self.tables.candidates.get_mut(&(election, asker.instance));
+        if let Some(row) = row.filter(|row| recorded && row.heard.term < known.term) {
+            row.heard = known;
+        }
+        known
     }
 
     /// So far beyond what this server knows that it is not believed.
@@ -244,7 +259,8 @@ impl Postgres {
         };
         let time = match self.has(Flaw::NumberWithoutTime) || first == 0 {
             true => 0,
-            false => self.promotions,
+            // A promotion takes longer than so many terms.
+            false => self.promotions * 1_000_000,
         };
         first + time + 1
     }

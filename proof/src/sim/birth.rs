@@ -33,7 +33,12 @@ impl World {
             .filter(|_| chance.percent(60))
             .collect();
         // Leases differ only where no failover can lose the candidates of the longest.
-        let equal = faults.contains(&Fault::FailoverWithLoss) || chance.one_in(2);
+        let loses = [
+            Fault::FailoverWithLoss,
+            Fault::PromotionDiscarded,
+            Fault::PromotedAgain,
+        ];
+        let equal = loses.iter().any(|fault| faults.contains(fault)) || chance.one_in(2);
         let lease = chance.any_scale(Duration::from_millis(100), Duration::from_secs(300));
         let slowest = 1_000_000 - chance.below(APART);
         let rates = (slowest, slowest + slowest * APART / 1_000_000);

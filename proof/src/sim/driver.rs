@@ -218,6 +218,7 @@ impl World {
         let seed = self.chance.bits() | 1;
         let forgets = self.flaw == Some(Flaw::ForgetsWork);
         let machine = &mut self.hosts[host];
+        let who = machine.who(host);
         let now = machine.clock.at(self.now);
         let timings = machine.timings.clone();
         let Some(running) = machine.running.as_mut() else {
@@ -233,14 +234,14 @@ impl World {
         let heard = running.process.heard().clone();
         running.process = Process::new(timings.clone(), seed).remembering(heard);
         running.wake_at = NEVER;
-        let mut events = vec![];
+        let (mut returns, mut events) = (vec![], vec![]);
         let mut working = vec![];
         for (&key, candidate) in &running.elections {
             let office = candidate.office.as_ref().filter(|office| !office.over);
             working.extend(office.filter(|office| office.running).map(|_| key));
             let margin = timings.aborted - timings.deposed;
             let work = office.map(|office| (office.term, office.until + margin));
-            events.push(Happened::Return {
+            returns.push(Happened::Return {
                 key,
                 autopsy: candidate.autopsy,
                 work: work.filter(|_| !forgets),
@@ -256,9 +257,21 @@ impl World {
         if running.stopping {
             events.push(Happened::Shutdown);
         }
+        for event in returns {
+            self.coverage.event(&event);
+            running.process.handle(now, event);
+        }
+        // All that was held went with the session.
+        let unknown = self.coverage.places(who, &running.process);
         for event in events {
             self.coverage.event(&event);
             running.process.handle(now, event);
+        }
+        if let Some(why) = unknown {
+            self.broken.get_or_insert(Broken {
+                invariant: "the machine's diagram",
+                why,
+            });
         }
         for cid in lost.into_iter().flatten() {
             self.let_go(cid);

@@ -83,11 +83,17 @@ pub(super) enum Fact {
         key: Key,
         takes_part: bool,
     },
-    /// On the server: a term has begun.
+    /// On the server: a term has begun. `known`: the greatest that any process was told of that lives and takes
+    /// part there.
     Began {
         who: Who,
         key: Key,
         term: u64,
+        known: u64,
+    },
+    /// The primary of the moment knows these terms, and nothing of later ones that began elsewhere.
+    Forgotten {
+        terms: Vec<(Key, u64)>,
     },
     /// On the server: the leadership was let go in order.
     Released {
@@ -200,6 +206,7 @@ impl Fact {
                 host: Some(host), ..
             } => format!("machine {host}"),
             Fact::Committed { .. }
+            | Fact::Forgotten { .. }
             | Fact::Server { .. }
             | Fact::Fault { .. }
             | Fact::Over { .. } => "server".to_owned(),
@@ -248,6 +255,7 @@ impl Fact {
             Fact::Left { .. } => "has left".to_owned(),
             Fact::Stands { takes_part, .. } => format!("takes part: {takes_part}"),
             Fact::Began { term, .. } => format!("on the server TERM {term} begins"),
+            Fact::Forgotten { terms } => format!("the server knows no more than {terms:?}"),
             Fact::Released { .. } => "on the server the leadership is released".to_owned(),
             Fact::Vacated { term, .. } => format!("on the server term {term} is vacated"),
             Fact::Committed { term, .. } => {

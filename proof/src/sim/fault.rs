@@ -26,6 +26,8 @@ pub(super) enum Fault {
     ServerOff,
     Failover,
     FailoverWithLoss,
+    PromotionDiscarded,
+    PromotedAgain,
     CountersReset,
     NotificationsLost,
     NotificationsLate,
@@ -44,7 +46,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Fault; 36] = [
+    pub(super) const ALL: [Fault; 38] = [
         Fault::ProcessKilled,
         Fault::ProcessShutDown,
         Fault::ProcessStopped,
@@ -66,6 +68,8 @@ impl Fault {
         Fault::ServerOff,
         Fault::Failover,
         Fault::FailoverWithLoss,
+        Fault::PromotionDiscarded,
+        Fault::PromotedAgain,
         Fault::CountersReset,
         Fault::NotificationsLost,
         Fault::NotificationsLate,
@@ -88,6 +92,8 @@ impl Fault {
         match self {
             Fault::ServerCrash | Fault::ServerRestart | Fault::ServerOff => 1,
             Fault::Failover | Fault::FailoverWithLoss => 1,
+            // They need a failover before them.
+            Fault::PromotionDiscarded | Fault::PromotedAgain => 2,
             Fault::ProcessKilled | Fault::SessionKilled | Fault::StepDown | Fault::LeaveAndJoin => {
                 6
             }
@@ -121,6 +127,8 @@ impl fmt::Display for Fault {
             Fault::ServerOff => "server without power",
             Fault::Failover => "failover",
             Fault::FailoverWithLoss => "failover to a lagging standby",
+            Fault::PromotionDiscarded => "promotion thrown away",
+            Fault::PromotedAgain => "another standby promoted to the same timeline",
             Fault::CountersReset => "counters reset",
             Fault::NotificationsLost => "notifications lost",
             Fault::NotificationsLate => "notifications late",

@@ -9,6 +9,12 @@ pub enum Flaw {
     SocketLetGoEarly,
     /// The number of a term is one more than that of the last one on record, whatever a failover has lost.
     NumberPlusOne,
+    /// Two servers that are promoted to one timeline give out the same first number.
+    NumberWithoutTime,
+    /// What candidates have heard of raises the number, and is not waited for.
+    RaisedWithoutWaiting,
+    /// What a candidate has heard of is not recorded when it joins: heard by a loser and not by the winner.
+    HeardNotRecorded,
     /// A transaction is admitted by its fence once and for all.
     FenceHoldsNothing,
     /// Work is said to have stopped when it is told to.
@@ -32,6 +38,9 @@ impl Flaw {
     pub(super) fn of_postgres(self) -> Option<postgres::Flaw> {
         match self {
             Flaw::NumberPlusOne => Some(postgres::Flaw::NumberPlusOne),
+            Flaw::NumberWithoutTime => Some(postgres::Flaw::NumberWithoutTime),
+            Flaw::RaisedWithoutWaiting => Some(postgres::Flaw::RaisedWithoutWaiting),
+            Flaw::HeardNotRecorded => Some(postgres::Flaw::HeardNotRecorded),
             _ => None,
         }
     }

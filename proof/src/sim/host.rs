@@ -9,6 +9,7 @@ use super::network::Cid;
 use super::work::{Office, Step};
 use crate::postgres::Refusal;
 use crate::protocol::{Answer, Ending, Event, Instant, Key, Process, Stop, Timings};
+use crate::tells::tells;
 
 /// A machine. It outlives the processes that run on it.
 pub(super) struct Host {
@@ -59,6 +60,8 @@ pub(super) struct Running {
     /// It was told to shut down.
     pub(super) stopping: bool,
     pub(super) finished: bool,
+    /// The greatest terms that answers have told it of.
+    pub(super) told: BTreeMap<Key, u64>,
 }
 
 /// Why no instruction of a process is run.
@@ -162,6 +165,7 @@ impl Running {
             wake_number: 0,
             stopping: false,
             finished: false,
+            told: BTreeMap::new(),
         }
     }
 
@@ -195,6 +199,10 @@ impl Running {
                 let Ok(answer) = answer else {
                     return Some(Event::Disconnected);
                 };
+                for key in self.elections.keys() {
+                    let told = self.told.entry(*key).or_default();
+                    *told = (*told).max(tells(&answer, *key));
+                }
                 for (key, term) in answer.begun() {
                     if let Some(candidate) = self.elections.get_mut(&key) {
                         candidate.owed = Some((term, Ending::Deposed));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::clock::{Clock, NEVER, Time, nanos};
-use super::fact::Fact;
+use super::fact::{Fact, Who};
 use super::flaw::Flaw;
 use super::network::{Cid, End, Packet};
 use super::world::{Event, World};
@@ -285,7 +285,7 @@ impl World {
         query: &Query,
         answer: &Result<Answer, Refusal>,
     ) {
-        let who = super::fact::Who {
+        let who = Who {
             host,
             life: life_of(instance),
         };
@@ -294,7 +294,7 @@ impl World {
                 for (key, tried) in tries {
                     if let Try::Began { term } = tried {
                         let (key, term) = (*key, *term);
-                        self.tell(Fact::Began { who, key, term });
+                        self.began(who, key, term);
                     }
                 }
             }
@@ -306,7 +306,7 @@ impl World {
                 }),
             ) => {
                 let (key, term) = (*key, *term);
-                self.tell(Fact::Began { who, key, term });
+                self.began(who, key, term);
             }
             (Query::Release { leadership, .. }, Ok(_)) => {
                 for &key in leadership {
@@ -319,6 +319,30 @@ impl World {
             }
             _ => {}
         }
+    }
+}
+
+impl World {
+    fn began(&mut self, who: Who, key: Key, term: u64) {
+        let known = self.known(key);
+        self.tell(Fact::Began {
+            who,
+            key,
+            term,
+            known,
+        });
+    }
+
+    /// The greatest term of which any process was told that lives and takes part on this server.
+    fn known(&self, key: Key) -> u64 {
+        let tables = self.server.postgres.tables();
+        let told = self.hosts.iter().filter_map(|host| {
+            let running = host.running.as_ref()?;
+            let connection = self.connections.get(&running.line.as_ref()?.cid)?;
+            tables.candidate_on(key.0, connection.pid.filter(|_| connection.server_open)?)?;
+            running.told.get(&key).copied()
+        });
+        told.max().unwrap_or(0)
     }
 }
 

@@ -63,6 +63,8 @@ impl World {
             | Fault::ServerOff
             | Fault::Failover
             | Fault::FailoverWithLoss
+            | Fault::PromotionDiscarded
+            | Fault::PromotedAgain
             | Fault::NotificationsLost
             | Fault::NotificationsLate
             | Fault::StrangerLeads
@@ -200,12 +202,24 @@ impl World {
             Fault::StrangerLeads => return self.strange(Kind::Leadership),
             Fault::StrangerSucceeds => return self.strange(Kind::Succession),
             _ if !up => return false,
+            Fault::PromotionDiscarded | Fault::PromotedAgain
+                if !self.server.postgres.was_promoted() =>
+            {
+                return false;
+            }
             Fault::ServerRestart => {
                 self.server.postgres.shut_down();
                 self.words();
             }
             Fault::ServerOff => self.server_off(),
-            Fault::Failover | Fault::FailoverWithLoss if self.chance.one_in(2) => self.server_off(),
+            Fault::Failover
+            | Fault::FailoverWithLoss
+            | Fault::PromotionDiscarded
+            | Fault::PromotedAgain
+                if self.chance.one_in(2) =>
+            {
+                self.server_off();
+            }
             _ => {
                 self.server.postgres.crash();
                 self.words();
@@ -399,8 +413,32 @@ impl World {
                 self.server.postgres.promote_with(tables);
                 self.reachable();
             }
+            Fault::PromotionDiscarded | Fault::PromotedAgain => {
+                let postgres = &mut self.server.postgres;
+                let forgets = if fault == Fault::PromotionDiscarded {
+                    postgres.discard_promotion()
+                } else {
+                    postgres.promote_another()
+                };
+                if forgets {
+                    self.forget_terms();
+                } else {
+                    // Another discard came before it.
+                    postgres.start();
+                }
+                self.reachable();
+            }
             _ => {}
         }
+    }
+
+    /// The primary of the moment has never heard of what came after its tables, nor has its standby.
+    fn forget_terms(&mut self) {
+        let tables = self.server.postgres.tables().clone();
+        let newest = |key: &Key| (*key, tables.newest_term(key.0).unwrap_or(0));
+        let terms = self.elections.iter().map(newest).collect();
+        self.server.standby = tables;
+        self.tell(Fact::Forgotten { terms });
     }
 
     fn reachable(&mut self) {

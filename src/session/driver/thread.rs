@@ -41,9 +41,9 @@ pub(crate) fn spawn(
 ) -> Result<(UnboundedSender<Command>, Connected, Hands), Error> {
     let timings = config.timings()?;
     let thread = |error| Error::caused(Kind::Thread, error);
-    let hands = Hands::start().map_err(thread)?;
+    let hands = Hands::start(2).map_err(thread)?;
     let log = Log::start().map_err(thread)?;
-    let watch = Watch::start(&timings, config.overrun, hands.clone()).map_err(thread)?;
+    let watch = Watch::start(&timings, config.overrun).map_err(thread)?;
     let (sender, commands) = unbounded_channel();
     let (first, connected) = oneshot::channel();
     let commands_to = sender.clone();
@@ -67,6 +67,7 @@ pub(crate) fn spawn(
                 instance: None,
             },
             opening: None,
+            lookout: None,
             trouble: Trouble::default(),
             line: None,
             early: vec![],

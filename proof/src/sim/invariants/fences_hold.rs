@@ -22,6 +22,11 @@ impl Invariant for FencesHold {
                 *newest = (*newest).max(*term);
                 Ok(())
             }
+            // What later terms wrote is lost with the server that knew them.
+            Fact::Forgotten { terms } => {
+                self.0.extend(terms.iter().copied());
+                Ok(())
+            }
             Fact::Committed { key, term } => match self.0.get(key) {
                 Some(newest) if newest > term => Err(format!(
                     "in election {} a transaction fenced by term {term} committed after term {newest} had begun",

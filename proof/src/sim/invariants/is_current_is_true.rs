@@ -26,6 +26,11 @@ impl Invariant for IsCurrentIsTrue {
                 *newest = (*newest).max(*term);
                 Ok(())
             }
+            // What began on a server that was thrown away is no later term here.
+            Fact::Forgotten { terms } => {
+                self.newest.extend(terms.iter().copied());
+                Ok(())
+            }
             Fact::AskedCurrent {
                 who,
                 key,

@@ -2,9 +2,10 @@
 //!
 //! Work does not run while its process stands still. It is not counted either from when the process wakes
 //! until it has looked at its clock, nor once its process has reported that it could not drop it: the
-//! invariant leaves both to the fence.
+//! invariant leaves both to the fence. Nor is work of a term that its server took along when it was thrown away,
+//! where nobody who takes part on the next one was told of that term when a term begins there: nobody can know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Invariant;
 use crate::protocol::Key;
@@ -17,6 +18,11 @@ pub(super) struct OneWorker {
     works: BTreeMap<(Key, u64, Who), bool>,
     /// Processes that stand still, or have not looked at their clock since.
     absent: Vec<Who>,
+    begun: BTreeSet<(Key, u64)>,
+    /// Terms that the primary of the moment does not know.
+    forgotten: BTreeSet<(Key, u64)>,
+    /// Those of them that nobody knew of who could have waited.
+    unheard: BTreeSet<(Key, u64)>,
 }
 
 impl OneWorker {
@@ -24,8 +30,9 @@ impl OneWorker {
         let mut counted = self
             .works
             .iter()
-            .filter(|((key, _, who), overran)| {
-                changed(key) && !**overran && !self.absent.contains(who)
+            .filter(|((key, term, who), overran)| {
+                let unheard = self.unheard.contains(&(*key, *term));
+                changed(key) && !**overran && !unheard && !self.absent.contains(who)
             })
             .map(|(work, _)| work)
             .peekable();
@@ -50,6 +57,25 @@ impl Invariant for OneWorker {
 
     fn observe(&mut self, _: Time, fact: &Fact) -> Result<(), String> {
         match fact {
+            Fact::Began {
+                key, term, known, ..
+            } => {
+                let lost = self.forgotten.iter();
+                let unheard = lost.filter(|(of, lost)| of == key && lost > known);
+                self.unheard.extend(unheard.copied());
+                self.begun.insert((*key, *term));
+                Ok(())
+            }
+            Fact::Forgotten { terms } => {
+                for (key, newest) in terms {
+                    let lost = self
+                        .begun
+                        .iter()
+                        .filter(|(of, term)| of == key && term > newest);
+                    self.forgotten.extend(lost.copied());
+                }
+                Ok(())
+            }
             Fact::WorkStarted { who, key, term } => {
                 self.works.insert((*key, *term, *who), false);
                 self.check(|changed| changed == key)

@@ -1,0 +1,290 @@
+//! What `lead` spawns by its term stops with it, and is waited for before anybody else leads. Settles row 43 of
+//! docs/known-faults.md.
+//!
+//! The work here is honest: it asks neither whether its term is current nor what time it is.
+
+mod support;
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+
+use pg_leader::testing::Cluster;
+use pg_leader::{Elector, Leader, Overrun, ProcessState, Term};
+use rustix::process::Signal;
+use support::candidate::{self, Process};
+use support::race::Race;
+use support::record::{self, Record};
+use support::{Candidate, Work, config, elector, history, until, until_successor};
+
+/// A child that only `Drop` ends.
+async fn steps(record: Arc<Record>, address: String, number: u64) {
+    loop {
+        record.step(&address, number);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// `lead` itself does nothing; its children work, one of them on a thread of its own, which puts its things away
+/// when it is asked to end.
+fn by_children(
+    record: &Arc<Record>,
+    to_put_away: usize,
+) -> impl FnMut(Term) -> Work + Send + 'static {
+    let record = Arc::clone(record);
+    move |term| {
+        let record = Arc::clone(&record);
+        Box::pin(async move {
+            let (address, number) = (term.address().to_owned(), term.number());
+            drop(term.spawn(steps(Arc::clone(&record), address.clone(), number)));
+            let asked = term.clone();
+            let blocking = term.spawn_blocking(move || {
+                while !asked.is_ending() {
+                    record.step(&address, number);
+                }
+                for _ in 0..to_put_away {
+                    record.step(&address, number);
+                }
+            });
+            term.ready();
+            let _ = blocking.await;
+            Ok(())
+        })
+    }
+}
+
+/// The child never gives its thread back.
+fn by_a_blocking_child(record: &Arc<Record>) -> impl FnMut(Term) -> Work + Send + 'static {
+    let record = Arc::clone(record);
+    move |term| {
+        let record = Arc::clone(&record);
+        Box::pin(async move {
+            let (address, number) = (term.address().to_owned(), term.number());
+            let child = term.spawn_blocking(move || {
+                loop {
+                    record.step(&address, number);
+                }
+            });
+            term.ready();
+            let _: Result<(), _> = child.await;
+            Ok(())
+        })
+    }
+}
+
+#[test]
+#[ignore = "a candidate's process, which the other tests start"]
+fn candidate_process() {
+    let Some([conninfo, election, address, kind, record]) = candidate::arguments() else {
+        return;
+    };
+    let record = Record::append_to(Path::new(&record)).expect("the record can be opened");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let config = config(&conninfo);
+        let leader = if kind == "Children" {
+            pg_leader::run(config, &election, &address, by_children(&record, 0)).await
+        } else {
+            let config = config.overrun(Overrun::Abort);
+            let lead = by_a_blocking_child(&record);
+            pg_leader::run(config, &election, &address, lead).await
+        };
+        let _leader = leader.expect("the cluster is fit");
+        std::future::pending::<()>().await;
+    });
+}
+
+#[derive(Debug)]
+enum Kind {
+    Children,
+    BlockingChild,
+}
+
+fn join(race: &mut Race, address: &str, kind: Kind) {
+    let mut command = Command::new(std::env::current_exe().expect("a test binary has a path"));
+    command.stderr(Stdio::inherit());
+    let (conninfo, file) = (race.cluster.url(), race.file());
+    let process = Process::start_by(command, &conninfo, &race.election, address, kind, &file);
+    race.processes.push(process);
+}
+
+async fn race(election: &str, first: Kind) -> Race {
+    let mut race = Race::empty(election);
+    join(&mut race, "first", first);
+    race.until_term(1).await;
+    join(&mut race, "second", Kind::Children);
+    until_successor(&race.cluster, election).await;
+    race
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn children_stop_when_the_session_is_killed_and_when_the_process_stood_still() {
+    let race = race("lost", Kind::Children).await;
+    race.cluster.terminate_leader("lost").unwrap();
+    race.until_term(2).await;
+    until_successor(&race.cluster, "lost").await;
+    race.processes[1].signal(Signal::STOP);
+    race.until_term(3).await;
+    race.processes[1].signal(Signal::CONT);
+    until("the woken process is the successor", || {
+        support::status(&race.cluster, "lost", "successor").as_deref() == Some("second")
+    })
+    .await;
+    record::assert_no_overlap(&race.steps());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_blocks_counts_for_abort() {
+    let mut race = race("abort", Kind::BlockingChild).await;
+    race.cluster.terminate_leader("abort").unwrap();
+    let mut status = None;
+    until("the process has ended", || {
+        status = race.processes[0].ended();
+        status.is_some()
+    })
+    .await;
+    assert_eq!(
+        status.and_then(|status| status.signal()),
+        Some(Signal::KILL.as_raw())
+    );
+    race.until_term(2).await;
+    record::assert_no_overlap(&race.steps());
+}
+
+fn leads(leader: &Leader) -> bool {
+    leader.state() != ProcessState::Following
+}
+
+/// Orderly ends, one after the other, between two candidates.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_leads_before_the_children_have_stopped_in_order() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let electors = [elector(&cluster).await, elector(&cluster).await];
+    let mut leaders = vec![];
+    for (elector, address) in electors.iter().zip(["first", "second"]) {
+        let leader = elector.campaign("order", address, by_children(&record, 20));
+        leaders.push(leader.unwrap());
+    }
+    until("one leads", || record.last_term() == 1).await;
+    until_successor(&cluster, "order").await;
+    for term in 2..8 {
+        let leader = leaders.iter().find(|leader| leads(leader));
+        leader.expect("one leads").resign().await;
+        until("the next leads", || record.last_term() >= term).await;
+        until_successor(&cluster, "order").await;
+    }
+    for elector in electors {
+        elector.shutdown().await;
+    }
+    record::assert_no_overlap(&record.steps());
+}
+
+/// `lead` returns at once; its child is the one who must be waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_returns_ends_its_children() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = elector(&cluster).await;
+    let leader = elector.campaign("returns", "first", {
+        let record = Arc::clone(&record);
+        move |term: Term| {
+            let record = Arc::clone(&record);
+            async move {
+                let (address, number) = (term.address().to_owned(), term.number());
+                let slow = Arc::clone(&record);
+                let (begun, begins) = tokio::sync::oneshot::channel();
+                drop(term.spawn_blocking(move || {
+                    let _ = begun.send(());
+                    for _ in 0..200 {
+                        slow.step(&address, number);
+                    }
+                }));
+                drop(term.spawn(steps(record, term.address().to_owned(), number)));
+                let _ = begins.await;
+                Ok::<(), std::io::Error>(())
+            }
+        }
+    });
+    let leader = leader.unwrap();
+    let other = Candidate::start(config(&cluster.url()), "returns", "second", &record).await;
+    until("the other leads", || other.leads()).await;
+    leader.leave().await;
+    other.elector.shutdown().await;
+    record::assert_no_overlap(&record.steps());
+    let first = record.steps();
+    let first = first.iter().filter(|step| step.address == "first");
+    assert!(first.count() >= 200, "the child was not waited for");
+}
+
+async fn until_ended(cluster: &Cluster, election: &str, term: u64, ending: &str) {
+    until("the term ends so", || {
+        history(cluster, election, term, "ending").as_deref() == Some(ending)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_heard_by_who_waits_and_fails_the_term_where_nobody_does() {
+    let cluster = Cluster::start().unwrap();
+    let elector = elector(&cluster).await;
+    let heard = Arc::new(AtomicBool::new(false));
+    elector
+        .campaign("heard", "first", {
+            let heard = Arc::clone(&heard);
+            move |term: Term| {
+                let heard = Arc::clone(&heard);
+                async move {
+                    let child = term.spawn(async { panic!("as was asked for") });
+                    let answer: Result<(), _> = child.await;
+                    heard.store(
+                        answer.is_err_and(|error| error.is_panic()),
+                        Ordering::SeqCst,
+                    );
+                    Ok::<(), std::io::Error>(())
+                }
+            }
+        })
+        .unwrap();
+    elector
+        .campaign("unheard", "first", |term: Term| async move {
+            drop(term.spawn(async { panic!("as was asked for") }));
+            std::future::pending::<Result<(), std::io::Error>>().await
+        })
+        .unwrap();
+    until_ended(&cluster, "heard", 1, "resigned").await;
+    assert!(heard.load(Ordering::SeqCst));
+    until_ended(&cluster, "unheard", 1, "failed").await;
+    elector.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_spawned_after_the_end_is_dropped_unpolled() {
+    let cluster = Cluster::start().unwrap();
+    let elector: Elector = elector(&cluster).await;
+    let (sender, mut terms) = tokio::sync::mpsc::unbounded_channel();
+    let leader = elector
+        .campaign("after", "first", move |term: Term| {
+            let _ = sender.send(term);
+            std::future::pending::<Result<(), std::io::Error>>()
+        })
+        .unwrap();
+    let term = terms.recv().await.expect("it leads");
+    let token = term.cancellation_token();
+    assert!(!token.is_cancelled());
+    leader.leave().await;
+    token.cancelled().await;
+    let polled = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&polled);
+    let child = term.spawn(async move { count.fetch_add(1, Ordering::SeqCst) });
+    assert!(child.await.is_err_and(|error| error.is_dropped()));
+    let count = Arc::clone(&polled);
+    let child = term.spawn_blocking(move || count.fetch_add(1, Ordering::SeqCst));
+    assert!(child.await.is_err_and(|error| error.is_dropped()));
+    assert_eq!(polled.load(Ordering::SeqCst), 0);
+    elector.shutdown().await;
+}
