@@ -56,6 +56,10 @@ The guard (leader-guard in ps) is a process between the two. On Linux it finds e
 has started, also daemons that have left its process group, and the leadership passes on only when all of it \
 is dead. Elsewhere it knows the process group only, and a guard that is killed is noticed by pg-leader alone.
 
+Nobody waits for a reader of standard error: where there is none, pg-leader and its guard say what they say in \
+vain, and go on. /proc has to be that of this pid namespace, as it is in containers; where it is not, nothing is \
+run (125).
+
 Not covered: pg-leader and its guard both killed or stopped in the same moment (what the command has started \
 then lives on until its container or its systemd unit ends it); programs that pg-leader may not signal, such \
 as those of another user; work that the command hands to another daemon (docker run, systemd-run, ssh, at); \
