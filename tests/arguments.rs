@@ -84,7 +84,7 @@ fn valid((name, kind): &Argument) -> String {
             _,
         ) => "1",
         ("heard" | "heard_lease_ms", "bigint[]" | "integer[]") => "'{0}'",
-        ("heard" | "heard_lease_ms" | "waited_ms", _) => "0",
+        ("heard" | "heard_lease_ms" | "known_lease_ms" | "waited_ms", _) => "0",
         ("elections" | "ids", _) => "ARRAY[1]",
         ("successor_of" | "overdue", _) => "'{}'",
         ("names", _) => "ARRAY['e']",
