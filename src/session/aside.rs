@@ -13,8 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::hands::quietly;
 
-/// So many threads of a kind may hang in a process. A further try fails at once.
-const MOST: usize = 8;
+/// So many threads of a kind may be under way in a process, those that hang among them. A further try fails at once.
+/// Above what electors that start together need.
+const MOST: usize = 64;
 
 /// Why there is no answer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
