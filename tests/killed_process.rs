@@ -4,7 +4,6 @@
 mod support;
 
 use pg_leader::testing::Cluster;
-use rustix::process::Signal;
 use support::candidate;
 use support::proxy::Proxy;
 use support::race::Race;
@@ -80,7 +79,7 @@ async fn behind_a_proxy_a_killed_process_is_followed_after_its_lease() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_process_is_followed_after_its_lease_and_does_no_work_on_waking() {
     let race = Race::start("stop", Cluster::url).await;
-    race.processes[0].signal(Signal::STOP);
+    race.processes[0].stop();
     race.until_term(2).await;
     let gap = race.gap_after(1);
     assert!(
@@ -89,7 +88,7 @@ async fn a_stopped_process_is_followed_after_its_lease_and_does_no_work_on_wakin
     );
     assert!(gap < LEASE * 3, "{gap:?} without a leader");
 
-    race.processes[0].signal(Signal::CONT);
+    race.processes[0].go_on();
     // It finds itself deposed and comes back as a follower.
     until("the woken process is a candidate again", || {
         support::status(&race.cluster, "stop", "candidates").as_deref() == Some("2")

@@ -23,7 +23,11 @@ async fn join(
     let leader = elector
         .campaign_with(campaign, election, address, steady(record))
         .unwrap();
-    Candidate { elector, leader }
+    Candidate {
+        elector,
+        leader,
+        record: Arc::clone(record),
+    }
 }
 
 async fn until_successor_is(cluster: &Cluster, election: &str, address: &str) {

@@ -16,14 +16,15 @@ pub mod record;
 pub mod relay;
 pub mod seat;
 pub mod tracer;
+pub mod work;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pg_leader::testing::Cluster;
-use pg_leader::{Config, Elector, Leader, ProcessState, Term};
+use pg_leader::{Config, Elector, Leader, ProcessState};
 use record::Record;
+pub use work::steady;
 
 /// The lease of most tests: short enough for a quick suite, long enough for two noisy cores.
 pub const LEASE: Duration = Duration::from_millis(1000);
@@ -92,27 +93,11 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Work that goes on in small steps while its term is current, and records each.
-pub fn steady(record: &Arc<Record>) -> impl FnMut(Term) -> Work + Send + 'static {
-    let record = Arc::clone(record);
-    move |term| {
-        let record = Arc::clone(&record);
-        Box::pin(async move {
-            term.ready();
-            while record.step_while_current(&term) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            Ok(())
-        })
-    }
-}
-
-pub type Work = std::pin::Pin<Box<dyn Future<Output = Result<(), std::io::Error>> + Send>>;
-
 /// A candidate with an elector of its own, as if in a process of its own.
 pub struct Candidate {
     pub elector: Elector,
     pub leader: Leader,
+    pub record: Arc<Record>,
 }
 
 impl Candidate {
@@ -126,11 +111,16 @@ impl Candidate {
         let leader = elector
             .campaign(election, address, steady(record))
             .expect("a new candidacy");
-        Candidate { elector, leader }
+        Candidate {
+            elector,
+            leader,
+            record: Arc::clone(record),
+        }
     }
 
+    /// It leads, and it is on record what it has done since.
     pub fn leads(&self) -> bool {
-        self.leader.state() == ProcessState::Leading
+        self.leader.state() == ProcessState::Leading && self.record.has(self.leader.term())
     }
 }
 
@@ -227,8 +217,12 @@ pub fn any_of(clusters: &[&Cluster]) -> String {
     )
 }
 
-/// Visible also where the test runner captures what tests print.
 pub fn skipped(test: &str, why: &str) {
+    say(&format!("SKIPPED {test}: {why}"));
+}
+
+/// Visible also where the test runner captures what tests print.
+pub fn say(what: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+    let _ = writeln!(std::io::stderr(), "{what}");
 }
