@@ -10,6 +10,7 @@ use pg_leader::testing::Cluster;
 use rustix::process::{geteuid, getpid};
 use support::candidate::{self, Process};
 use support::race::Race;
+use support::work::Kind;
 use support::{LEASE, record, status, until, until_successor};
 
 #[test]

@@ -139,12 +139,28 @@ pub async fn contest(
         if index == 0 {
             let first = &candidates[0];
             until("the first candidate leads", || first.leads()).await;
+            until_leading(cluster, election).await;
         }
     }
     if count > 1 {
         until_successor(cluster, election).await;
     }
     candidates
+}
+
+/// The database knows that the leader has recovered. The leader itself knows sooner.
+pub async fn until_leading(cluster: &Cluster, election: &str) {
+    until("the database knows that it leads", || {
+        status(cluster, election, "state").as_deref() == Some("leading")
+    })
+    .await;
+}
+
+/// The one of them that leads, once one does.
+pub async fn leading(candidates: &[Candidate]) -> &Candidate {
+    let leading = || candidates.iter().find(|candidate| candidate.leads());
+    until("one leads", || leading().is_some()).await;
+    leading().expect("nothing ends its term")
 }
 
 pub async fn until_successor(cluster: &Cluster, election: &str) {
