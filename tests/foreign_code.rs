@@ -240,6 +240,55 @@ async fn a_captured_runtime_harms_nobody() {
     assert_dropping_harms_nobody("runtime", runtime).await;
 }
 
+/// The last handle of a runtime drops what its hooks hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_runtime_holds_that_is_gone_harms_nobody_when_dropped() {
+    struct Slow(Arc<AtomicBool>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+            std::thread::sleep(LEASE * 6);
+        }
+    }
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = elector(&cluster).await;
+    let _leader = elector.campaign("lives", "a", steady(&record)).unwrap();
+    let dropped = Arc::new(AtomicBool::new(false));
+    let slow = Slow(Arc::clone(&dropped));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .on_thread_park(move || {
+            let _held = &slow;
+        })
+        .build()
+        .unwrap();
+    let other = {
+        let _inside = runtime.enter();
+        elector.campaign("gone", "a", steady(&Record::in_memory()))
+    };
+    let other = other.unwrap();
+    until("both lead", || {
+        record.last_term() == 1 && other.state() == ProcessState::Leading
+    })
+    .await;
+    // It waits until no thread of the runtime is left.
+    tokio::task::spawn_blocking(move || drop(runtime))
+        .await
+        .unwrap();
+    assert!(!dropped.load(Ordering::SeqCst), "no handle is left");
+    within(other.leave()).await;
+    until("what it holds is dropped", || {
+        dropped.load(Ordering::SeqCst)
+    })
+    .await;
+    let steps = record.steps().len();
+    until("it works on", || record.steps().len() > steps + 1500).await;
+    assert_eq!(record.last_term(), 1, "the driver stood still");
+    within(elector.shutdown()).await;
+}
+
 /// The work is dropped on the spot by whoever starts it: nothing is led, and others are.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runtime_that_is_shut_down_fails_its_terms_and_no_others() {
