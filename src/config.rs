@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind};
 use crate::protocol::Timings;
-use crate::session::aside::Oracle;
+use crate::session::aside::{Oracle, Room};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Hook = Oracle<Result<Credentials, BoxError>>;
@@ -137,6 +137,8 @@ pub struct Config {
     pub(crate) install: bool,
     pub(crate) application_name: String,
     pub(crate) credentials: Option<Arc<Hook>>,
+    /// Shared by all that connect with this configuration or a clone of it.
+    pub(crate) reading: Room,
 }
 
 impl Config {
@@ -155,6 +157,7 @@ impl Config {
             install: true,
             application_name: "pg-leader".to_owned(),
             credentials: None,
+            reading: Room::default(),
         }
     }
 

@@ -71,7 +71,7 @@ pub(crate) async fn connect_and_say(
     };
     let options = Options::new(timings);
     // Files may be on a disk that hangs, or be none at all.
-    let ways = aside::run(CONNECT_TIMEOUT, {
+    let ways = aside::run(&config.reading, CONNECT_TIMEOUT, {
         let (config, timings) = (config.clone(), timings.clone());
         move || ways(&config, credentials, options, &timings)
     });

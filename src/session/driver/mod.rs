@@ -72,10 +72,12 @@ pub(crate) enum Command {
     /// Resign what is held or about to be taken; `told` is cancelled when it is over.
     GiveUp {
         key: Key,
+        candidacy: u64,
         told: CancellationToken,
     },
     Leave {
         key: Key,
+        candidacy: u64,
     },
     Shutdown,
     WorkStopped {
@@ -97,6 +99,8 @@ pub(crate) struct Candidate {
     pub(crate) runtime: Handle,
     /// Cancelled when the candidacy is over.
     pub(crate) left: CancellationToken,
+    /// Of this process in this election.
+    pub(crate) number: u64,
 }
 
 /// An election that this process follows, as candidate, observer or both.
