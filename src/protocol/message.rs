@@ -27,6 +27,14 @@ pub(crate) enum Event {
     Disconnected,
     /// The answer to a query, with the time that the query carried.
     Answered { sent: Instant, answer: Answer },
+    /// The hosts of the connection string were looked at. `contested`: another than this session's server
+    /// accepts writes. `held`: elections whose leadership is held there. `clear`: those that were looked for,
+    /// and are not.
+    Looked {
+        contested: bool,
+        held: Vec<Key>,
+        clear: Vec<Key>,
+    },
     /// Notifications concern these elections. Believed never: they only make us look.
     Hint { keys: Vec<Key> },
     /// The work of a term has stopped: nothing of it runs any more.
@@ -376,6 +384,8 @@ pub(crate) enum Bar {
     Unknown,
     /// It has heard of a term that lies too far beyond this server's: it would work below it.
     Beyond,
+    /// The leadership is held on another host that accepts writes.
+    Elsewhere,
 }
 
 impl Held {

@@ -8,6 +8,7 @@ mod driver;
 mod environment;
 pub(crate) mod facts;
 pub(crate) mod hands;
+pub(crate) mod hosts;
 pub(crate) mod log;
 mod notices;
 pub(crate) mod operations;

@@ -8,6 +8,7 @@
 pub mod bouncer;
 pub mod candidate;
 pub mod command;
+pub mod log;
 pub mod operator;
 pub mod pgpool;
 pub mod proxy;

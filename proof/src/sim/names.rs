@@ -96,6 +96,8 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Connected => "Connected",
         Event::Disconnected => "Disconnected",
         Event::Answered { .. } => "Answered",
+        // One host alone is simulated.
+        Event::Looked { .. } => "Looked",
         Event::Hint { .. } => "Hint",
         Event::WorkStopped { .. } => "WorkStopped",
         Event::Join { .. } => "Join",
@@ -205,6 +207,7 @@ pub(super) fn bar(bar: Bar) -> &'static str {
         Bar::Unknown => "Unknown",
         // It takes seventeen promotions that are thrown away.
         Bar::Beyond => "Beyond",
+        Bar::Elsewhere => "Elsewhere",
     }
 }
 

@@ -373,6 +373,9 @@ impl Process {
                 },
             );
         }
+        if !self.may_begin(key) {
+            return;
+        }
         let Some(waiting) = self.waiting(key) else {
             return;
         };

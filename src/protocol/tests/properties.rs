@@ -24,6 +24,8 @@ enum Act {
     Stop(u32, Stop),
     /// An operator makes it so that this process may not lead, or may again.
     Bar(u32, Option<Bar>),
+    /// Another host accepts writes or does not; of one election it is seen whether it is led there.
+    Look(bool, u32, bool),
     Shutdown,
 }
 
@@ -44,7 +46,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => key.clone().prop_map(Act::Ready),
         4 => (key.clone(), prop_oneof![Just(Stop::Returned), Just(Stop::Failed), Just(Stop::Dropped)])
             .prop_map(|(key, stop)| Act::Stop(key, stop)),
-        2 => (key, prop::option::of(bar())).prop_map(|(key, bar)| Act::Bar(key, bar)),
+        2 => (key.clone(), prop::option::of(bar())).prop_map(|(key, bar)| Act::Bar(key, bar)),
+        2 => (any::<bool>(), key, any::<bool>()).prop_map(|(contested, key, held)| Act::Look(contested, key, held)),
         1 => Just(Act::Shutdown),
     ]
 }
@@ -83,6 +86,8 @@ struct World {
     /// The sending of the last query that was answered, on this session.
     contact: Instant,
     shut_down: bool,
+    /// Another host accepts writes.
+    contested: bool,
 }
 
 impl World {
@@ -104,6 +109,7 @@ impl World {
             told: BTreeMap::new(),
             contact: now,
             shut_down: false,
+            contested: false,
         }
     }
 
@@ -124,6 +130,18 @@ impl World {
             }
             Act::Lose => self.event(Event::Disconnected),
             Act::Answer(chance) => self.answer(chance),
+            Act::Look(contested, key, held) => {
+                let (held, clear) = if held {
+                    (vec![Key(key)], vec![])
+                } else {
+                    (vec![], vec![Key(key)])
+                };
+                self.event(Event::Looked {
+                    contested,
+                    held,
+                    clear,
+                });
+            }
             Act::Hint(key) => self.event(Event::Hint {
                 keys: vec![Key(key)],
             }),
@@ -183,6 +201,7 @@ impl World {
     }
 
     fn fail(&mut self) {
+        self.contested = false;
         let timings = Timings::new(LEASE, Duration::from_secs(5), Duration::from_secs(10)).unwrap();
         let heard = self.bench.process.heard().clone();
         self.bench.process = Process::new(timings, 1).remembering(heard);
@@ -432,6 +451,15 @@ impl World {
             Event::Answered { sent, .. } => self.contact.max(*sent),
             _ => self.contact,
         };
+        let clear = match &event {
+            Event::Looked {
+                contested, clear, ..
+            } => {
+                self.contested = *contested;
+                clear.clone()
+            }
+            _ => vec![],
+        };
         self.bench.event(event);
         let abandoned = self
             .bench
@@ -446,6 +474,13 @@ impl World {
             self.succession.clear();
         }
         for (_, query) in new {
+            let tried = match query {
+                Query::Campaign { keys, .. } => keys.clone(),
+                Query::TakeOffice { key, .. } => vec![*key],
+                _ => vec![],
+            };
+            let clear = !self.contested || tried.iter().all(|key| clear.contains(key));
+            assert!(clear, "it tries without a sight of the other hosts");
             match query {
                 Query::Campaign {
                     keys, successor_of, ..

@@ -67,6 +67,7 @@ pub(crate) fn spawn(
                 instance: None,
             },
             opening: None,
+            lookout: None,
             trouble: Trouble::default(),
             line: None,
             early: vec![],
