@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind};
 use crate::protocol::Timings;
 use crate::session::connect;
-use crate::session::hosts::{self, Round, Sight};
+use crate::session::hosts::{Looks, Round, Sight};
 use crate::session::log::Log;
 
 /// Every host with its role and timeline. Nothing where there is but one.
@@ -16,22 +16,25 @@ pub(super) async fn check(config: &Config, timings: &Timings) -> Result<Option<F
     if !ways.several() {
         return Ok(None);
     }
-    Ok(Some(judge(hosts::look(&ways, timings, &[], None).await)))
+    let mut looks = Looks::begin(&ways, timings, &[]);
+    Ok(Some(judge(looks.round(None, None).await)))
 }
 
 fn judge(round: Round) -> Finding {
     let Round {
         sights, failures, ..
     } = round;
-    let writable: Vec<&Sight> = (sights.iter().map(|(_, sight)| sight))
-        .filter(|sight| sight.writable())
-        .collect();
+    let mut writable: Vec<&Sight> = vec![];
+    for (_, sight) in sights.iter().filter(|(_, sight)| sight.writable()) {
+        // One server may have several names.
+        if !writable.iter().any(|other| other.server == sight.server) {
+            writable.push(sight);
+        }
+    }
     let rivals = writable
         .iter()
         .any(|one| writable.iter().any(|other| one.rivals(other)));
-    let clusters = writable
-        .windows(2)
-        .any(|pair| pair[0].server.system != pair[1].server.system);
+    let told = writable.iter().all(|sight| sight.server.system.is_some());
     let lost = !failures.is_empty();
     let seen = sights.iter().map(|(index, sight)| (*index, words(sight)));
     let failed = failures.iter().map(|(index, name, error)| {
@@ -50,9 +53,16 @@ fn judge(round: Round) -> Finding {
             "stop all but the one on the newest timeline, and make standbys of them (pg_rewind): until then \
              processes that have not seen both may lead on both",
         )
-    } else if clusters {
+    } else if writable.len() > 1 && told {
         Finding::problem("hosts", format!("these are different clusters: {what}"))
             .remedy("name the hosts of one cluster in a connection string")
+    } else if writable.len() > 1 {
+        let what = format!(
+            "several hosts accept writes, and do not tell of which cluster they are: {what}"
+        );
+        Finding::problem("hosts", what).remedy(
+            "let this role execute pg_control_system(): without it processes may lead on each of them",
+        )
     } else if lost {
         Finding::note("hosts", what)
             .remedy("see that every host of the connection string can be reached from here")
@@ -67,5 +77,8 @@ fn words(sight: &Sight) -> String {
         (_, true) => "read-only",
         _ => "a primary",
     };
-    format!("{}: {role} on timeline {}", sight.name, sight.timeline)
+    match sight.timeline {
+        Some(timeline) => format!("{}: {role} on timeline {timeline}", sight.name),
+        None => format!("{}: {role}, which does not tell its timeline", sight.name),
+    }
 }

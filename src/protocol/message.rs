@@ -28,10 +28,11 @@ pub(crate) enum Event {
     /// The answer to a query, with the time that the query carried.
     Answered { sent: Instant, answer: Answer },
     /// The hosts of the connection string were looked at. `contested`: another than this session's server
-    /// accepts writes. `held`: elections whose leadership is held there. `clear`: those that were looked for,
-    /// and are not.
+    /// accepts writes. `higher`: it comes before this one, by its timeline. `held`: elections whose leadership is
+    /// held there, or may be. `clear`: those that were looked for, and are not.
     Looked {
         contested: bool,
+        higher: bool,
         held: Vec<Key>,
         clear: Vec<Key>,
     },

@@ -15,7 +15,7 @@ use tracing::Level;
 
 use super::aside;
 use super::conninfo::{Conninfo, Trust};
-use super::hosts::{self, Sight};
+use super::hosts::{self, Known, Round, Sight};
 use super::log::{Entry, Log};
 use super::options::{self, Options};
 use super::peer::Peer;
@@ -55,20 +55,21 @@ pub(crate) struct Session {
 
 /// Connect to the host that is a fit primary. The schema is not looked at.
 pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Session, Error> {
-    connect_and_say(config, timings, &Log::at_once()).await
+    connect_and_say(config, timings, &Known::default(), &Log::at_once()).await
 }
 
 /// The same, for whoever must not wait for the log.
 pub(crate) async fn connect_and_say(
     config: &Config,
     timings: &Timings,
+    known: &Known,
     log: &Log,
 ) -> Result<Session, Error> {
     let ways = Arc::new(find_ways(config, timings, log).await?);
-    let (order, seen) = if ways.several() {
-        hosts::choose(&ways, timings).await?
+    let (order, mut round) = if ways.several() {
+        hosts::choose(&ways, timings, known).await?
     } else {
-        ((0..ways.count()).collect(), vec![])
+        ((0..ways.count()).collect(), Round::default())
     };
     let limit = ways.limit;
     let mut failures: Vec<(String, Error)> = vec![];
@@ -76,10 +77,10 @@ pub(crate) async fn connect_and_say(
         let attempt = async {
             let mut session = at(place, postgres, &ways.tls, &ways.options, timings, limit).await?;
             if ways.several() {
-                let own = hosts::see(&session.client, place.to_string(), &[]);
+                let own = hosts::see(&session.client, place.to_string(), &known.elections);
                 let own = with(&mut session.messages, own).await?;
-                let contested = seen.iter().any(|other| own.rivals(other));
-                session.hosts = Some(Hosts { own, contested });
+                let round = std::mem::take(&mut round);
+                session.hosts = Some(Hosts { own, round });
             }
             Ok(session)
         };
@@ -96,8 +97,8 @@ pub(crate) async fn connect_and_say(
 /// With several hosts in the connection string.
 pub(crate) struct Hosts {
     pub(crate) own: Sight,
-    /// Another accepts writes, too.
-    pub(crate) contested: bool,
+    /// What was seen before it was taken.
+    pub(crate) round: Round,
 }
 
 /// Read what must be read before a server can be looked for.

@@ -19,6 +19,7 @@ mod pooler;
 mod prove;
 mod publish;
 mod queries;
+mod rivals;
 mod socket;
 mod statements;
 mod tls;

@@ -94,9 +94,15 @@ impl Process {
             Event::Answered { sent, answer } => self.answered(now, sent, answer),
             Event::Looked {
                 contested,
+                higher,
                 held,
                 clear,
-            } => self.looked(contested, held, clear),
+            } => {
+                self.looked(contested, held, clear);
+                if higher {
+                    self.lose_session(now, "another host comes before this one");
+                }
+            }
             Event::Hint { keys } => {
                 for key in keys {
                     self.hinted(now, key);

@@ -331,6 +331,16 @@ impl Process {
             self.vacate_and_release(now, key, term, Ending::Resigned);
             return;
         }
+        if self.held_elsewhere(key).is_some() {
+            // That was seen while the try was under way.
+            self.vacate_and_release(now, key, term, Ending::Resigned);
+            self.actions
+                .push_back(Action::Tell(Notice::Declined { key }));
+            return;
+        }
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
         candidacy.place = Place::Leading { term };
         candidacy.seen_term = term;
         candidacy.stranger = None;

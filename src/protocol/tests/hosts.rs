@@ -10,6 +10,7 @@ fn look(bench: &mut Bench, contested: bool, held: bool) {
     };
     bench.event(Event::Looked {
         contested,
+        higher: false,
         held,
         clear,
     });

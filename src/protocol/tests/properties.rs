@@ -138,6 +138,7 @@ impl World {
                 };
                 self.event(Event::Looked {
                     contested,
+                    higher: false,
                     held,
                     clear,
                 });

@@ -30,6 +30,7 @@ impl Driver {
                     self.timings.clone(),
                     self.memory.instance.clone(),
                     self.memory.first.is_some(),
+                    self.known_hosts(),
                     self.log.clone(),
                 );
                 self.opening = Some(Box::pin(open));

@@ -33,6 +33,7 @@ use self::waits::Waits;
 use super::hands::Hands;
 use super::log::{Entry, Log};
 use super::queries::Reply;
+use super::rivals::Rivals;
 use super::statements::Request;
 use super::watch::Watch;
 use super::work::Lead;
@@ -140,6 +141,7 @@ struct Driver {
     opening: Option<Opening>,
     /// With several hosts and a session: the others are looked at.
     lookout: Option<Lookout>,
+    rivals: Rivals,
     trouble: Trouble,
     line: Option<Line>,
     /// Replies that were there at once.
