@@ -333,6 +333,7 @@ impl Process {
         }
         if self.held_elsewhere(key).is_some() {
             // That was seen while the try was under way.
+            self.hold_off(now, key);
             self.vacate_and_release(now, key, term, Ending::Resigned);
             self.actions
                 .push_back(Action::Tell(Notice::Declined { key }));

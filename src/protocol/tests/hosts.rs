@@ -80,6 +80,53 @@ fn who_leads_goes_on() {
     assert!(!is_told(&bench, Some(Bar::Elsewhere)));
 }
 
+#[test]
+fn who_sees_a_higher_one_ends_as_if_deposed() {
+    for mut bench in [Bench::leader(), Bench::successor()] {
+        let leads = bench.process.has_to_give_up(KEY);
+        bench.event(Event::Looked {
+            contested: true,
+            higher: true,
+            held: vec![],
+            clear: vec![KEY],
+        });
+        let ends = |action: &Action| matches!(action, Action::Cancel { .. });
+        assert_eq!(bench.has_done(ends), leads);
+        assert!(bench.has_done(|action| *action == Action::Abandon));
+        assert!(!bench.has_asked(campaigns), "the session is gone");
+        bench.pass(LEASE);
+        assert!(bench.has_done(|action| *action == Action::Connect));
+    }
+}
+
+/// It is seen to be held elsewhere while the try that begins the term is under way.
+#[test]
+fn what_is_seen_held_meanwhile_is_given_up_without_work() {
+    let mut bench = Bench::candidate();
+    assert!(bench.has_asked(campaigns));
+    look(&mut bench, true, true);
+    bench.answer_campaign(Try::Began { term: 7 });
+    assert!(!bench.has_started());
+    assert!(bench.has_asked(|query| matches!(query, Query::Vacate { term: 7, .. })));
+    assert!(is_told(&bench, Some(Bar::Elsewhere)));
+
+    let mut bench = Bench::candidate();
+    bench.answer_campaign(Try::Won(won()));
+    bench.stay_well();
+    look(&mut bench, true, true);
+    for _ in 0..9 {
+        bench.pass(LEASE / 8);
+        bench.stay_well();
+    }
+    look(&mut bench, true, false);
+    assert!(bench.has_asked(takes_office));
+    look(&mut bench, true, true);
+    let (key, office) = (KEY, Office::Began { term: 8 });
+    bench.answer(takes_office, Answer::Office { key, office });
+    assert!(!bench.has_started());
+    assert!(bench.has_asked(|query| matches!(query, Query::Vacate { term: 8, .. })));
+}
+
 /// The sight outlives the session: the next one begins nothing before it is looked at again.
 #[test]
 fn a_new_session_waits_for_a_look() {

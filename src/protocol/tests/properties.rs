@@ -24,8 +24,9 @@ enum Act {
     Stop(u32, Stop),
     /// An operator makes it so that this process may not lead, or may again.
     Bar(u32, Option<Bar>),
-    /// Another host accepts writes or does not; of one election it is seen whether it is led there.
-    Look(bool, u32, bool),
+    /// Another host accepts writes or does not, and maybe comes before this one; of one election it is seen whether
+    /// it is led there.
+    Look(bool, bool, u32, bool),
     Shutdown,
 }
 
@@ -47,7 +48,8 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (key.clone(), prop_oneof![Just(Stop::Returned), Just(Stop::Failed), Just(Stop::Dropped)])
             .prop_map(|(key, stop)| Act::Stop(key, stop)),
         2 => (key.clone(), prop::option::of(bar())).prop_map(|(key, bar)| Act::Bar(key, bar)),
-        2 => (any::<bool>(), key, any::<bool>()).prop_map(|(contested, key, held)| Act::Look(contested, key, held)),
+        2 => (any::<bool>(), prop::bool::weighted(0.1), key, any::<bool>())
+            .prop_map(|(contested, higher, key, held)| Act::Look(contested, higher && contested, key, held && contested)),
         1 => Just(Act::Shutdown),
     ]
 }
@@ -88,6 +90,8 @@ struct World {
     shut_down: bool,
     /// Another host accepts writes.
     contested: bool,
+    /// What was last seen to be led there.
+    held: Vec<Key>,
 }
 
 impl World {
@@ -110,6 +114,7 @@ impl World {
             contact: now,
             shut_down: false,
             contested: false,
+            held: vec![],
         }
     }
 
@@ -130,7 +135,7 @@ impl World {
             }
             Act::Lose => self.event(Event::Disconnected),
             Act::Answer(chance) => self.answer(chance),
-            Act::Look(contested, key, held) => {
+            Act::Look(contested, higher, key, held) => {
                 let (held, clear) = if held {
                     (vec![Key(key)], vec![])
                 } else {
@@ -138,7 +143,7 @@ impl World {
                 };
                 self.event(Event::Looked {
                     contested,
-                    higher: false,
+                    higher,
                     held,
                     clear,
                 });
@@ -454,13 +459,18 @@ impl World {
         };
         let clear = match &event {
             Event::Looked {
-                contested, clear, ..
+                contested,
+                held,
+                clear,
+                ..
             } => {
                 self.contested = *contested;
+                self.held.clone_from(held);
                 clear.clone()
             }
             _ => vec![],
         };
+        let higher = matches!(event, Event::Looked { higher: true, .. });
         self.bench.event(event);
         let abandoned = self
             .bench
@@ -533,6 +543,7 @@ impl World {
                 }
                 Action::Start { key, term } => {
                     self.cancelled.remove(&key);
+                    assert!(!self.held.contains(&key), "it was seen led elsewhere");
                     let overlap = self.running.insert(key, term);
                     assert_eq!(overlap, None, "two works of one election in one process");
                     assert!(self.leadership.contains(&key), "work without the lock");
@@ -550,6 +561,11 @@ impl World {
                 _ => {}
             }
         }
+        let told = |key: &Key| self.cancelled.contains(key);
+        assert!(
+            !higher || self.running.keys().all(told),
+            "it works on below a higher host"
+        );
         let leads = self.running.keys().any(|key| self.leadership.contains(key));
         if leads {
             let until = self
