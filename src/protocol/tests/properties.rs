@@ -207,7 +207,9 @@ impl World {
     }
 
     fn fail(&mut self) {
+        // The driver tells the new machine before it has a session.
         self.contested = false;
+        self.held.clear();
         let timings = Timings::new(LEASE, Duration::from_secs(5), Duration::from_secs(10)).unwrap();
         let heard = self.bench.process.heard().clone();
         self.bench.process = Process::new(timings, 1).remembering(heard);
