@@ -5,6 +5,7 @@ mod support;
 
 use std::time::Instant;
 
+use futures_util::StreamExt;
 use pg_leader::testing::Cluster;
 use pg_leader::{Severity, WaitingFor};
 use support::log::Log;
@@ -200,7 +201,12 @@ async fn a_server_under_two_names_is_one() {
     let second = Candidate::start(config(&names), "names", "second", &record).await;
     support::until_successor(&cluster, "names").await;
     let began = Instant::now();
-    until("they have looked", || began.elapsed() > LEASE * 3).await;
+    while began.elapsed() < LEASE * 3 {
+        let standing = second.leader.changes().next().await;
+        let waits = standing.expect("the elector lives").waiting_for;
+        assert_ne!(waits, Some(WaitingFor::AnotherHost), "its own server");
+        tokio::time::sleep(LEASE / 100).await;
+    }
     assert!(first.leads());
     assert_eq!(record.last_term(), 1);
     first.leader.leave().await;
