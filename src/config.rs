@@ -143,7 +143,8 @@ pub struct Config {
 
 impl Config {
     /// Everything at its default. `conninfo` is a URL or a key-value string as libpq reads it, with one
-    /// or several hosts; it is looked at when connecting. Name a host and a user, or let
+    /// or several hosts; it is looked at when connecting. Several hosts are looked at again each
+    /// [`retry_interval`](Config::retry_interval), and left for one on a newer timeline that accepts writes. Name a host and a user, or let
     /// [`environment`](Config::environment) name them.
     pub fn new(conninfo: impl Into<String>) -> Self {
         Config {

@@ -56,6 +56,7 @@ impl Driver {
         let connected = Entry::new(Level::DEBUG, format!("connected, {how}"));
         self.said.push(connected.pid(session.pid));
         self.memory.instance = Some(instance.into());
+        self.look_out(session.hosts);
         let Session {
             messages,
             socket,
