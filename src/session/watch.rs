@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, Thread};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::clock;
@@ -33,7 +33,9 @@ pub(crate) struct Watch {
     until_words: Duration,
     /// How long the end waits for them where both are due at once, as in a process that stood still.
     patience: Duration,
-    said: AtomicBool,
+    /// Whether the last words are said, once they are due.
+    words: ArcSwapOption<AtomicBool>,
+    write: fn(&str),
     closed: AtomicBool,
     watching: OnceLock<Thread>,
     aborting: OnceLock<Thread>,
@@ -54,6 +56,11 @@ impl Drop for Open {
 
 impl Watch {
     pub(crate) fn start(timings: &Timings, overrun: Overrun) -> io::Result<Open> {
+        Watch::start_with(timings, overrun, write_to_stderr)
+    }
+
+    /// `write` takes the last words.
+    fn start_with(timings: &Timings, overrun: Overrun, write: fn(&str)) -> io::Result<Open> {
         let open = Open(Arc::new(Watch {
             terms: ArcSwap::default(),
             hands: Hands::start(1)?,
@@ -61,7 +68,8 @@ impl Watch {
             overrun,
             until_words: (timings.aborted - timings.dropped) * 9 / 10,
             patience: timings.lease / 1000,
-            said: AtomicBool::new(false),
+            words: ArcSwapOption::default(),
+            write,
             closed: AtomicBool::new(false),
             watching: OnceLock::new(),
             aborting: OnceLock::new(),
@@ -168,34 +176,115 @@ impl Watch {
         }
     }
 
-    /// They may block, for nobody reads what this process writes. So they are not said by who ends it.
+    /// By a hand, for they may block: nobody reads what this process writes.
     fn say_last_words(&self, terms: &[Arc<TermState>], now: Instant) {
         let due = terms.iter().find(|term| {
             let running = !term.over.load(Ordering::Acquire);
             running && term.leash.is_over(now) && now >= self.words_at(term)
         });
-        if let Some(term) = due
-            && !self.said.load(Ordering::Acquire)
-        {
-            let words = format!(
-                "pg-leader: the work of election {:?}, term {}, outlives its lease: ending the process\n",
-                term.election, term.number
-            );
-            // Not through std's stderr: whoever holds its lock may block.
-            let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
-            self.said.store(true, Ordering::Release);
+        let Some(term) = due else {
+            // The work has ended after all. The next one's words are its own.
+            return self.words.store(None);
+        };
+        if self.words.load().is_some() {
+            return;
         }
+        let said = Arc::new(AtomicBool::new(false));
+        self.words.store(Some(Arc::clone(&said)));
+        let words = format!(
+            "pg-leader: the work of election {:?}, term {}, outlives its lease: ending the process\n",
+            term.election, term.number
+        );
+        let write = self.write;
+        self.hands.give(move || {
+            write(&words);
+            said.store(true, Ordering::Release);
+        });
     }
 
     /// By SIGKILL, which no handler, no exit hook and no dump of the memory delays.
     pub(crate) fn end_process(&self) -> ! {
         self.look();
         let until = clock::now() + self.patience;
-        while !self.said.load(Ordering::Acquire) && clock::now() < until {
+        let said = || {
+            let words = self.words.load();
+            words
+                .as_ref()
+                .is_some_and(|said| said.load(Ordering::Acquire))
+        };
+        while !said() && clock::now() < until {
             std::thread::yield_now();
         }
         let _ = kill_process(getpid(), Signal::KILL);
         // The first process of a pid namespace cannot kill itself; a fault ends it too.
         std::process::abort()
+    }
+}
+
+/// Not through std's stderr: whoever holds its lock may block.
+fn write_to_stderr(words: &str) {
+    let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::leash::Leash;
+
+    fn timings(lease: Duration) -> Timings {
+        let (retry, grace) = (Timings::DEFAULT_RETRY_INTERVAL, Timings::DEFAULT_GRACE);
+        Timings::new(lease, retry, grace).expect("it is coherent")
+    }
+
+    fn term(name: &str, leash: Leash) -> Arc<TermState> {
+        let socket: Arc<OwnedFd> = Arc::new(std::io::pipe().expect("a pipe").0.into());
+        TermState::new(&name.into(), 1, "token".into(), &Arc::new(leash), &socket)
+    }
+
+    fn until(what: &str, condition: impl Fn() -> bool) {
+        let deadline = clock::now() + Duration::from_secs(30);
+        while !condition() {
+            assert!(clock::now() < deadline, "waited in vain: {what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// They block for ever, but the work ends in time, and the process lives on.
+    #[test]
+    fn last_words_that_block_keep_the_end_of_no_other_term_from_those_who_wait() {
+        static SAID: AtomicUsize = AtomicUsize::new(0);
+        let block = |_: &str| {
+            SAID.fetch_add(1, Ordering::SeqCst);
+            loop {
+                std::thread::park();
+            }
+        };
+        let watch = Watch::start_with(&timings(Duration::from_millis(200)), Overrun::Abort, block);
+        let open = watch.expect("threads");
+        let watch = &open.0;
+        for nth in 1..=3 {
+            // Lost, and far from the end of the process.
+            let mut timings = timings(Duration::from_millis(200));
+            timings.aborted = Duration::from_secs(3600);
+            let outlives = term("outlives", Leash::new(&timings, clock::now()));
+            outlives.leash.end();
+            watch.add(&outlives);
+            until("its last words are said", || {
+                SAID.load(Ordering::SeqCst) == nth
+            });
+            let other = term("other", Leash::new(&timings, clock::now()));
+            watch.add(&other);
+            other.leash.end();
+            watch.look();
+            until("its end is told", || other.cancelled.is_cancelled());
+            for term in [outlives, other] {
+                term.over.store(true, Ordering::Release);
+            }
+            watch.look();
+            until("both are forgotten", || watch.terms.load().is_empty());
+        }
     }
 }
