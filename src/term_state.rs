@@ -2,9 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
+use std::task::Poll;
 
 use futures_util::task::AtomicWaker;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::leash::Leash;
 use crate::protocol::Instant;
+use crate::session::hands::{Hands, isolated};
 use crate::standing::ProcessState;
 
 #[derive(Debug)]
@@ -42,6 +46,9 @@ pub(crate) struct TermState {
     pub(crate) socket: Weak<OwnedFd>,
     /// Cancelled on a thread of its own: who waits for it is foreign, and so are the wakers.
     pub(crate) cancelled: CancellationToken,
+    /// Parent of those that the application was given: who waits for them is woken by them.
+    pub(crate) tokens: CancellationToken,
+    hands: Hands,
 }
 
 /// One task of the work.
@@ -85,6 +92,7 @@ impl TermState {
         token: Arc<str>,
         leash: &Arc<Leash>,
         socket: &Arc<OwnedFd>,
+        hands: &Hands,
     ) -> Arc<TermState> {
         Arc::new(TermState {
             election: Arc::clone(election),
@@ -103,6 +111,8 @@ impl TermState {
             told: AtomicBool::new(false),
             socket: Arc::downgrade(socket),
             cancelled: CancellationToken::new(),
+            tokens: CancellationToken::new(),
+            hands: hands.clone(),
         })
     }
 
@@ -122,6 +132,21 @@ impl TermState {
 
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Acquire) || !self.is_current()
+    }
+
+    /// Once the work should stop. Everybody who waits is woken by a hand of its own: a waker may block or panic.
+    pub(crate) async fn deposed(self: Arc<Self>) {
+        // By whoever waits: work is given time that asks itself, wherever this was made.
+        self.listen();
+        let mut cancelled = pin!(self.cancelled.cancelled());
+        // The work itself is woken to look, sooner than all who wait are told.
+        let deposed = poll_fn(|context| {
+            if self.is_ending() {
+                return Poll::Ready(());
+            }
+            cancelled.as_mut().poll(context)
+        });
+        isolated(self.hands.clone(), deposed).await;
     }
 
     /// Somebody asks to be told of the end.
