@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind};
 use crate::protocol::Timings;
-use crate::session::aside::Oracle;
+use crate::session::aside::{Oracle, Room};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Hook = Oracle<Result<Credentials, BoxError>>;
@@ -138,11 +138,14 @@ pub struct Config {
     pub(crate) install: bool,
     pub(crate) application_name: String,
     pub(crate) credentials: Option<Arc<Hook>>,
+    /// Shared by all that connect with this configuration or a clone of it.
+    pub(crate) reading: Room,
 }
 
 impl Config {
     /// Everything at its default. `conninfo` is a URL or a key-value string as libpq reads it, with one
-    /// or several hosts; it is looked at when connecting. Name a host and a user, or let
+    /// or several hosts; it is looked at when connecting. Several hosts are looked at again each
+    /// [`retry_interval`](Config::retry_interval), and left for one on a newer timeline that accepts writes. Name a host and a user, or let
     /// [`environment`](Config::environment) name them.
     pub fn new(conninfo: impl Into<String>) -> Self {
         Config {
@@ -156,6 +159,7 @@ impl Config {
             install: true,
             application_name: "pg-leader".to_owned(),
             credentials: None,
+            reading: Room::default(),
         }
     }
 

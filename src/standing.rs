@@ -110,6 +110,9 @@ pub enum WaitingFor {
     /// This process has heard of a term that lies too far beyond this server's: it waits for the server that it
     /// knew, or to be restarted.
     AnotherServer,
+    /// Two hosts of the connection string accept writes, and the leadership is held on the other one: nobody
+    /// leads here until that is over.
+    AnotherHost,
     /// This process has no session, because the schema `pgleader` has vanished or cannot be used: the log says
     /// why. Not in `pgleader.status`, which is a part of it.
     Schema,
@@ -126,6 +129,7 @@ impl fmt::Display for WaitingFor {
             WaitingFor::HigherPriority => "higher priority",
             WaitingFor::Stranger => "stranger",
             WaitingFor::AnotherServer => "another server",
+            WaitingFor::AnotherHost => "another host",
             WaitingFor::Schema => "schema",
         })
     }

@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::hands::quietly;
 
-/// So many threads of a kind may be under way in a process, those that hang among them. A further try fails at once.
-/// Above what electors that start together need.
+/// So many threads of one [`Room`] may be under way, those that hang among them. A further try fails at once. Above
+/// what electors that start together from one configuration need.
 const MOST: usize = 64;
 
 /// Why there is no answer.
@@ -30,6 +30,10 @@ pub(crate) enum Absent {
     #[error("no thread can be started")]
     NoThread,
 }
+
+/// What one configuration may leave behind: a disk that hangs for one elector is not the others'.
+#[derive(Clone, Default)]
+pub(crate) struct Room(Arc<AtomicUsize>);
 
 /// One of those threads, counted as long as it lives.
 struct Counted(Arc<AtomicUsize>);
@@ -53,15 +57,11 @@ impl Drop for Counted {
 
 /// Run what may block on a thread of its own, and go on without it when that takes too long.
 pub(crate) async fn run<T: Send + 'static>(
+    room: &Room,
     limit: Duration,
     what: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Absent> {
-    static COUNT: Mutex<Option<Arc<AtomicUsize>>> = Mutex::new(None);
-    let count = {
-        let mut count = COUNT.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(count.get_or_insert_default())
-    };
-    let counted = Counted::new(&count)?;
+    let counted = Counted::new(&room.0)?;
     let (answer, answered) = oneshot::channel();
     std::thread::Builder::new()
         .name("pg-leader-read".to_owned())
@@ -228,7 +228,17 @@ mod tests {
     #[tokio::test]
     async fn what_hangs_is_left_behind_so_many_times_and_no_more() {
         let (release, hang) = hanging();
-        assert_bounded(release, || run(LIMIT, hang.clone())).await;
+        let (room, other) = (Room::default(), Room::default());
+        let ran = async || {
+            let ran = run(&room, LIMIT, hang.clone()).await;
+            assert_eq!(
+                run(&other, Duration::from_secs(30), || 7).await,
+                Ok(7),
+                "another's room"
+            );
+            ran
+        };
+        assert_bounded(release, ran).await;
     }
 
     #[tokio::test]

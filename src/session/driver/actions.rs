@@ -30,6 +30,7 @@ impl Driver {
                     self.timings.clone(),
                     self.memory.instance.clone(),
                     self.memory.first.is_some(),
+                    self.known_hosts(),
                     self.log.clone(),
                 );
                 self.opening = Some(Box::pin(open));
@@ -116,6 +117,7 @@ impl Driver {
     /// Let go of the session without a word. While work runs its guard keeps the socket open.
     pub(super) fn hang_up(&mut self) {
         self.early.clear();
+        self.lookout = None;
         let Some(line) = self.line.take() else { return };
         line.leash.end();
         drop(line);
@@ -129,6 +131,7 @@ impl Driver {
 
     /// The orderly end of a session: nothing runs any more.
     pub(super) fn say_goodbye(&mut self) {
+        self.lookout = None;
         if let Some(mut line) = self.line.take() {
             line.leash.end();
             line.queries.clear();

@@ -6,6 +6,7 @@
 
 mod actions;
 mod events;
+mod hosts;
 mod line;
 mod memory;
 mod open;
@@ -23,6 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use self::hosts::Lookout;
 use self::line::Line;
 use self::open::Opened;
 pub(crate) use self::thread::spawn;
@@ -31,6 +33,7 @@ use self::waits::Waits;
 use super::hands::Hands;
 use super::log::{Entry, Log};
 use super::queries::Reply;
+use super::rivals::Rivals;
 use super::statements::Request;
 use super::watch::Watch;
 use super::work::Lead;
@@ -72,10 +75,12 @@ pub(crate) enum Command {
     /// Resign what is held or about to be taken; `told` is cancelled when it is over.
     GiveUp {
         key: Key,
+        candidacy: u64,
         told: CancellationToken,
     },
     Leave {
         key: Key,
+        candidacy: u64,
     },
     Shutdown,
     WorkStopped {
@@ -97,6 +102,8 @@ pub(crate) struct Candidate {
     pub(crate) runtime: Handle,
     /// Cancelled when the candidacy is over.
     pub(crate) left: CancellationToken,
+    /// Of this process in this election.
+    pub(crate) number: u64,
 }
 
 /// An election that this process follows, as candidate, observer or both.
@@ -138,6 +145,9 @@ struct Driver {
     memory: Memory,
     process: Process,
     opening: Option<Opening>,
+    /// With several hosts and a session: the others are looked at.
+    lookout: Option<Lookout>,
+    rivals: Rivals,
     trouble: Trouble,
     line: Option<Line>,
     /// Replies that were there at once.
@@ -214,8 +224,15 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
+        let looked = async {
+            match &mut self.lookout {
+                Some(lookout) => lookout.looked().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
+            looked = looked => self.looked(looked),
             heard = line => self.heard(heard),
             opened = opening => self.opened(opened),
             command = self.memory.commands.recv() => {

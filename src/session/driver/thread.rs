@@ -20,6 +20,7 @@ use crate::protocol::Process;
 use crate::session::hands::{Hands, quietly};
 use crate::session::log::{Entry, Log};
 use crate::session::panics;
+use crate::session::rivals::Rivals;
 use crate::session::watch::Watch;
 
 /// Whether the first session came about.
@@ -75,6 +76,8 @@ pub(crate) fn spawn(
                 instance: None,
             },
             opening: None,
+            lookout: None,
+            rivals: Rivals::default(),
             trouble: Trouble::default(),
             line: None,
             early: vec![],
