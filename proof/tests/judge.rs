@@ -92,6 +92,16 @@ fn begin(at: u64, id: u64, kind: Kind, process: Option<&str>) -> Mark {
     }
 }
 
+fn begin_in_election(at: u64, id: u64, kind: Kind, process: Option<&str>, election: &str) -> Mark {
+    Mark::Begin {
+        at: at * MS,
+        id,
+        kind,
+        process: process.map(str::to_owned),
+        election: Some(election.to_owned()),
+    }
+}
+
 fn end(at: u64, id: u64) -> Mark {
     Mark::End { at: at * MS, id }
 }
@@ -555,6 +565,73 @@ fn a_fault_of_somebody_else_is_no_excuse() {
 }
 
 #[test]
+fn nobody_leads_while_the_election_is_suspended() {
+    let mut history = late(30_000);
+    history.faults.extend([
+        begin_in_election(205, 3, Kind::Suspend, None, BILLING),
+        end(29_000, 3),
+    ]);
+    assert_held(&history);
+    history.faults.pop();
+    history.faults.push(end(10_000, 3));
+    assert_violated(&history, &[6], "nobody led for 20.0 s");
+}
+
+#[test]
+fn another_election_that_is_suspended_is_no_excuse() {
+    let mut history = late(30_000);
+    history.faults.extend([
+        begin_in_election(205, 3, Kind::Suspend, None, "reports"),
+        end(29_000, 3),
+    ]);
+    assert_violated(&history, &[6], "nobody led for 28.8 s");
+}
+
+#[test]
+fn nobody_leads_while_the_only_candidate_is_excluded() {
+    let mut history = late(30_000);
+    history.faults.extend([
+        begin_in_election(206, 3, Kind::Exclude, Some("1-1"), BILLING),
+        end(29_000, 3),
+    ]);
+    assert_held(&history);
+    history.faults[6] = begin_in_election(206, 3, Kind::Exclude, Some("1-1"), "reports");
+    assert_violated(&history, &[6], "nobody led for 28.8 s");
+}
+
+#[test]
+fn nobody_leads_while_the_target_of_a_transfer_is_stopped() {
+    let mut history = late(18_000);
+    history.processes.push(Process {
+        name: "3-1".to_owned(),
+        entries: vec![started(), joined(3)],
+    });
+    let billing = (BILLING.to_owned(), "3-1".to_owned());
+    history.database.candidates.push(billing);
+    history.faults.extend([
+        begin_in_election(199, 3, Kind::Transfer, Some("3-1"), BILLING),
+        end(200, 3),
+        begin(203, 4, Kind::StoppedProcess, Some("3-1")),
+        end(17_000, 4),
+    ]);
+    assert_held(&history);
+    // The target is fit, and does not come.
+    history.faults.truncate(8);
+    assert_violated(&history, &[6], "nobody led for 17.8 s");
+}
+
+#[test]
+fn a_log_that_nobody_reads_is_no_excuse() {
+    for kind in [Kind::FullStderr, Kind::ClosedStderr] {
+        let mut history = late(30_000);
+        history
+            .faults
+            .extend([begin(206, 3, kind, Some("1-1")), end(29_000, 3)]);
+        assert_violated(&history, &[6], "nobody led for 28.8 s");
+    }
+}
+
+#[test]
 fn nobody_leads_until_the_end() {
     let mut history = clean();
     history.run.ended = 60_000 * MS;
@@ -617,6 +694,45 @@ fn a_row_that_a_promotion_has_lost() {
         .faults
         .extend([begin(190, 3, Kind::Promotion, None), end(300, 3)]);
     assert_held(&history);
+}
+
+#[test]
+fn a_row_that_two_promotions_have_lost() {
+    let mut history = clean();
+    history.database.writes.remove(1);
+    history.faults.extend([
+        begin(50, 3, Kind::Promotion, None),
+        end(60, 3),
+        begin(190, 4, Kind::SecondPromotion, None),
+        end(300, 4),
+    ]);
+    assert_held(&history);
+}
+
+#[test]
+fn a_row_on_a_server_that_was_thrown_away() {
+    let mut history = clean();
+    history.database.writes.remove(1);
+    history.faults.extend([
+        begin(140, 3, Kind::DiscardedPromotion, None),
+        end(145, 3),
+        begin(190, 4, Kind::Discard, None),
+        end(300, 4),
+    ]);
+    assert_held(&history);
+}
+
+#[test]
+fn a_row_from_before_a_promotion_that_was_thrown_away() {
+    let mut history = clean();
+    history.database.writes.remove(1);
+    history.faults.extend([
+        begin(160, 3, Kind::DiscardedPromotion, None),
+        end(165, 3),
+        begin(190, 4, Kind::Discard, None),
+        end(300, 4),
+    ]);
+    assert_violated(&history, &[0], "was told that row 2 of term 2 is committed");
 }
 
 #[test]

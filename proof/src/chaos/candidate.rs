@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `resign ELECTION` | gives its term up |
 //! | `fail ELECTION` | lets its work fail |
-//! | `leave ELECTION`, `join ELECTION` | is a candidate no more, or again |
+//! | `leave ELECTION`, `join ELECTION PRIORITY` | is a candidate no more, or again |
+//! | `panic AT` | lets the library's driver panic |
 //! | `block MS` | blocks every thread of the application's runtime |
 //! | `shutdown` | ends in order |
 
@@ -14,7 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pg_leader::{Config, Elector, Leader, ProcessState, Term};
+use pg_leader::testing::{PanicAt, panic_driver};
+use pg_leader::{Campaign, Config, Elector, Leader, ProcessState, Term};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
 use super::clock;
@@ -81,6 +83,9 @@ pub(super) fn main(task: &Task) -> Result<()> {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
+    // The usual hook waits for whoever reads standard error.
+    let panics = Log::append_to(&task.log.with_extension("panics"))?;
+    std::panic::set_hook(Box::new(move |panic| panics.write(&panic.to_string())));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()
@@ -107,7 +112,7 @@ async fn campaign(task: &Task) -> Result<()> {
             terms: Mutex::default(),
             fails: AtomicBool::new(false),
         });
-        join(&elector, task, &log, &seat)?;
+        join(&elector, task, &log, &seat, 0)?;
         seats.insert(election.clone(), seat);
     }
     let watched: Vec<Arc<Seat>> = seats.values().cloned().collect();
@@ -122,6 +127,11 @@ async fn campaign(task: &Task) -> Result<()> {
             block(object.parse()?);
             continue;
         }
+        if verb == "panic" {
+            panic_driver(&elector, panic_at(object));
+            continue;
+        }
+        let (object, priority) = object.split_once(' ').unwrap_or((object, "0"));
         let seat = seats
             .get(object)
             .ok_or_else(|| format!("no such election: {order}"))?;
@@ -139,7 +149,7 @@ async fn campaign(task: &Task) -> Result<()> {
                     election: seat.election.clone(),
                 });
             }
-            ("join", None) => join(&elector, task, &log, seat)?,
+            ("join", None) => join(&elector, task, &log, seat, priority.parse()?)?,
             _ => {}
         }
     }
@@ -166,7 +176,8 @@ async fn connect(task: &Task, orders: &mut Lines<BufReader<Stdin>>) -> Result<Op
         tokio::select! {
             connected = attempt => match connected {
                 Ok(elector) => return Ok(Some(elector)),
-                Err(error) => eprintln!("not yet: {error}"),
+                // Nobody may read what it would say.
+                Err(_) => {}
             },
             order = orders.next_line() => match order?.as_deref() {
                 None | Some("shutdown") => return Ok(None),
@@ -176,7 +187,16 @@ async fn connect(task: &Task, orders: &mut Lines<BufReader<Stdin>>) -> Result<Op
     }
 }
 
-fn join(elector: &Elector, task: &Task, log: &Log, seat: &Arc<Seat>) -> Result<()> {
+fn panic_at(place: &str) -> PanicAt {
+    match place {
+        "command" => PanicAt::Command,
+        "answer" => PanicAt::Answer,
+        "action" => PanicAt::Action,
+        _ => PanicAt::Start,
+    }
+}
+
+fn join(elector: &Elector, task: &Task, log: &Log, seat: &Arc<Seat>, priority: i32) -> Result<()> {
     let worker = Worker {
         seat: Arc::clone(seat),
         log: log.clone(),
@@ -188,7 +208,8 @@ fn join(elector: &Elector, task: &Task, log: &Log, seat: &Arc<Seat>) -> Result<(
         },
     };
     let worker = Arc::new(worker);
-    let leader = elector.campaign(&seat.election, &task.name, move |term| {
+    let campaign = Campaign::default().priority(priority);
+    let leader = elector.campaign_with(campaign, &seat.election, &task.name, move |term| {
         let worker = Arc::clone(&worker);
         async move { worker.work(term).await }
     })?;
@@ -217,7 +238,7 @@ impl Worker {
         // The clock is read before the term is looked at: what was current later was current then, and a process that is
         // stopped in between and woken later finds the term over.
         let at = clock::now();
-        if !term.is_current() {
+        if self.listens && !term.is_current() {
             return Ok(());
         }
         let (election, number) = (self.seat.election.clone(), term.number());
@@ -243,14 +264,17 @@ impl Worker {
                     () = tokio::time::sleep(PACE) => self.fail()?,
                 }
             }
-            // It finishes what it does, as long as it may.
-            let until = Instant::now() + Duration::from_millis(fastrand::u64(..40));
+            // It finishes what it does, as long as it may: once in a while that is long.
+            let longest = if fastrand::u8(..4) == 0 { 600 } else { 40 };
+            let until = Instant::now() + Duration::from_millis(fastrand::u64(..longest));
             while Instant::now() < until && self.step(&term) {
                 tokio::time::sleep(PACE).await;
             }
         } else {
             term.ready();
-            while self.step(&term) {
+            // It relies on being dropped in time, and asks for nothing.
+            loop {
+                self.do_step(&term, clock::now());
                 tokio::time::sleep(PACE).await;
                 self.fail()?;
             }
@@ -261,9 +285,14 @@ impl Worker {
     /// One step of work; false when the term is over.
     fn step(&self, term: &Term) -> bool {
         let from = clock::now();
-        if !term.is_current() {
-            return false;
+        let current = term.is_current();
+        if current {
+            self.do_step(term, from);
         }
+        current
+    }
+
+    fn do_step(&self, term: &Term, from: u64) {
         std::thread::sleep(STEP);
         let (to, election) = (clock::now(), self.seat.election.clone());
         self.log.write(&Entry::Step {
@@ -272,7 +301,6 @@ impl Worker {
             election,
             term: term.number(),
         });
-        true
     }
 
     fn fail(&self) -> std::result::Result<(), ToldToFail> {

@@ -35,7 +35,10 @@ pub(super) struct Conductor {
     started: Instant,
     pub(super) done: BTreeMap<Kind, usize>,
     pub(super) missed: usize,
-    standbys: u64,
+    renewals: u64,
+    /// Suspensions and exclusions in force, and when the last was lifted: what is promoted may not know of that yet.
+    pub(super) levers: usize,
+    pub(super) lifted_at: Option<Instant>,
     told_at: Instant,
     compared_at: Instant,
     interrupted: Arc<AtomicBool>,
@@ -76,7 +79,9 @@ pub(super) fn run(arguments: &Arguments, seed: u64, directory: &FilePath) -> Res
     )?;
     let now = Instant::now();
     let mut conductor = Conductor {
-        standbys: stage.standbys(),
+        renewals: stage.renewals(),
+        levers: 0,
+        lifted_at: None,
         stage,
         crew,
         faults,
@@ -145,8 +150,8 @@ impl Conductor {
             }
             self.crew.join(place)?;
         }
-        if self.stage.standbys() > self.standbys {
-            self.standbys = self.stage.standbys();
+        if self.stage.renewals() > self.renewals {
+            self.renewals = self.stage.renewals();
             self.renew();
         }
         let due = |sequel: &Reverse<(Instant, Sequel)>| sequel.0.0 <= Instant::now();
@@ -174,7 +179,7 @@ impl Conductor {
     fn renew(&mut self) {
         let mut at = Instant::now();
         for (number, place) in self.crew.places.iter().enumerate() {
-            if !matches!(place.path, Path::Proxied(_)) {
+            if matches!(place.path, Path::Direct | Path::Socket) {
                 self.sequels
                     .push(Reverse((at, Sequel::Renew { place: number })));
                 at += Duration::from_secs(1);

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::ELECTIONS;
+use super::debugger::{self, Held};
 use super::faults::Faults;
 use super::stage::Stage;
+use super::stderr::Stderr;
 use crate::Result;
 
 /// How many take part.
-pub(super) const PLACES: usize = 6;
+pub(super) const PLACES: usize = 7;
 
 /// How a process reaches the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(super) enum Path {
     /// Through the proxy with this number.
     Proxied(usize),
     Socket,
+    /// By a Unix socket on which a proxy listens.
+    Relayed,
 }
 
 const PATHS: [Path; PLACES] = [
@@ -34,6 +38,7 @@ const PATHS: [Path; PLACES] = [
     Path::Proxied(1),
     Path::Proxied(2),
     Path::Socket,
+    Path::Relayed,
 ];
 
 /// How many proxies that needs.
@@ -41,19 +46,22 @@ pub(super) const PROXIES: usize = 3;
 
 /// Where one process after the other takes part. Each has a name of its own: place and number.
 pub(super) struct Place {
-    number: usize,
+    pub(super) number: usize,
     pub(super) path: Path,
     started: u32,
     pub(super) process: Option<Process>,
-    /// Its network is cut or slow.
+    /// Its network is cut, slow or away.
     pub(super) hindered: bool,
 }
 
 pub(super) struct Process {
     child: Child,
     orders: ChildStdin,
+    pub(super) stderr: Stderr,
     pub(super) name: String,
     pub(super) stopped: bool,
+    /// Its driver, while that is stopped.
+    held: Option<Held>,
     /// The fault that it shuts down for, and until when it must have done so.
     pub(super) ending: Option<(u64, Instant)>,
 }
@@ -107,6 +115,7 @@ impl Crew {
             Path::Direct => self.stage.url(),
             Path::Proxied(proxy) => self.stage.proxies[proxy].url(),
             Path::Socket => self.stage.socket_conninfo(),
+            Path::Relayed => self.stage.relay().conninfo(),
         };
         let mut command = Command::new(std::env::current_exe()?);
         command
@@ -122,10 +131,12 @@ impl Crew {
         if place.number.is_multiple_of(2) {
             command.arg("--listens");
         }
+        let (stderr, of_process) =
+            Stderr::to(File::create(self.directory.join(format!("{name}.stderr")))?)?;
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(File::create(self.directory.join(format!("{name}.stderr")))?)
+            .stderr(of_process)
             // Ctrl-C reaches chaos alone, which then ends the others.
             .process_group(0)
             .spawn()?;
@@ -133,8 +144,10 @@ impl Crew {
         place.process = Some(Process {
             child,
             orders,
+            stderr,
             name,
             stopped: false,
+            held: None,
             ending: None,
         });
         Ok(())
@@ -143,6 +156,7 @@ impl Crew {
     /// `kill -9`. Returns once the process is gone.
     pub(super) fn kill(&mut self, place: usize) -> Result<()> {
         if let Some(mut process) = self.places[place].process.take() {
+            process.let_go();
             process.child.kill()?;
             let status = process.child.wait()?;
             self.faults.gone(&process.name, &status.to_string());
@@ -173,6 +187,25 @@ impl Crew {
             process.stopped = false;
         }
         Ok(())
+    }
+
+    /// Stop its driver, and nothing else of it.
+    pub(super) fn hold_driver(
+        &mut self,
+        place: usize,
+        random: &mut fastrand::Rng,
+    ) -> Result<String> {
+        let process = self.places[place].process.as_mut().ok_or("nobody")?;
+        process.held = Some(debugger::hold_driver(process.child.id(), random)?);
+        Ok(process.name.clone())
+    }
+
+    /// The driver goes on, if it is still that process.
+    pub(super) fn release_driver(&mut self, place: usize, name: &str) {
+        let process = self.places[place].process.as_mut();
+        if let Some(process) = process.filter(|process| process.name == name) {
+            process.let_go();
+        }
     }
 
     pub(super) fn order(&mut self, place: usize, order: &str) -> Result<()> {
@@ -215,6 +248,7 @@ impl Crew {
                 .ending
                 .is_some_and(|(_, until)| Instant::now() > until);
             if overdue {
+                process.let_go();
                 process.child.kill()?;
                 process.child.wait()?;
             }
@@ -253,9 +287,17 @@ impl Crew {
 impl Place {
     /// Its process runs, is not stopped and has not been told to end.
     pub(super) fn is_free(&self) -> bool {
-        self.process
-            .as_ref()
-            .is_some_and(|process| !process.stopped && process.ending.is_none())
+        self.process.as_ref().is_some_and(|process| {
+            !process.stopped && process.held.is_none() && process.ending.is_none()
+        })
+    }
+}
+
+impl Process {
+    fn let_go(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.let_go();
+        }
     }
 }
 
@@ -265,10 +307,11 @@ impl Drop for Crew {
             .places
             .iter_mut()
             .filter_map(|place| place.process.as_mut());
-        for child in processes
-            .map(|process| &mut process.child)
-            .chain(&mut self.busy)
-        {
+        let children = processes.map(|process| {
+            process.let_go();
+            &mut process.child
+        });
+        for child in children.chain(&mut self.busy) {
             let _ = child.kill();
             let _ = child.wait();
         }

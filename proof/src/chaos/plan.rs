@@ -16,7 +16,7 @@ const SERVER_REST: Duration = Duration::from_secs(6);
 const PROMOTION_REST: Duration = Duration::from_secs(30);
 
 /// How often each kind comes.
-const WEIGHTS: [(Kind, u32); 22] = [
+const WEIGHTS: [(Kind, u32); 33] = [
     (Kind::KilledSession, 12),
     (Kind::KilledWhileCut, 6),
     (Kind::KilledWhileStopped, 6),
@@ -30,12 +30,23 @@ const WEIGHTS: [(Kind, u32); 22] = [
     (Kind::ServerCrash, 3),
     (Kind::BackendCrash, 3),
     (Kind::ServerRestart, 3),
-    (Kind::Promotion, 3),
-    (Kind::StepDown, 8),
+    (Kind::Promotion, 2),
+    (Kind::SecondPromotion, 2),
+    (Kind::DiscardedPromotion, 3),
+    (Kind::StepDown, 6),
+    (Kind::Transfer, 5),
+    (Kind::Suspend, 3),
+    (Kind::Exclude, 4),
+    (Kind::Priority, 4),
     (Kind::Depose, 5),
     (Kind::Resign, 5),
     (Kind::FailedWork, 4),
     (Kind::BlockedRuntime, 4),
+    (Kind::StoppedDriver, 8),
+    (Kind::DriverPanic, 6),
+    (Kind::FullStderr, 4),
+    (Kind::ClosedStderr, 3),
+    (Kind::KilledRelay, 5),
     (Kind::Leave, 4),
     (Kind::Shutdown, 5),
     (Kind::BusyProcessors, 4),
@@ -85,18 +96,20 @@ pub fn plan(seed: u64, seconds: u64, lease: Duration) -> Vec<Planned> {
             return plan;
         }
         let mut kind = weighted(&mut random);
-        if kind == Kind::Promotion && at < promotion_rests {
+        if kind.promotes() && at < promotion_rests {
             kind = Kind::KilledSession;
         }
         if kind.hits_server() && at < server_rests {
             kind = Kind::StepDown;
         }
+        let mut lasting = random.fork();
+        let lasts = lasts(&mut lasting, kind, lease);
         if kind.hits_server() {
             server_rests = at + SERVER_REST;
         }
-        if kind == Kind::Promotion {
-            promotion_rests = at + PROMOTION_REST;
-            server_rests = at + SERVER_REST * 2;
+        if kind.promotes() {
+            promotion_rests = at + lasts + PROMOTION_REST;
+            server_rests = at + lasts + SERVER_REST * 2;
         }
         let target = match random.u32(..10) {
             0..6 => Target::Leader,
@@ -108,7 +121,7 @@ pub fn plan(seed: u64, seconds: u64, lease: Duration) -> Vec<Planned> {
             kind,
             election: random.usize(..super::ELECTIONS.len()),
             target,
-            lasts: lasts(&mut random, kind, lease),
+            lasts,
         });
     }
 }
@@ -136,13 +149,17 @@ fn lasts(random: &mut fastrand::Rng, kind: Kind, lease: Duration) -> Duration {
         | Kind::CutBoth
         | Kind::CutToServer
         | Kind::CutToClient
-        | Kind::BlockedRuntime => match third {
+        | Kind::BlockedRuntime
+        | Kind::StoppedDriver => match third {
             0 => between(0.05, 0.7),
             1 => between(0.7, 1.4),
             _ => between(1.5, 5.0),
         },
-        Kind::SlowNetwork => between(0.5, 3.0),
-        Kind::KilledProcess | Kind::Leave => between(0.0, 2.0),
+        Kind::SlowNetwork | Kind::Suspend => between(0.5, 3.0),
+        // Long enough for some terms.
+        Kind::SecondPromotion | Kind::DiscardedPromotion => between(2.0, 6.0),
+        Kind::Exclude | Kind::FullStderr => between(1.0, 8.0),
+        Kind::KilledProcess | Kind::Leave | Kind::Priority | Kind::KilledRelay => between(0.0, 2.0),
         Kind::ServerCrash | Kind::ServerRestart => between(0.0, 1.5),
         Kind::BusyProcessors => between(0.5, 3.0),
         _ => Duration::ZERO,
@@ -156,6 +173,8 @@ impl fmt::Display for Planned {
         if !self.kind.hits_server() && self.kind != Kind::BusyProcessors {
             let election = super::ELECTIONS[self.election];
             match self.target {
+                _ if self.kind == Kind::KilledRelay => {}
+                _ if self.kind == Kind::Suspend => write!(f, " of {election}")?,
                 Target::Leader => write!(f, " of the leader of {election}")?,
                 Target::Successor => write!(f, " of the successor of {election}")?,
                 Target::Place(place) => write!(f, " of candidate {}", place + 1)?,

@@ -27,6 +27,8 @@ pub(super) fn judge(history: &History, gaps: &[Gap], faults: &[Fault]) -> Verdic
         .flat_map(|fault| [fault.begin, fault.end])
         .collect();
     instants.extend(lives.iter().flat_map(|life| [life.from, life.to]));
+    let transfers = faults.iter().filter(|fault| fault.kind == Kind::Transfer);
+    instants.extend(transfers.map(|fault| fault.begin + given_up(history)));
     instants.sort_unstable();
     let mut violations = vec![];
     let mut longest = 0;
@@ -36,7 +38,14 @@ pub(super) fn judge(history: &History, gaps: &[Gap], faults: &[Fault]) -> Verdic
             .iter()
             .filter(|at| **at > gap.from && **at < gap.to);
         for to in within.copied().chain([gap.to]) {
-            if !excused(from, faults, &lives, bound_of_return(history)) {
+            let looked = Looked {
+                gap,
+                at: from,
+                gaps,
+                faults,
+                lives: &lives,
+            };
+            if !looked.is_excused(bound_of_return(history), given_up(history)) {
                 longest = longest.max(to - from);
                 if to - from > bound {
                     violations.push(format!(
@@ -92,29 +101,84 @@ fn lives(history: &History) -> Vec<Life> {
     lives.collect()
 }
 
-/// Whether at `at`, and until the next fault begins or ends, the server is away or no candidate is fit.
-fn excused(at: u64, faults: &[Fault], lives: &[Life], comes_back: u64) -> bool {
-    let active = |fault: &Fault| fault.begin <= at && at < fault.end;
-    if faults
-        .iter()
-        .any(|fault| active(fault) && fault.kind.hits_server())
-    {
-        return true;
+/// A transfer whose target does not come is given up by then: ten leases after the request, or after the end of the term
+/// where that came within them.
+fn given_up(history: &History) -> u64 {
+    history.run.lease_ms * 20 * 1_000_000
+}
+
+/// An instant of a gap, and all until the next fault begins or ends.
+struct Looked<'a> {
+    gap: &'a Gap,
+    at: u64,
+    gaps: &'a [Gap],
+    faults: &'a [Fault],
+    lives: &'a [Life],
+}
+
+impl Looked<'_> {
+    /// Whether the server is away, nobody may lead, or no candidate is fit.
+    fn is_excused(&self, comes_back: u64, given_up: u64) -> bool {
+        let of_all = |fault: &Fault| match fault.kind {
+            Kind::Suspend => self.is_of(fault),
+            kind => kind.hits_server(),
+        };
+        let mut active = self.faults.iter().filter(|fault| self.lasts(fault, 0));
+        if active.any(of_all) {
+            return true;
+        }
+        let fit = |name: &String| self.lives(name) && !self.is_hindered(name, comes_back);
+        // Nobody else may lead while the target of a transfer lives, and is not fit.
+        let awaited = self.faults.iter().any(|fault| {
+            let target = fault.process.as_ref();
+            fault.kind == Kind::Transfer
+                && self.is_of(fault)
+                && self.lasts(fault, given_up)
+                && !self.is_followed(fault)
+                && target.is_some_and(|target| self.lives(target) && !fit(target))
+        });
+        awaited || !self.lives.iter().any(|life| fit(&life.process))
     }
-    let hindered = |life: &Life| {
-        faults.iter().any(|fault| {
+
+    /// Whether a term has begun since, before this gap did.
+    fn is_followed(&self, fault: &Fault) -> bool {
+        let mut begun = self
+            .gaps
+            .iter()
+            .filter(|gap| gap.election == self.gap.election);
+        begun.any(|gap| fault.begin < gap.to && gap.to <= self.gap.from)
+    }
+
+    fn is_of(&self, fault: &Fault) -> bool {
+        fault.election.as_ref() == Some(&self.gap.election)
+    }
+
+    fn lasts(&self, fault: &Fault, lingers: u64) -> bool {
+        fault.begin <= self.at && self.at < fault.end.saturating_add(lingers)
+    }
+
+    fn lives(&self, name: &String) -> bool {
+        let mut lives = self.lives.iter();
+        lives.any(|life| life.process == *name && life.from <= self.at && self.at < life.to)
+    }
+
+    fn is_hindered(&self, name: &String, comes_back: u64) -> bool {
+        self.faults.iter().any(|fault| {
             let lingers = match fault.kind {
+                // Nobody may be hindered by what becomes of his words, nor by being asked to lead.
+                Kind::FullStderr | Kind::ClosedStderr | Kind::Transfer => return false,
+                // It may lead again at once.
+                Kind::Exclude if !self.is_of(fault) => return false,
                 // These go to the leader alone, or cost a candidate its session, which it can make anew at once.
-                Kind::StepDown | Kind::Depose | Kind::KilledSession | Kind::BusyProcessors => 0,
+                Kind::Exclude
+                | Kind::StepDown
+                | Kind::Depose
+                | Kind::KilledSession
+                | Kind::BusyProcessors => 0,
                 kind if kind.hits_server() => 0,
                 _ => comes_back,
             };
-            fault.process.as_ref() == Some(&life.process)
-                && fault.begin <= at
-                && at < fault.end + lingers
+            fault.process.as_ref() == Some(name) && self.lasts(fault, lingers)
         })
-    };
-    !lives
-        .iter()
-        .any(|life| life.from <= at && at < life.to && !hindered(life))
+    }
 }

@@ -114,8 +114,23 @@ pub enum Kind {
     ServerRestart,
     /// The primary is lost and its standby promoted.
     Promotion,
+    /// What was promoted in its stead is lost too, and another standby of the same primary promoted: to the timeline of
+    /// the first.
+    SecondPromotion,
+    /// The primary is away and its standby promoted; but not for ever.
+    DiscardedPromotion,
+    /// What was promoted is thrown away, and the primary is back as it was.
+    Discard,
     /// An operator asks the leader to step down.
     StepDown,
+    /// An operator hands over to this process.
+    Transfer,
+    /// An operator suspends an election, and resumes it.
+    Suspend,
+    /// An operator excludes this process, and includes it.
+    Exclude,
+    /// A candidate leaves an election and comes back with another priority.
+    Priority,
     /// An operator ends the leader's session.
     Depose,
     /// The leader resigns.
@@ -124,6 +139,16 @@ pub enum Kind {
     FailedWork,
     /// The application's runtime is blocked.
     BlockedRuntime,
+    /// The thread that holds the session is stopped, and it alone.
+    StoppedDriver,
+    /// The same thread panics.
+    DriverPanic,
+    /// Standard error is a full pipe that nobody reads.
+    FullStderr,
+    /// Standard error is a pipe that nobody will ever read.
+    ClosedStderr,
+    /// The proxy of a Unix socket is killed by `kill -9`.
+    KilledRelay,
     /// A candidate leaves an election and comes back.
     Leave,
     /// A process shuts down in order; another takes its place.
@@ -150,11 +175,23 @@ impl Kind {
             Kind::BackendCrash => "backend crash",
             Kind::ServerRestart => "server restart",
             Kind::Promotion => "promotion",
+            Kind::SecondPromotion => "second promotion",
+            Kind::DiscardedPromotion => "promotion for a while",
+            Kind::Discard => "promotion thrown away",
             Kind::StepDown => "step down",
+            Kind::Transfer => "transfer",
+            Kind::Suspend => "suspend",
+            Kind::Exclude => "exclude",
+            Kind::Priority => "priority",
             Kind::Depose => "depose",
             Kind::Resign => "resign",
             Kind::FailedWork => "work failed",
             Kind::BlockedRuntime => "runtime blocked",
+            Kind::StoppedDriver => "driver stopped",
+            Kind::DriverPanic => "driver panic",
+            Kind::FullStderr => "stderr full",
+            Kind::ClosedStderr => "stderr closed",
+            Kind::KilledRelay => "socket proxy killed",
             Kind::Leave => "leave",
             Kind::Shutdown => "shutdown",
             Kind::BusyProcessors => "100 % CPU",
@@ -163,9 +200,18 @@ impl Kind {
 
     /// Whether the server does not answer, or has no disk to write to, while it lasts.
     pub fn hits_server(self) -> bool {
+        self.promotes()
+            || matches!(
+                self,
+                Kind::ServerCrash | Kind::BackendCrash | Kind::ServerRestart
+            )
+    }
+
+    /// Whether another server is the primary when it is over.
+    pub fn promotes(self) -> bool {
         matches!(
             self,
-            Kind::ServerCrash | Kind::BackendCrash | Kind::ServerRestart | Kind::Promotion
+            Kind::Promotion | Kind::SecondPromotion | Kind::DiscardedPromotion | Kind::Discard
         )
     }
 }
