@@ -372,3 +372,43 @@ async fn a_mark_that_every_session_of_a_role_has_is_refused() {
         "{error}"
     );
 }
+
+/// A session that its process has given up may still have a request in the server: it comes too late for the row,
+/// which is the later session's.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_session_still_asks_changes_nothing_of_the_later_ones_candidacy() {
+    let cluster = Cluster::start().unwrap();
+    drop(support::elector(&cluster).await);
+    let (earlier, later) = (client(&cluster.url()).await, client(&cluster.url()).await);
+    for client in [&earlier, &later] {
+        hand_on(client, "mine").await;
+        let joined = one(client, &join("mine", "e", A, "a")).await;
+        assert_eq!(joined, "1");
+    }
+    let own = one(&later, "SELECT pg_backend_pid()::text").await;
+    let row = "SELECT coalesce((SELECT pid::text FROM pgleader.candidate), 'none')";
+    assert_eq!(one(&later, row).await, own);
+    earlier
+        .batch_execute(&join("mine", "e", A, "a"))
+        .await
+        .unwrap();
+    assert_eq!(one(&later, row).await, own, "a late join");
+    let leave = format!("SELECT pgleader.leave_election('mine', 1, '{A}')");
+    earlier.batch_execute(&leave).await.unwrap();
+    assert_eq!(one(&later, row).await, own, "a late farewell");
+    // A row whose backend is gone is anybody's: the server's clock may have been set back since.
+    drop(later);
+    let is_there = format!("SELECT count(*) FROM pg_stat_get_activity({own})");
+    support::until("its backend is gone", || {
+        cluster.query(&is_there).unwrap().as_deref() == Some("0")
+    })
+    .await;
+    earlier
+        .batch_execute(&join("mine", "e", A, "a"))
+        .await
+        .unwrap();
+    let own = one(&earlier, "SELECT pg_backend_pid()::text").await;
+    assert_eq!(one(&earlier, row).await, own);
+    earlier.batch_execute(&leave).await.unwrap();
+    assert_eq!(one(&earlier, row).await, "none");
+}

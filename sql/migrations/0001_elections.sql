@@ -459,7 +459,11 @@ BEGIN
     ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE
     SET address = excluded.address, priority = excluded.priority, lease = excluded.lease, pid = excluded.pid,
         backend_start = excluded.backend_start, joined_at = excluded.joined_at, heard = greatest(c.heard, excluded.heard),
-        heard_lease = greatest(c.heard_lease, excluded.heard_lease), behind_pgpool = false;
+        heard_lease = greatest(c.heard_lease, excluded.heard_lease), behind_pgpool = false
+    -- What an earlier session of the process still has under way changes nothing of the later one's row.
+    WHERE c.backend_start <= excluded.backend_start OR NOT EXISTS (
+        SELECT FROM pg_stat_get_activity(c.pid) AS a
+        WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
     SELECT o.* INTO outlook FROM pgleader.outlook(election_id, heard, heard_lease_ms) AS o;
     IF outlook.known > greatest(outlook.last, heard) THEN
         PERFORM pgleader.keep_heard(election_id, instance, outlook.known, outlook.known_lease_ms);
@@ -486,7 +490,7 @@ BEGIN
 END
 $$;
 
--- Purpose: take the candidacy back.
+-- Purpose: take the candidacy of this session back.
 CREATE OR REPLACE FUNCTION pgleader.leave_election(mark text, election integer, instance uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -497,7 +501,7 @@ BEGIN
         PERFORM pgleader.refuse('instance', NULL, '');
     END IF;
     DELETE FROM pgleader.candidate AS c
-    WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance));
+    WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance)) AND c.pid = pg_backend_pid();
 END
 $$;
 

@@ -18,7 +18,12 @@ impl Postgres {
             heard,
         };
         let place = (key.0, asker.instance);
-        let before = self.tables.candidates.insert(place, candidate);
+        let before = self.tables.candidates.get(&place).cloned();
+        // What an earlier session of the process still has under way changes nothing of the later one's row.
+        let later = |row: &Candidate| row.pid > asker.pid && self.backends.contains_key(&row.pid);
+        if !before.as_ref().is_some_and(later) {
+            self.tables.candidates.insert(place, candidate);
+        }
         if let Some(before) = before
             && let Some(row) = self.tables.candidates.get_mut(&place)
             && before.heard.term > row.heard.term
@@ -34,7 +39,11 @@ impl Postgres {
     }
 
     pub(super) fn leave(&mut self, asker: &Asker<'_>, key: Key) -> Answer {
-        self.tables.candidates.remove(&(key.0, asker.instance));
+        let place = (key.0, asker.instance);
+        let row = self.tables.candidates.get(&place);
+        if row.is_some_and(|row| row.pid == asker.pid) {
+            self.tables.candidates.remove(&place);
+        }
         Answer::Left { key }
     }
 

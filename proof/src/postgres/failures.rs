@@ -1,5 +1,6 @@
 //! What happens to the server as a whole.
 
+use super::office::BEYOND;
 use super::{Cause, Pid, Postgres, Tables, Word};
 use crate::protocol::Counters;
 
@@ -83,6 +84,13 @@ impl Postgres {
     /// Whether it has replaced another server.
     pub(crate) fn was_promoted(&self) -> bool {
         !self.replaced.is_empty()
+    }
+
+    /// Whether it may forget terms once more. What a candidate has heard of may lie so many blocks beyond what the
+    /// server knows, and no promotion adds more than one: who has heard of more is refused, and then nobody
+    /// promises that numbers do not go back.
+    pub(crate) fn may_forget(&self) -> bool {
+        self.was_promoted() && self.promotions < BEYOND
     }
 
     fn become_primary(&mut self) {

@@ -10,7 +10,7 @@ use crate::protocol::{Answer, Bar, Heard, Instant, Key, Office};
 /// So many numbers a timeline.
 const BLOCK: u64 = 10_000_000_000_000;
 /// What was heard of may lie so many blocks beyond.
-const BEYOND: u64 = 16;
+pub(super) const BEYOND: u64 = 16;
 
 impl Postgres {
     pub(super) fn take_office(

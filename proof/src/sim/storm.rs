@@ -91,12 +91,16 @@ impl World {
         let host = of_host.then_some(host);
         self.tell(Fact::Fault { fault, host });
         if ends {
-            self.struck += 1;
-            let struck = self.struck;
-            self.ongoing.push((struck, fault, host));
-            self.queue
-                .plan(self.now + nanos(lasts), Event::Over { struck });
+            self.goes_on(fault, host, lasts);
         }
+    }
+
+    fn goes_on(&mut self, fault: Fault, host: Option<usize>, lasts: Duration) {
+        self.struck += 1;
+        let struck = self.struck;
+        self.ongoing.push((struck, fault, host));
+        self.queue
+            .plan(self.now + nanos(lasts), Event::Over { struck });
     }
 
     fn strike_process(&mut self, fault: Fault, host: usize, lasts: Duration) -> bool {
@@ -203,7 +207,7 @@ impl World {
             Fault::StrangerSucceeds => return self.strange(Kind::Succession),
             _ if !up => return false,
             Fault::PromotionDiscarded | Fault::PromotedAgain
-                if !self.server.postgres.was_promoted() =>
+                if !self.server.postgres.may_forget() =>
             {
                 return false;
             }
@@ -360,7 +364,12 @@ impl World {
                 self.release_held(host);
                 self.go_on(host);
             }
-            (Fault::LeaveAndJoin, Some(host)) => self.join_all(host),
+            (Fault::LeaveAndJoin, Some(host)) => {
+                let joins = self.join_all(host);
+                if joins && !self.calm && self.chance.one_in(8) {
+                    self.take_back_at_once(host);
+                }
+            }
             (
                 Fault::CutToServer | Fault::CutFromServer | Fault::CutBoth | Fault::SlowNetwork,
                 Some(host),
@@ -369,13 +378,20 @@ impl World {
         }
     }
 
-    /// It becomes a candidate again wherever it should be one.
-    pub(super) fn join_all(&mut self, host: usize) {
-        let Some(running) = self.hosts[host].running.as_ref() else {
-            return;
-        };
-        if running.stopping {
-            return;
+    /// It has just become a candidate, and is none any more before the server has answered.
+    fn take_back_at_once(&mut self, host: usize) {
+        for key in self.hosts[host].takes_part.clone() {
+            self.want_out(host, key);
+        }
+        let lasts = self.longest_lease();
+        self.goes_on(Fault::LeaveAndJoin, Some(host), lasts);
+    }
+
+    /// It becomes a candidate again wherever it should be one. False where it is not there to do so.
+    pub(super) fn join_all(&mut self, host: usize) -> bool {
+        let running = self.hosts[host].running.as_ref();
+        if running.is_none_or(|running| running.stopping) {
+            return false;
         }
         let stands_in = self.stands_in(host);
         for key in self.hosts[host].takes_part.clone() {
@@ -383,6 +399,7 @@ impl World {
                 self.enter(host, key);
             }
         }
+        true
     }
 
     fn over_at_server(&mut self, fault: Fault) {

@@ -1,7 +1,7 @@
 //! Invariant 8: nothing but being told to ends a candidacy, and once nothing is wrong every candidate takes
 //! part again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Invariant;
 use crate::protocol::Key;
@@ -12,6 +12,9 @@ use crate::sim::fact::{Fact, Who};
 pub(super) struct CandidacyGoesOn {
     candidates: BTreeSet<(Who, Key)>,
     told: BTreeSet<(Who, Key)>,
+    /// Earlier candidacies that were told to end before the present one began: the process may say of each that it
+    /// has left, or pass over it in silence.
+    earlier: BTreeMap<(Who, Key), u32>,
 }
 
 impl Invariant for CandidacyGoesOn {
@@ -22,13 +25,21 @@ impl Invariant for CandidacyGoesOn {
     fn observe(&mut self, _: Time, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Entered { who, key } => {
-                self.candidates.insert((*who, *key));
-                self.told.remove(&(*who, *key));
+                let is_first = self.candidates.insert((*who, *key));
+                if self.told.remove(&(*who, *key)) && !is_first {
+                    *self.earlier.entry((*who, *key)).or_default() += 1;
+                }
             }
             Fact::WantedOut { who, key } => {
                 self.told.insert((*who, *key));
             }
             Fact::Left { who, key } => {
+                if let Some(earlier) = self.earlier.get_mut(&(*who, *key))
+                    && *earlier > 0
+                {
+                    *earlier -= 1;
+                    return Ok(());
+                }
                 self.candidates.remove(&(*who, *key));
                 if !self.told.contains(&(*who, *key)) {
                     return Err(format!(
@@ -40,6 +51,14 @@ impl Invariant for CandidacyGoesOn {
             Fact::Died { who, .. } => {
                 self.candidates.retain(|(of, _)| of != who);
                 self.told.retain(|(of, _)| of != who);
+                self.earlier.retain(|(of, _), _| of != who);
+            }
+            Fact::Stands {
+                who,
+                key,
+                takes_part: true,
+            } => {
+                self.earlier.remove(&(*who, *key));
             }
             Fact::Stands {
                 who,
