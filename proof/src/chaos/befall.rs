@@ -50,6 +50,13 @@ pub(super) enum Sequel {
         place: usize,
         id: u64,
     },
+    /// It panics when it comes to where it was told to.
+    Panicked {
+        place: usize,
+        panics: u64,
+        until: Instant,
+        id: u64,
+    },
     /// An operator takes back what he wanted, as soon as there is a server.
     Lift {
         statement: String,
@@ -61,12 +68,16 @@ pub(super) enum Sequel {
     },
 }
 
+/// Between two looks at whether something has come.
+const LOOKS: Duration = Duration::from_millis(20);
+
 impl Conductor {
     pub(super) fn befall(&mut self, planned: &Planned) -> Result<()> {
         let kind = planned.kind;
         if kind.hits_server() {
-            if kind.promotes() && !self.may_promote() {
-                self.miss(planned, None, "an operator's lever is in force");
+            if kind.promotes() && (!self.may_promote() || self.stage.is_at_work()) {
+                self.say(&format!("{} has to wait", kind.name()));
+                self.postponed = Some(planned.clone());
             } else if self.stage.befall(kind, planned.lasts) {
                 self.count(planned, "");
             } else {
@@ -81,7 +92,8 @@ impl Conductor {
             self.count(planned, "");
             return Ok(());
         }
-        if matches!(kind, Kind::Suspend | Kind::Exclude) && self.stage.is_at_work() {
+        let servers_change = self.stage.is_at_work() || self.postponed.is_some();
+        if matches!(kind, Kind::Suspend | Kind::Exclude) && servers_change {
             self.miss(planned, None, "the servers are busy");
             return Ok(());
         }
@@ -218,10 +230,13 @@ impl Conductor {
                 }
             }
             Kind::DriverPanic => {
+                // A leader has its term already.
                 let at = ["command", "answer", "action", "start"];
-                let at = at[self.random(planned).usize(..at.len())];
+                let at = at[self.random(planned).usize(..at.len() - usize::from(is_leader))];
+                let panics = self.crew.panics(place);
                 self.crew.order(place, &format!("panic {at}"))?;
-                self.faults.end(id);
+                let until = Instant::now() + PATIENCE / 4;
+                self.after(LOOKS, Sequel::Panicked { place, panics, until, id });
             }
             Kind::FullStderr | Kind::ClosedStderr => {
                 if let Some(process) = &self.crew.places[place].process {
@@ -293,6 +308,18 @@ impl Conductor {
                 self.faults.end(id);
                 self.crew.release_driver(place, &process);
             }
+            Sequel::Panicked {
+                place,
+                panics,
+                until,
+                id,
+            } => {
+                if self.crew.panics(place) == panics && Instant::now() < until {
+                    self.after(LOOKS, sequel);
+                } else {
+                    self.faults.end(id);
+                }
+            }
             Sequel::Drain { place, process, id } => {
                 let of_place = self.crew.places[place].process.as_ref();
                 if let Some(same) = of_place.filter(|same| same.name == process) {
@@ -350,7 +377,7 @@ impl Conductor {
     }
 
     /// Whether every server knows that nobody is suspended or excluded.
-    fn may_promote(&self) -> bool {
+    pub(super) fn may_promote(&self) -> bool {
         let settled = |lifted: Instant| lifted.elapsed() > Duration::from_secs(2);
         self.levers == 0 && self.lifted_at.is_none_or(settled)
     }

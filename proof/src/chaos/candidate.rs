@@ -21,17 +21,12 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
 use super::clock;
 use super::log::Log;
-use super::writer::{self, Writer};
+use super::work::{self, Worker};
+use super::writer::Writer;
 use crate::Result;
-use crate::judge::history::Entry;
+use crate::judge::history::{Entry, Work};
 
 const THREADS: usize = 2;
-
-/// Between two steps of work.
-const PACE: Duration = Duration::from_millis(3);
-
-/// How long a step takes.
-const STEP: Duration = Duration::from_micros(500);
 
 /// Between two looks at what `state()` and `is_current()` say.
 const LOOKS: Duration = Duration::from_millis(10);
@@ -57,18 +52,18 @@ pub(super) struct Task {
     pub(super) log: PathBuf,
     #[arg(long)]
     pub(super) election: Vec<String>,
-    /// Its work asks to be told of its end, and then takes its time.
-    #[arg(long)]
-    pub(super) listens: bool,
+    /// What its work is like, as the log calls it.
+    #[arg(long, value_parser = work::parse)]
+    pub(super) work: Work,
 }
 
 /// One election, as this process sees it.
-struct Seat {
-    election: String,
+pub(super) struct Seat {
+    pub(super) election: String,
     leader: Mutex<Option<Leader>>,
     /// The terms that are watched, and how often each has been found over.
     terms: Mutex<Vec<(Term, u32)>>,
-    fails: AtomicBool,
+    pub(super) fails: AtomicBool,
 }
 
 pub(super) fn main(task: &Task) -> Result<()> {
@@ -98,7 +93,10 @@ pub(super) fn main(task: &Task) -> Result<()> {
 
 async fn campaign(task: &Task) -> Result<()> {
     let log = Log::append_to(&task.log)?;
-    log.write(&Entry::Started { at: clock::now() });
+    log.write(&Entry::Started {
+        at: clock::now(),
+        work: task.work,
+    });
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     let Some(elector) = connect(task, &mut orders).await? else {
         log.write(&Entry::Ended { at: clock::now() });
@@ -129,6 +127,8 @@ async fn campaign(task: &Task) -> Result<()> {
         }
         if verb == "panic" {
             panic_driver(&elector, panic_at(object));
+            // A command, that one may come.
+            drop(elector.observe("nobody's"));
             continue;
         }
         let (object, priority) = object.split_once(' ').unwrap_or((object, "0"));
@@ -200,7 +200,7 @@ fn join(elector: &Elector, task: &Task, log: &Log, seat: &Arc<Seat>, priority: i
     let worker = Worker {
         seat: Arc::clone(seat),
         log: log.clone(),
-        listens: task.listens,
+        kind: task.work,
         writer: Writer {
             conninfo: task.conninfo.clone(),
             process: task.name.clone(),
@@ -221,111 +221,10 @@ fn join(elector: &Elector, task: &Task, log: &Log, seat: &Arc<Seat>, priority: i
     Ok(())
 }
 
-struct Worker {
-    seat: Arc<Seat>,
-    log: Log,
-    listens: bool,
-    writer: Writer,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("it was told to fail")]
-struct ToldToFail;
-
-impl Worker {
-    async fn work(&self, term: Term) -> std::result::Result<(), ToldToFail> {
-        self.seat.fails.store(false, Ordering::SeqCst);
-        // The clock is read before the term is looked at: what was current later was current then, and a process that is
-        // stopped in between and woken later finds the term over.
-        let at = clock::now();
-        if self.listens && !term.is_current() {
-            return Ok(());
-        }
-        let (election, number) = (self.seat.election.clone(), term.number());
-        self.log.write(&Entry::Began {
-            at,
-            election: election.clone(),
-            term: number,
-        });
-        let _at_work = AtWork {
-            log: &self.log,
-            election,
-            term: number,
-        };
-        lock(&self.seat.terms).push((term.clone(), 0));
-        tokio::spawn(writer::write(self.writer.clone(), term.clone()));
-        if self.listens {
-            let mut deposed = std::pin::pin!(term.deposed());
-            self.step(&term);
-            term.ready();
-            while self.step(&term) {
-                tokio::select! {
-                    () = &mut deposed => break,
-                    () = tokio::time::sleep(PACE) => self.fail()?,
-                }
-            }
-            // It finishes what it does, as long as it may: once in a while that is long.
-            let longest = if fastrand::u8(..4) == 0 { 600 } else { 40 };
-            let until = Instant::now() + Duration::from_millis(fastrand::u64(..longest));
-            while Instant::now() < until && self.step(&term) {
-                tokio::time::sleep(PACE).await;
-            }
-        } else {
-            term.ready();
-            // It relies on being dropped in time, and asks for nothing.
-            loop {
-                self.do_step(&term, clock::now());
-                tokio::time::sleep(PACE).await;
-                self.fail()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// One step of work; false when the term is over.
-    fn step(&self, term: &Term) -> bool {
-        let from = clock::now();
-        let current = term.is_current();
-        if current {
-            self.do_step(term, from);
-        }
-        current
-    }
-
-    fn do_step(&self, term: &Term, from: u64) {
-        std::thread::sleep(STEP);
-        let (to, election) = (clock::now(), self.seat.election.clone());
-        self.log.write(&Entry::Step {
-            from,
-            to,
-            election,
-            term: term.number(),
-        });
-    }
-
-    fn fail(&self) -> std::result::Result<(), ToldToFail> {
-        match self.seat.fails.swap(false, Ordering::SeqCst) {
-            true => Err(ToldToFail),
-            false => Ok(()),
-        }
-    }
-}
-
-/// The work, from its beginning until it has returned or was dropped.
-struct AtWork<'a> {
-    log: &'a Log,
-    election: String,
-    term: u64,
-}
-
-impl Drop for AtWork<'_> {
-    fn drop(&mut self) {
-        let election = self.election.clone();
-        self.log.write(&Entry::Stopped {
-            at: clock::now(),
-            election,
-            term: self.term,
-        });
+impl Seat {
+    /// What it says of this term is written down, until it has been over for long.
+    pub(super) fn watch(&self, term: &Term) {
+        lock(&self.terms).push((term.clone(), 0));
     }
 }
 

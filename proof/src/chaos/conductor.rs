@@ -13,6 +13,7 @@ use super::crew::{Crew, PROXIES, Path};
 use super::faults::Faults;
 use super::plan::{Planned, plan};
 use super::stage::Stage;
+use super::standing::Standing;
 use super::{ELECTIONS, clock, database};
 use crate::Result;
 use crate::judge::history::{DATABASE, FAULTS, Kind, PROCESSES, RUN, Run};
@@ -39,6 +40,8 @@ pub(super) struct Conductor {
     /// Suspensions and exclusions in force, and when the last was lifted: what is promoted may not know of that yet.
     pub(super) levers: usize,
     pub(super) lifted_at: Option<Instant>,
+    /// A promotion that waits for what was lifted, or for the servers.
+    pub(super) postponed: Option<Planned>,
     told_at: Instant,
     compared_at: Instant,
     interrupted: Arc<AtomicBool>,
@@ -82,6 +85,7 @@ pub(super) fn run(arguments: &Arguments, seed: u64, directory: &FilePath) -> Res
         renewals: stage.renewals(),
         levers: 0,
         lifted_at: None,
+        postponed: None,
         stage,
         crew,
         faults,
@@ -95,11 +99,13 @@ pub(super) fn run(arguments: &Arguments, seed: u64, directory: &FilePath) -> Res
     };
     conductor.faults.compare_clocks();
     conductor.until_in_order()?;
+    let standing = Standing::watch(Arc::clone(&conductor.stage), conductor.faults.clone())?;
     let began = clock::now();
     conductor.perform(plan(seed, arguments.seconds, arguments.lease()))?;
     conductor.until_in_order()?;
     let candidates = database::candidates(&conductor.stage)?;
     let ended = clock::now();
+    drop(standing);
     conductor.finish()?;
     let database = database::read(&conductor.stage, candidates)?;
     std::fs::write(directory.join(DATABASE), serde_json::to_vec(&database)?)?;
@@ -125,7 +131,10 @@ impl Conductor {
         loop {
             self.look()?;
             let elapsed = self.started.elapsed();
-            if let Some(planned) = plan.next_if(|planned| planned.at <= elapsed) {
+            let may_promote = self.may_promote() && !self.stage.is_at_work();
+            if let Some(planned) = self.postponed.take_if(|_| may_promote) {
+                self.befall(&planned)?;
+            } else if let Some(planned) = plan.next_if(|planned| planned.at <= elapsed) {
                 self.befall(&planned)?;
             } else if plan.peek().is_none() && self.sequels.is_empty() && !self.stage.is_at_work() {
                 return Ok(());

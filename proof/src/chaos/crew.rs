@@ -16,6 +16,7 @@ use super::faults::Faults;
 use super::stage::Stage;
 use super::stderr::Stderr;
 use crate::Result;
+use crate::judge::history::Work;
 
 /// How many take part.
 pub(super) const PLACES: usize = 7;
@@ -39,6 +40,18 @@ const PATHS: [Path; PLACES] = [
     Path::Proxied(2),
     Path::Socket,
     Path::Relayed,
+];
+
+/// What the works are like, one place after the other.
+const WORKS: [Work; 8] = [
+    Work::Listens,
+    Work::Spawns,
+    Work::Plain,
+    Work::Plain,
+    Work::Blocks,
+    Work::Plain,
+    Work::Spins,
+    Work::Plain,
 ];
 
 /// How many proxies that needs.
@@ -128,9 +141,9 @@ impl Crew {
         for election in ELECTIONS {
             command.args(["--election", election]);
         }
-        if place.number.is_multiple_of(2) {
-            command.arg("--listens");
-        }
+        // Another one each time, and plain half of the time.
+        let work = WORKS[(place.number + 3 * (place.started as usize - 1)) % WORKS.len()];
+        command.args(["--work", work.name()]);
         let (stderr, of_process) =
             Stderr::to(File::create(self.directory.join(format!("{name}.stderr")))?)?;
         let mut child = command
@@ -206,6 +219,14 @@ impl Crew {
         if let Some(process) = process.filter(|process| process.name == name) {
             process.let_go();
         }
+    }
+
+    /// How much has been said of panics by whoever is there.
+    pub(super) fn panics(&self, place: usize) -> u64 {
+        let process = self.places[place].process.as_ref();
+        let said = process.map(|process| self.directory.join(format!("{}.panics", process.name)));
+        let said = said.and_then(|said| std::fs::metadata(said).ok());
+        said.map_or(0, |said| said.len())
     }
 
     pub(super) fn order(&mut self, place: usize, order: &str) -> Result<()> {

@@ -18,7 +18,9 @@ mod plan;
 mod proxy;
 mod relay;
 mod stage;
+mod standing;
 mod stderr;
+mod work;
 mod writer;
 
 use std::path::Path;

@@ -73,6 +73,11 @@ impl Writer {
     async fn write_once(&self, client: &mut Client, term: &Term) -> Result<(), Lost> {
         let (election, number) = (term.election().to_owned(), term.number());
         let transaction = client.transaction().await?;
+        self.log.write(&Entry::Fences {
+            at: clock::now(),
+            election: election.clone(),
+            term: number,
+        });
         term.fence(&transaction).await.map_err(|error| {
             match error.is_fenced() || error.is_fence_misuse() {
                 true => Lost::Refused,

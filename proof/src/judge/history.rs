@@ -26,26 +26,26 @@ pub const PROCESSES: &str = "processes";
 #[serde(tag = "what", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are those of every line")]
 pub enum Entry {
-    /// The process runs.
-    Started { at: u64 },
+    /// The process runs, and its work is of this kind.
+    Started { at: u64, work: Work },
     /// It is a candidate from now on.
     Joined { at: u64, election: String },
     /// It is a candidate no more.
     Left { at: u64, election: String },
-    /// The work of a term begins; the term was current no earlier than `at`.
+    /// The work of a term begins.
     Began {
         at: u64,
         election: String,
         term: u64,
     },
-    /// A step of work, begun after the term was found current no earlier than `from`.
+    /// A step of work, from its beginning to its end.
     Step {
         from: u64,
         to: u64,
         election: String,
         term: u64,
     },
-    /// The work is over: returned or dropped.
+    /// The work is over, with all that it has spawned: returned or dropped.
     Stopped {
         at: u64,
         election: String,
@@ -65,6 +65,12 @@ pub enum Entry {
         to: u64,
         election: String,
     },
+    /// A fenced transaction has begun.
+    Fences {
+        at: u64,
+        election: String,
+        term: u64,
+    },
     /// A fenced transaction has committed: its client was told so.
     Wrote {
         at: u64,
@@ -80,6 +86,39 @@ pub enum Entry {
     },
     /// The process has shut down in order.
     Ended { at: u64 },
+}
+
+/// What the work of a process is like.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// One step after the other. It asks for nothing, neither the clock nor whether it is over, and only being dropped
+    /// ends it.
+    #[default]
+    Plain,
+    /// It waits to be told of its end, and then takes its time, as far as it is given any.
+    Listens,
+    /// On a thread of its own, by `Term::spawn_blocking`: before each step it asks whether it shall end.
+    Blocks,
+    /// It computes all the time, and lets others run now and then.
+    Spins,
+    /// Two tasks, by `Term::spawn`: one that is plain and one that listens.
+    Spawns,
+}
+
+impl Work {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Work::Plain => "plain",
+            Work::Listens => "listens",
+            Work::Blocks => "blocks",
+            Work::Spins => "spins",
+            Work::Spawns => "spawns",
+        }
+    }
 }
 
 /// What can be done to candidates and their server.
@@ -243,6 +282,13 @@ pub enum Mark {
         process: String,
         status: String,
     },
+    /// Who led an election and who was next in line, as its status said just before; nobody where it did not answer.
+    Standing {
+        at: u64,
+        election: String,
+        leader: Option<String>,
+        successor: Option<String>,
+    },
     /// The server's clock less the shared one, in nanoseconds.
     Clock { at: u64, offset: i64 },
 }
@@ -283,6 +329,8 @@ pub struct Term {
     pub vacated: Option<i64>,
     /// How it ended.
     pub ending: Option<String>,
+    /// Whether its session was direct.
+    pub direct: bool,
 }
 
 /// A row that a fenced transaction has written.

@@ -65,6 +65,8 @@ pub(super) fn judge(history: &History, faults: &[Fault]) -> Verdict {
         history.processes.len()
     );
     Verdict::new(0, "the record is whole", evidence, violations)
+        .unless_none(told, "fenced transaction that has committed")
+        .unless_none(refused, "fenced transaction that was refused")
 }
 
 /// When a row may have been committed on a server that is lost.
@@ -89,7 +91,8 @@ fn stamp(entry: &Entry) -> u64 {
         Entry::Step { from, .. } | Entry::Current { from, .. } | Entry::Leading { from, .. } => {
             *from
         }
-        Entry::Started { at }
+        Entry::Started { at, .. }
+        | Entry::Fences { at, .. }
         | Entry::Joined { at, .. }
         | Entry::Left { at, .. }
         | Entry::Began { at, .. }
