@@ -7,7 +7,6 @@ mod support;
 use std::time::Duration;
 
 use pg_leader::testing::Cluster;
-use rustix::process::Signal;
 use support::LEASE;
 use support::candidate;
 use support::race::Race;
@@ -28,7 +27,7 @@ async fn gap_when(meanwhile: impl FnOnce(&Cluster)) -> Duration {
 /// The same, and whether the leader's own end was counted among those that prove nothing.
 async fn ending_when(meanwhile: impl FnOnce(&Cluster)) -> (Duration, bool) {
     let mut race = Race::start("autopsy", Cluster::url).await;
-    race.processes[1].signal(Signal::STOP);
+    race.processes[1].stop();
     meanwhile(&race.cluster);
     let before = race.doubtful_endings();
     race.processes[0].kill();
@@ -37,7 +36,7 @@ async fn ending_when(meanwhile: impl FnOnce(&Cluster)) -> (Duration, bool) {
         race.cluster.leader_pid("autopsy").unwrap().is_none()
     })
     .await;
-    race.processes[1].signal(Signal::CONT);
+    race.processes[1].go_on();
     race.until_term(2).await;
     record::assert_no_overlap(&race.steps());
     (race.gap_after(1), race.doubtful_endings() != before)
@@ -140,10 +139,10 @@ async fn a_successor_that_has_just_arrived_waits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_session_of_a_process_that_hangs_makes_it_wait() {
     let race = Race::start("hangs", Cluster::url).await;
-    race.processes[0].signal(Signal::STOP);
+    race.processes[0].stop();
     race.cluster.terminate_leader("hangs").unwrap();
     race.until_term(2).await;
-    race.processes[0].signal(Signal::CONT);
+    race.processes[0].go_on();
     assert_waited(race.gap_after(1));
     support::until("the woken process follows", || {
         support::status(&race.cluster, "hangs", "successor").as_deref() == Some("first")

@@ -8,8 +8,9 @@ use std::process::Command;
 
 use pg_leader::testing::Cluster;
 use rustix::process::{geteuid, getpid};
-use support::candidate::{self, Process, Work};
+use support::candidate::{self, Process};
 use support::race::Race;
+use support::work::Kind;
 use support::{LEASE, record, status, until, until_successor};
 
 #[test]
@@ -177,7 +178,7 @@ async fn on_the_servers_host() {
         &far,
         &race.election,
         "far",
-        Work::Steady,
+        Kind::Steady,
         &race.file(),
     ));
     race.until_term(1).await;

@@ -252,10 +252,7 @@ async fn each_promotion_has_numbers_of_its_own() {
         let first = record.last_term();
         assert_eq!(first == 1, index == 0);
         until_successor(primary, "chain").await;
-        let leader = candidates
-            .iter()
-            .find(|candidate| candidate.leads())
-            .unwrap();
+        let leader = support::leading(&candidates).await;
         leader.leader.resign().await;
         until("the next term works", || record.last_term() == first + 1).await;
         if let Some(standby) = chain.get(index + 1) {

@@ -56,7 +56,7 @@ async fn a_term_fences_its_transactions_and_is_refused_when_it_is_over() {
 
     leader.resign().await;
     until("the other works", || record.last_term() == 2).await;
-    assert!(second.leads());
+    until("the other leads", || second.leads()).await;
     let transaction = writer.transaction().await.unwrap();
     let error = term
         .fence(&transaction)

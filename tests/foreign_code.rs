@@ -3,7 +3,7 @@
 //! elections of the process go on, and so does the candidacy. Settles rows 31 and 32 of
 //! docs/known-faults.md.
 //!
-//! The work here is honest: it does one step after the other until it is dropped, and asks nobody.
+//! The work does one step after the other until it is dropped, and asks nobody.
 
 mod support;
 
@@ -12,7 +12,7 @@ use std::io::{PipeWriter, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
@@ -21,25 +21,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use pg_leader::testing::{Cluster, PanicAt, panic_driver};
 use pg_leader::{Config, Credentials, Elector, Leader, ProcessState, Term};
-use support::candidate::{self, Process};
+use support::candidate;
 use support::race::Race;
 use support::record::{self, Record};
-use support::{LEASE, Work, config, elector, until, until_successor};
-
-/// One step after the other, until it is dropped.
-fn honest(record: &Arc<Record>) -> impl FnMut(Term) -> Work + Send + 'static {
-    let record = Arc::clone(record);
-    move |term| {
-        let record = Arc::clone(&record);
-        Box::pin(async move {
-            term.ready();
-            loop {
-                record.step(term.address(), term.number());
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        })
-    }
-}
+use support::{LEASE, config, elector, steady, until, until_successor};
 
 /// What is special about a candidate's process.
 #[derive(Debug)]
@@ -77,7 +62,7 @@ fn candidate_process() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let config = config(&conninfo);
-        let leader = pg_leader::run(config, &election, &address, honest(&record)).await;
+        let leader = pg_leader::run(config, &election, &address, steady(&record)).await;
         let leader = leader.expect("the cluster is fit");
         let Some(end) = end else {
             return std::future::pending().await;
@@ -104,22 +89,9 @@ impl log::Log for BlockingSink {
     fn flush(&self) {}
 }
 
-fn join(race: &mut Race, address: &str, kind: Kind, stderr: Stdio) {
-    let mut command = Command::new(std::env::current_exe().expect("a test binary has a path"));
-    command.stderr(stderr);
-    let (conninfo, file) = (race.cluster.url(), race.file());
-    let process = Process::start_by(command, &conninfo, &race.election, address, kind, &file);
-    race.processes.push(process);
-}
-
 /// The first leads and its successor is there.
 async fn race(election: &str, kind: Kind, stderr: Stdio) -> Race {
-    let mut race = Race::empty(election);
-    join(&mut race, "first", kind, stderr);
-    race.until_term(1).await;
-    join(&mut race, "second", Kind::Quiet, Stdio::inherit());
-    until_successor(&race.cluster, election).await;
-    race
+    Race::of(election, [kind, Kind::Quiet], stderr).await
 }
 
 /// The first has lost its session: the second leads, and when that ends the first leads again.
@@ -208,7 +180,7 @@ async fn assert_dropping_harms_nobody<C: Send + 'static>(election: &str, capture
     let record = Record::in_memory();
     let elector = elector(&cluster).await;
     let leader = elector
-        .campaign(election, "first", honest(&record))
+        .campaign(election, "first", steady(&record))
         .unwrap();
     let holding = elector
         .campaign("holding", "first", move |_| {
@@ -225,7 +197,7 @@ async fn assert_dropping_harms_nobody<C: Send + 'static>(election: &str, capture
     assert_eq!(record.last_term(), 1, "the driver stood still");
 
     let other = Elector::connect(config(&cluster.url())).await.unwrap();
-    let other_leader = other.campaign(election, "second", honest(&record)).unwrap();
+    let other_leader = other.campaign(election, "second", steady(&record)).unwrap();
     until_successor(&cluster, election).await;
     cluster.terminate_leader(election).unwrap();
     until("the other leads", || leads(&other_leader)).await;
@@ -268,13 +240,62 @@ async fn a_captured_runtime_harms_nobody() {
     assert_dropping_harms_nobody("runtime", runtime).await;
 }
 
+/// The last handle of a runtime drops what its hooks hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_runtime_holds_that_is_gone_harms_nobody_when_dropped() {
+    struct Slow(Arc<AtomicBool>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+            std::thread::sleep(LEASE * 6);
+        }
+    }
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = elector(&cluster).await;
+    let _leader = elector.campaign("lives", "a", steady(&record)).unwrap();
+    let dropped = Arc::new(AtomicBool::new(false));
+    let slow = Slow(Arc::clone(&dropped));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .on_thread_park(move || {
+            let _held = &slow;
+        })
+        .build()
+        .unwrap();
+    let other = {
+        let _inside = runtime.enter();
+        elector.campaign("gone", "a", steady(&Record::in_memory()))
+    };
+    let other = other.unwrap();
+    until("both lead", || {
+        record.last_term() == 1 && other.state() == ProcessState::Leading
+    })
+    .await;
+    // It waits until no thread of the runtime is left.
+    tokio::task::spawn_blocking(move || drop(runtime))
+        .await
+        .unwrap();
+    assert!(!dropped.load(Ordering::SeqCst), "no handle is left");
+    within(other.leave()).await;
+    until("what it holds is dropped", || {
+        dropped.load(Ordering::SeqCst)
+    })
+    .await;
+    let steps = record.steps().len();
+    until("it works on", || record.steps().len() > steps + 1500).await;
+    assert_eq!(record.last_term(), 1, "the driver stood still");
+    within(elector.shutdown()).await;
+}
+
 /// The work is dropped on the spot by whoever starts it: nothing is led, and others are.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runtime_that_is_shut_down_fails_its_terms_and_no_others() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let elector = elector(&cluster).await;
-    let _leader = elector.campaign("lives", "a", honest(&record)).unwrap();
+    let _leader = elector.campaign("lives", "a", steady(&record)).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dead = {
         let _inside = runtime.enter();
@@ -319,7 +340,7 @@ async fn a_waker_that_blocks_delays_nobody() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let elector = elector(&cluster).await;
-    let leader = elector.campaign("wakes", "first", honest(&record)).unwrap();
+    let leader = elector.campaign("wakes", "first", steady(&record)).unwrap();
     until("it leads", || leader.state() == ProcessState::Leading).await;
     let stuck = Arc::new(Stuck(AtomicUsize::new(0)));
     let waker = Waker::from(Arc::clone(&stuck));
@@ -413,7 +434,7 @@ async fn a_hook_that_misbehaves_is_asked_again() {
             }
         });
     let elector = Elector::connect(config).await.unwrap();
-    let leader = elector.campaign("hook", "a", honest(&record)).unwrap();
+    let leader = elector.campaign("hook", "a", steady(&record)).unwrap();
     until("it leads", || record.last_term() == 1).await;
     until("what the hook spawned runs", || {
         spawned_runs.load(Ordering::SeqCst)
@@ -471,11 +492,11 @@ async fn a_driver_that_panics_ends_its_terms_and_goes_on() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let elector = elector(&cluster).await;
-    let leader = elector.campaign("falls", "first", honest(&record)).unwrap();
+    let leader = elector.campaign("falls", "first", steady(&record)).unwrap();
     for at in [PanicAt::Answer, PanicAt::Action, PanicAt::Command] {
         until("it leads", || leader.state() == ProcessState::Leading).await;
         let other = Elector::connect(config(&cluster.url())).await.unwrap();
-        let other_leader = other.campaign("falls", "second", honest(&record)).unwrap();
+        let other_leader = other.campaign("falls", "second", steady(&record)).unwrap();
         until_successor(&cluster, "falls").await;
         let began = std::time::Instant::now();
         panic_driver(&elector, at);
@@ -515,7 +536,7 @@ async fn a_driver_that_panics_when_work_starts_leads_again() {
     let elector = elector(&cluster).await;
     for round in 0..3 {
         panic_driver(&elector, PanicAt::Start);
-        let leader = elector.campaign("starts", "a", honest(&record)).unwrap();
+        let leader = elector.campaign("starts", "a", steady(&record)).unwrap();
         until("it leads", || leader.state() == ProcessState::Leading).await;
         let term = support::status(&cluster, "starts", "term").unwrap();
         assert!(
@@ -598,7 +619,7 @@ async fn whoever_waits_for_a_driver_that_panics_is_answered() {
     for always in [false, true] {
         let elector = elector(&cluster).await;
         let records = [Record::in_memory(), Record::in_memory()];
-        let lead = |election, record| elector.campaign(election, "a", honest(record)).unwrap();
+        let lead = |election, record| elector.campaign(election, "a", steady(record)).unwrap();
         let (resigns, leaves) = (lead("resigns", &records[0]), lead("leaves", &records[1]));
         let leads = |leader: &Leader| leader.state() == ProcessState::Leading;
         until("both lead", || leads(&resigns) && leads(&leaves)).await;

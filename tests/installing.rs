@@ -13,7 +13,7 @@ use pg_leader::testing::Cluster;
 use pg_leader::{Elector, Leader, Operator, WaitingFor};
 use support::proxy::Proxy;
 use support::record::{self, Record};
-use support::{Candidate, LEASE, client, config, contest, status, until};
+use support::{Candidate, LEASE, client, config, contest, until};
 
 /// What every elector of this test binary has logged.
 #[derive(Clone, Default)]
@@ -205,10 +205,7 @@ async fn an_open_reader_holds_up_an_installation_and_no_leadership() {
     reader.batch_execute("COMMIT").await.unwrap();
     let installed = operator.install().await.expect("nobody is in the way");
     assert_eq!(installed.before, Some(0));
-    assert_eq!(
-        status(&cluster, "read", "state").as_deref(),
-        Some("leading")
-    );
+    support::until_leading(&cluster, "read").await;
     record::assert_no_overlap(&record.steps());
 }
 

@@ -30,13 +30,9 @@ async fn the_next_term_begins_at_the_vacate() {
         support::until_successor(&cluster, "killed").await;
     }
     record::assert_no_overlap(&record.steps());
-    assert_eq!(
-        candidates
-            .iter()
-            .filter(|candidate| candidate.leads())
-            .count(),
-        1
-    );
+    support::leading(&candidates).await;
+    let leads = candidates.iter().filter(|candidate| candidate.leads());
+    assert_eq!(leads.count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,10 +116,7 @@ async fn no_lock_is_ever_held_twice() {
     let record = Record::in_memory();
     let candidates = contest(&cluster, "once", 2, &record).await;
     for round in 0..3 {
-        let leader = candidates
-            .iter()
-            .find(|candidate| candidate.leads())
-            .unwrap();
+        let leader = support::leading(&candidates).await;
         leader.leader.resign().await;
         until("the other leads", || record.last_term() == round + 2).await;
         support::until_successor(&cluster, "once").await;

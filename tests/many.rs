@@ -41,10 +41,7 @@ async fn thirty_candidates_one_leader_one_successor() {
     );
     for _ in 0..5 {
         let term = record.last_term();
-        let leader = candidates
-            .iter()
-            .find(|candidate| candidate.leads())
-            .unwrap();
+        let leader = support::leading(&candidates).await;
         leader.leader.resign().await;
         until("the next works", || record.last_term() > term).await;
         until("one leads", || {
@@ -139,7 +136,7 @@ async fn two_clients_with_different_leases() {
         until("the next works", || record.last_term() > term).await;
         support::until_successor(&cluster, "mixed").await;
     }
-    assert!(slow.leads() != quick.leads());
+    until("one leads", || slow.leads() != quick.leads()).await;
     record::assert_no_overlap(&record.steps());
 }
 

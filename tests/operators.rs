@@ -40,6 +40,7 @@ async fn each_role_may_do_its_part_and_no_more() {
     let app = url_of(&cluster, "app");
     let first = Candidate::start(config(&app), "roles", "first", &record).await;
     until("the first leads", || first.leads()).await;
+    support::until_leading(&cluster, "roles").await;
     let second = Candidate::start(config(&app), "roles", "second", &record).await;
     until_successor(&cluster, "roles").await;
 
@@ -177,6 +178,7 @@ async fn status_and_history_tell_who_leads_since_when_and_how_often_it_changed()
     let candidates = support::contest(&cluster, "told", 2, &record).await;
     candidates[0].leader.resign().await;
     until("the other leads", || candidates[1].leads()).await;
+    support::until_leading(&cluster, "told").await;
     until_successor(&cluster, "told").await;
 
     let expected = [

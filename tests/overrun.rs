@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pg_leader::testing::Cluster;
 use pg_leader::{ProcessState, Term};
 use rustix::process::Signal;
-use support::candidate::{self, Work};
+use support::candidate;
 use support::race::Race;
 use support::record::{self, Record};
+use support::work::Kind;
 use support::{Candidate, LEASE, config, elector, until, until_successor};
 
 #[test]
@@ -26,7 +27,7 @@ fn candidate_process() {
 async fn with_abort_its_process_ends_before_the_next_term_begins() {
     let mut race = Race::empty("abort");
     let conninfo = race.cluster.url();
-    race.join_with(&conninfo, "first", Work::Blocking);
+    race.join_with(&conninfo, "first", Kind::Blocking);
     race.until_term(1).await;
     race.join(&conninfo, "second");
     until_successor(&race.cluster, "abort").await;

@@ -4,7 +4,6 @@
 mod support;
 
 use pg_leader::testing::Cluster;
-use rustix::process::Signal;
 use support::candidate;
 use support::pgpool::Pgpool;
 use support::race::Race;
@@ -57,13 +56,13 @@ async fn a_leader_that_hangs_is_followed_after_the_silence_limit() {
     let direct = race.cluster.url();
     race.join(&direct, "second");
     until_successor(&race.cluster, "hangs").await;
-    race.processes[0].signal(Signal::STOP);
+    race.processes[0].stop();
     race.until_term(2).await;
     let gap = race.gap_after(1);
     assert!(gap >= LEASE, "{gap:?}: somebody has ended its session");
     assert!(gap < LEASE * 6, "{gap:?} without a leader");
     Pgpool::assert_attached(pgpool.node().await);
-    race.processes[0].signal(Signal::CONT);
+    race.processes[0].go_on();
     until("the woken process is the successor", || {
         support::status(&race.cluster, "hangs", "successor").as_deref() == Some("first")
     })

@@ -23,7 +23,11 @@ async fn join(
     let leader = elector
         .campaign_with(campaign, election, address, steady(record))
         .unwrap();
-    Candidate { elector, leader }
+    Candidate {
+        elector,
+        leader,
+        record: Arc::clone(record),
+    }
 }
 
 async fn until_successor_is(cluster: &Cluster, election: &str, address: &str) {
@@ -73,8 +77,8 @@ async fn who_does_not_take_its_turn_is_not_waited_for_long() {
     let candidates = support::contest(&cluster, "slow", 2, &record).await;
     let _hung = Seat::join_with_priority(&cluster, "slow", "hung", 10).await;
     for term in 1..6 {
-        let leads = candidates.iter().find(|candidate| candidate.leads());
-        leads.unwrap().leader.resign().await;
+        let leads = support::leading(&candidates).await;
+        leads.leader.resign().await;
         until("the next term works", || record.last_term() == term + 1).await;
         let gap = record::gap_after(&record.steps(), term).unwrap();
         assert!(gap < LEASE, "it was waited for {gap:?}");

@@ -176,10 +176,7 @@ async fn a_platform_that_tells_nothing_about_itself() {
     }
     for term in 1..=3 {
         until_successor(&cluster, "quiet").await;
-        let leader = candidates
-            .iter()
-            .find(|candidate| candidate.leads())
-            .unwrap();
+        let leader = support::leading(&candidates).await;
         leader.leader.resign().await;
         until("the next term works", || record.last_term() == term + 1).await;
         let gap = record::gap_after(&record.steps(), term).unwrap();

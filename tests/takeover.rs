@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use pg_leader::Takeover;
 use pg_leader::testing::Cluster;
-use rustix::process::Signal;
 use support::candidate;
 use support::proxy::Proxy;
 use support::race::Race;
@@ -30,7 +29,7 @@ async fn leader_and_successor_die_together() {
         status(&race.cluster, "both", "candidates").as_deref() == Some("3")
     })
     .await;
-    race.processes[1].signal(Signal::STOP);
+    race.processes[1].stop();
     race.processes[0].kill();
     race.processes[1].kill();
     race.until_term(2).await;
@@ -71,7 +70,7 @@ async fn without_the_right_to_evict_the_servers_silence_limit_ends_a_hung_leader
     race.until_term(1).await;
     race.join(&two, "two");
     until_successor(&race.cluster, "strict").await;
-    race.processes[0].signal(Signal::STOP);
+    race.processes[0].stop();
     race.until_term(2).await;
     let gap = race.gap_after(1);
     // The silence limit (1.2 L), then the refractory period.
@@ -116,7 +115,7 @@ async fn a_busy_backend_of_a_dead_leader() {
 async fn a_backend_stuck_in_writing_to_a_hung_leader() {
     let race = Race::start("stuck", Cluster::url).await;
     let pid = race.cluster.leader_pid("stuck").unwrap().unwrap();
-    race.processes[0].signal(Signal::STOP);
+    race.processes[0].stop();
     let flood =
         "SELECT pg_notify('pg_leader', n || repeat('x', 7900)) FROM generate_series(1, 1500) AS n";
     race.cluster.execute(flood).unwrap();
@@ -130,7 +129,7 @@ async fn a_backend_stuck_in_writing_to_a_hung_leader() {
     race.until_term(2).await;
     let gap = race.gap_after(1);
     assert!(gap < LEASE * 6, "{gap:?} without a leader");
-    race.processes[0].signal(Signal::CONT);
+    race.processes[0].go_on();
     until("the woken process is the successor", || {
         status(&race.cluster, "stuck", "successor").as_deref() == Some("first")
     })

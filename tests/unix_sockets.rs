@@ -7,10 +7,11 @@ mod support;
 use std::time::Duration;
 
 use pg_leader::testing::Cluster;
-use support::candidate::{self, Work};
+use support::candidate;
 use support::race::Race;
 use support::record::{self, Record};
 use support::relay::{self, Relay};
+use support::work::Kind;
 use support::{Candidate, LEASE, config, until, until_successor};
 
 #[test]
@@ -43,7 +44,7 @@ async fn is_direct(cluster: &Cluster, election: &str, conninfo: &str) -> bool {
 async fn the_end_of_a_proxy_is_not_taken_for_the_end_of_the_work() {
     let mut race = Race::empty("proxied");
     let mut relay = Relay::called(&race.cluster, "relay");
-    race.join_with(&relay.conninfo(), "first", Work::Blocking);
+    race.join_with(&relay.conninfo(), "first", Kind::Blocking);
     race.until_term(1).await;
     let direct = race.cluster.socket_conninfo();
     race.join(&direct, "second");

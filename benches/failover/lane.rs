@@ -110,8 +110,8 @@ impl<'a> Lane<'a> {
                 process.signal(Signal::KILL)?;
             }
             Ending::StoppedProcess => {
-                journal.stopped(term);
-                process.signal(Signal::STOP)?;
+                process.stop().await?;
+                journal.stopped(term, clock::now());
             }
         }
         let next = journal.after(term, PATIENCE).await?;
@@ -172,6 +172,7 @@ impl<'a> Lane<'a> {
             gaps,
             announced: self.journal.announced(),
             overlaps: self.journal.overlaps(),
+            cut: self.journal.cut(),
         }
     }
 }

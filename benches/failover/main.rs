@@ -23,6 +23,7 @@ use samples::Samples;
 use scenario::{SCENARIOS, Scenario};
 use support::arguments::Arguments;
 use support::figures::{Distribution, judged, milliseconds, table};
+use support::journal::Cut;
 use support::stage::Stage;
 use support::{Result, run};
 
@@ -37,6 +38,7 @@ async fn bench(arguments: &Arguments) -> Result<bool> {
     let mut rows = vec![];
     let mut samples = Samples::new(&description, arguments.lease)?;
     let mut overlaps = 0;
+    let mut cut = Cut::default();
     let mut endings = 0;
     for scenario in SCENARIOS {
         if !arguments.wants(scenario.name) {
@@ -55,6 +57,7 @@ async fn bench(arguments: &Arguments) -> Result<bool> {
             gaps.median()
         );
         overlaps += measured.overlaps;
+        cut = cut.and(measured.cut);
         endings += gaps.count();
         rows.push(row(scenario, &gaps, arguments.lease));
         if scenario.announces {
@@ -79,6 +82,11 @@ async fn bench(arguments: &Arguments) -> Result<bool> {
     ];
     println!("{}", table(&head, &rows));
     println!("Two at work at once: {overlaps} times in {endings} endings.");
+    println!(
+        "Writes that SIGSTOP had cut in two, done on waking in another's term: {}, {:.2?} into it at most. No library \
+         can prevent that; a fence refuses them.",
+        cut.count, cut.most
+    );
     Ok(overlaps == 0)
 }
 

@@ -10,6 +10,7 @@ use crate::proxy;
 use crate::support::Result;
 use crate::support::arguments::Arguments;
 use crate::support::figures::Distribution;
+use crate::support::journal::Cut;
 use crate::support::stage::Stage;
 
 pub(crate) struct Scenario {
@@ -114,6 +115,7 @@ pub(crate) struct Measured {
     pub(crate) gaps: Vec<Duration>,
     pub(crate) announced: Vec<Duration>,
     pub(crate) overlaps: u64,
+    pub(crate) cut: Cut,
 }
 
 impl Scenario {
@@ -147,6 +149,7 @@ impl Scenario {
                 all.gaps.extend(lane.gaps);
                 all.announced.extend(lane.announced);
                 all.overlaps += lane.overlaps;
+                all.cut = all.cut.and(lane.cut);
                 all
             }))
     }

@@ -4,8 +4,8 @@
 //! | line | meaning |
 //! | --- | --- |
 //! | `began TERM TIME` | the work of a term starts |
-//! | `at TERM TIME` | it works, and its term was current at that time |
-//! | `ended TERM TIME` | it is over: returned or dropped |
+//! | `at TERM TIME DONE` | a step of it begins; the one before was done then |
+//! | `ended TERM TIME DONE` | it was dropped; its last step was done then |
 //! | `seen TERM TIME ADDRESS` | this process knows the address of that term's leader |
 
 use std::convert::Infallible;
@@ -122,37 +122,47 @@ async fn work(term: Term, pace: Duration) -> Result<(), Infallible> {
         term.ready();
         std::future::pending::<()>().await;
     }
-    let at_work = AtWork::begin(term.number());
+    let mut at_work = AtWork::begin(term.number());
     term.ready();
     loop {
-        // Before it is looked at: what was current later was current then.
-        let at = clock::now();
-        if !term.is_current() {
-            break;
-        }
-        at_work.say("at", at);
+        at_work.step();
         tokio::time::sleep(pace).await;
     }
-    Ok(())
 }
 
-struct AtWork(u64);
+/// It asks nobody whether it may go on: it is dropped.
+struct AtWork {
+    term: u64,
+    /// When its last step was done.
+    done: u64,
+}
 
 impl AtWork {
     fn begin(term: u64) -> AtWork {
-        let at_work = AtWork(term);
-        at_work.say("began", clock::now());
-        at_work
+        let done = clock::now();
+        say(format_args!("began {term} {done}"));
+        AtWork { term, done }
     }
 
-    fn say(&self, what: &str, at: u64) {
-        say(format_args!("{what} {} {at}", self.0));
+    fn step(&mut self) {
+        say(format_args!(
+            "at {} {} {}",
+            self.term,
+            clock::now(),
+            self.done
+        ));
+        self.done = clock::now();
     }
 }
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        self.say("ended", clock::now());
+        say(format_args!(
+            "ended {} {} {}",
+            self.term,
+            clock::now(),
+            self.done
+        ));
     }
 }
 

@@ -13,11 +13,49 @@ use super::Result;
 pub(crate) struct Span {
     pub(crate) address: String,
     pub(crate) began: u64,
-    /// When it last worked in a current term.
+    /// When its newest step began.
+    step: u64,
+    /// The last that is known of its work, but for a step that a stop has cut in two.
     pub(crate) last: u64,
+    /// When it was dropped.
     pub(crate) ended: Option<u64>,
-    /// Its process was stopped: it has worked until `last`, whenever it is woken to its end.
-    pub(crate) stopped: bool,
+    /// From then on its process stood still.
+    stopped: Option<u64>,
+    /// When the step was done that this cut in two: on waking, in whoever's term. No library can prevent that.
+    cut: Option<u64>,
+}
+
+impl Span {
+    fn stepped(&mut self, done: u64) {
+        match self.stopped {
+            Some(stopped) if self.step <= stopped && done > stopped => self.cut = Some(done),
+            _ => self.last = self.last.max(done),
+        }
+    }
+
+    /// The end of what is held against it. A process that stood still is to be dropped on waking, no sooner;
+    /// what it does until then is in `last`.
+    fn end(&self) -> u64 {
+        let dropped = self.ended.filter(|_| self.stopped.is_none());
+        dropped.unwrap_or_default().max(self.last)
+    }
+}
+
+/// Steps that a stop had cut in two and that were done when another's term had begun.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cut {
+    pub(crate) count: u64,
+    /// How far into that term the last one went.
+    pub(crate) most: Duration,
+}
+
+impl Cut {
+    pub(crate) fn and(self, other: Cut) -> Cut {
+        Cut {
+            count: self.count + other.count,
+            most: self.most.max(other.most),
+        }
+    }
 }
 
 /// A process knew a term's address.
@@ -45,13 +83,12 @@ pub(crate) struct Journal {
 impl Journal {
     pub(crate) fn note(&self, address: &str, line: &str) {
         let mut words = line.split(' ');
-        let (Some(what), Some(Ok(term)), Some(Ok(at))) = (
-            words.next(),
-            words.next().map(str::parse),
-            words.next().map(str::parse),
-        ) else {
+        let what = words.next();
+        let mut number = || words.next()?.parse().ok();
+        let (Some(what), Some(term), Some(at)) = (what, number(), number()) else {
             return;
         };
+        let done = number().unwrap_or(at);
         let Notes {
             spans,
             seen,
@@ -63,16 +100,24 @@ impl Journal {
                 span.and_modify(|_| *shared += 1).or_insert_with(|| Span {
                     address: address.to_owned(),
                     began: at,
+                    step: at,
                     last: at,
                     ..Span::default()
                 });
             }
             "at" => {
-                span.and_modify(|span| span.last = at);
+                span.and_modify(|span| {
+                    span.stepped(done);
+                    span.step = at;
+                    span.last = span.last.max(at);
+                });
                 return;
             }
             "ended" => {
-                span.and_modify(|span| span.ended = Some(at));
+                span.and_modify(|span| {
+                    span.stepped(done);
+                    span.ended = Some(at);
+                });
             }
             "seen" => seen.push(Seen {
                 by: address.to_owned(),
@@ -118,10 +163,10 @@ impl Journal {
         }
     }
 
-    /// The process that worked in `term` was stopped.
-    pub(crate) fn stopped(&self, term: u64) {
+    /// The process that worked in `term` stands still since `time`.
+    pub(crate) fn stopped(&self, term: u64, time: u64) {
         if let Some(span) = self.notes.borrow_mut().spans.get_mut(&term) {
-            span.stopped = true;
+            span.stopped = Some(time);
         }
     }
 
@@ -129,11 +174,20 @@ impl Journal {
     pub(crate) fn overlaps(&self) -> u64 {
         let notes = self.notes.borrow();
         let spans: Vec<&Span> = notes.spans.values().collect();
-        let pairs = spans.windows(2).filter(|pair| {
-            let ended = pair[0].ended.filter(|_| !pair[0].stopped);
-            ended.unwrap_or_default().max(pair[0].last) > pair[1].began
-        });
+        let pairs = spans.windows(2);
+        let pairs = pairs.filter(|pair| pair[0].end() > pair[1].began);
         notes.shared + u64::try_from(pairs.count()).expect("few terms")
+    }
+
+    pub(crate) fn cut(&self) -> Cut {
+        let notes = self.notes.borrow();
+        let spans: Vec<&Span> = notes.spans.values().collect();
+        let late = spans.windows(2).filter_map(|pair| {
+            let late = pair[0].cut?.checked_sub(pair[1].began)?;
+            let most = Duration::from_nanos(late);
+            Some(Cut { count: 1, most })
+        });
+        late.fold(Cut::default(), Cut::and)
     }
 
     /// From the start of each new leader's work to each other process's knowing his address.

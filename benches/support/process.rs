@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::rc::Rc;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
@@ -52,6 +52,17 @@ impl Process {
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(self.pid).ok_or("no process")?;
         Ok(kill_process(pid, signal)?)
+    }
+
+    /// SIGSTOP; no thread of it runs when this returns.
+    pub(crate) async fn stop(&self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let pid = Pid::from_raw(self.pid).ok_or("no process")?;
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        while waitid(WaitId::Pid(pid), stopped)?.is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        Ok(())
     }
 
     /// Until it is gone.

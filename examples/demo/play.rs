@@ -164,11 +164,16 @@ impl Play {
                 self.show_candidates();
                 self.settled(old + 1).await?;
                 let spans = self.candidates.spans()?;
-                let of_old = spans.iter().filter(|span| span.term == old);
-                let late = of_old.map(|span| span.after_stop).sum();
+                let of_old: Vec<&Span> = spans.iter().filter(|span| span.term == old).collect();
+                let late = of_old.iter().map(|span| span.after_stop).sum();
                 self.happened(format!(
-                    "{leader} has worked {late} steps of term {old} since it woke"
+                    "{leader} has begun {late} steps of term {old} since it woke"
                 ));
+                if of_old.iter().any(|span| span.cut.is_some()) {
+                    self.happened(
+                        "it has finished one that the stop had cut in two: only a fence refuses such a write",
+                    );
+                }
                 return Ok(late);
             }
             Event::StepDown | Event::KillSession | Event::CrashServer => {}

@@ -7,24 +7,12 @@ use std::os::unix::fs::FileExt;
 
 use crate::clock;
 
-/// A step that is under way. It ends when it is dropped: also when the work is, in the middle of it.
-pub(crate) struct Step {
-    term: u64,
-}
-
-impl Step {
-    /// Its beginning is written first: a process that is killed leaves a step without an end.
-    pub(crate) fn begin(term: u64, began: u64) -> io::Result<Step> {
-        writeln!(io::stdout(), "began {term} {began}")?;
-        Ok(Step { term })
-    }
-}
-
-impl Drop for Step {
-    fn drop(&mut self) {
-        // Where this cannot be written, the next beginning cannot be either, and the term fails.
-        let _ = writeln!(io::stdout(), "ended {} {}", self.term, clock::now());
-    }
+/// A step of work: it writes down when it began and when it was done. A process that is killed in between leaves
+/// a step without an end.
+pub(crate) fn step(term: u64) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "began {term} {}", clock::now())?;
+    writeln!(stdout, "ended {term} {}", clock::now())
 }
 
 /// From the first step of a process in a term to its last, and thus every step in between.
@@ -37,6 +25,9 @@ pub(crate) struct Span {
     pub(crate) steps: u64,
     /// Steps that began after the process had been stopped.
     pub(crate) after_stop: u64,
+    /// When a step was done that a stop had cut in two: on waking, in whoever's term. No library can prevent
+    /// that, so it does not count as work; it is told of.
+    pub(crate) cut: Option<u64>,
     began: u64,
 }
 
@@ -59,9 +50,7 @@ impl Record {
         }
     }
 
-    /// The process has been stopped, and does nothing from `time` until it is continued. A step that this
-    /// interrupts counts up to here: its end is written by a process that has woken and found itself
-    /// deposed.
+    /// The process has been stopped, and does nothing from `time` until it is continued.
     pub(crate) fn stopped(&mut self, time: u64) {
         self.stopped_at = Some(time);
     }
@@ -110,6 +99,7 @@ impl Record {
             last: time,
             steps: 0,
             after_stop: 0,
+            cut: None,
             began: time,
         });
         match what {
@@ -121,8 +111,12 @@ impl Record {
                 }
             }
             "ended" => {
-                let cut = self.stopped_at.filter(|stopped| span.began <= *stopped);
-                span.last = span.last.max(cut.map_or(time, |stopped| time.min(stopped)));
+                let cut = |stopped: u64| span.began <= stopped && stopped < time;
+                if self.stopped_at.is_some_and(cut) {
+                    span.cut = Some(time);
+                } else {
+                    span.last = span.last.max(time);
+                }
                 span.steps += 1;
             }
             _ => return None,
@@ -164,10 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_a_stop_interrupts_counts_up_to_the_stop() {
-        let mut record = record("began 1 10\nended 1 99\n");
-        record.stopped(11);
-        assert_eq!(ends(&mut record), [(1, 10, 11)]);
+    fn a_step_that_a_stop_cuts_in_two_is_told_of() {
+        let mut record = record("began 1 10\nended 1 12\nbegan 1 13\nended 1 99\n");
+        record.stopped(14);
+        assert_eq!(ends(&mut record), [(1, 10, 13)]);
+        assert_eq!(record.spans().next().unwrap().cut, Some(99));
     }
 
     #[test]

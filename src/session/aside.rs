@@ -160,3 +160,70 @@ impl<T: Send + 'static> fmt::Debug for Oracle<T> {
         f.debug_struct("Oracle").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+
+    const LIMIT: Duration = Duration::from_millis(20);
+
+    /// Jobs that hang until the sender is dropped.
+    fn hanging() -> (Sender<()>, impl Fn() + Clone + Send + Sync + 'static) {
+        let (release, released) = channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        let hang = move || {
+            let released = released.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = released.recv();
+        };
+        (release, hang)
+    }
+
+    /// However often it is tried, there are no more threads than that; and once they come back it goes on.
+    async fn assert_bounded<F: Future<Output = Result<(), Absent>>>(
+        release: Sender<()>,
+        again: impl Fn() -> F,
+    ) {
+        for _ in 0..MOST {
+            assert_eq!(again().await, Err(Absent::Late(LIMIT)));
+        }
+        for _ in 0..3 {
+            assert_eq!(again().await, Err(Absent::Hung(MOST)));
+        }
+        drop(release);
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while let Err(absent) = again().await {
+            assert!(std::time::Instant::now() < deadline, "{absent}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_hangs_is_left_behind_so_many_times_and_no_more() {
+        let (release, hang) = hanging();
+        assert_bounded(release, || run(LIMIT, hang.clone())).await;
+    }
+
+    #[tokio::test]
+    async fn a_hook_that_hangs_gets_so_many_threads_and_no_more() {
+        let (release, hang) = hanging();
+        let oracle = Oracle::new(move || {
+            hang();
+            async {}
+        });
+        assert_bounded(release, || oracle.ask(LIMIT)).await;
+    }
+
+    /// What it keeps on its thread goes on between the calls, also where an answer is late.
+    #[tokio::test]
+    async fn a_hook_keeps_its_thread_while_that_does_not_hang() {
+        let oracle = Oracle::new(|| async {
+            let thread = std::thread::current().id();
+            tokio::time::sleep(Duration::ZERO).await;
+            thread
+        });
+        let limit = Duration::from_secs(30);
+        let first = oracle.ask(limit).await.unwrap();
+        assert_ne!(first, std::thread::current().id());
+        assert_eq!(oracle.ask(limit).await, Ok(first));
+    }
+}

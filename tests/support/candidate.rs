@@ -7,24 +7,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use pg_leader::Overrun;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use super::record::Record;
+use super::record::{self, Record};
+use super::work::{self, Kind};
 
 const ARGUMENTS: &str = "PG_LEADER_TEST_CANDIDATE";
 
 pub struct Process {
     child: Child,
     pub address: String,
+    record: PathBuf,
 }
 
-/// What the work of a candidate is like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// In small steps while its term is current.
-    Steady,
-    /// It blocks its thread and never looks up; `Overrun::Abort` ends it.
-    Blocking,
+/// The command that runs it.
+pub fn this_binary() -> Command {
+    Command::new(std::env::current_exe().expect("a test binary has a path"))
 }
 
 impl Process {
@@ -32,11 +30,10 @@ impl Process {
         conninfo: &str,
         election: &str,
         address: &str,
-        work: Work,
+        kind: Kind,
         record: &Path,
     ) -> Process {
-        let exe: PathBuf = std::env::current_exe().expect("a test binary has a path");
-        Process::start_by(Command::new(exe), conninfo, election, address, work, record)
+        Process::start_by(this_binary(), conninfo, election, address, kind, record)
     }
 
     /// By a command that runs this test binary with the arguments that follow.
@@ -45,14 +42,14 @@ impl Process {
         conninfo: &str,
         election: &str,
         address: &str,
-        work: impl std::fmt::Debug,
+        kind: impl std::fmt::Debug,
         record: &Path,
     ) -> Process {
         let arguments = [
             conninfo,
             election,
             address,
-            &format!("{work:?}"),
+            &format!("{kind:?}"),
             &record.display().to_string(),
         ]
         .join("\n");
@@ -66,12 +63,22 @@ impl Process {
         Process {
             child,
             address: address.to_owned(),
+            record: record.to_owned(),
         }
     }
 
-    pub fn signal(&self, signal: Signal) {
+    /// SIGSTOP. No thread of it runs when this returns, and the record says since when.
+    pub fn stop(&self) {
         let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).expect("the candidate lives");
+        kill_process(pid, Signal::STOP).expect("the candidate lives");
+        waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED).expect("it stops");
+        record::stopped(&self.record, &self.address);
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::CONT).expect("the candidate lives");
     }
 
     pub fn child(&self) -> &Child {
@@ -107,7 +114,7 @@ pub fn main() {
     let Some(arguments) = arguments() else {
         return;
     };
-    let [conninfo, election, address, work, record] = arguments.each_ref().map(String::as_str);
+    let [conninfo, election, address, kind, record] = arguments.each_ref().map(String::as_str);
     // RUST_LOG=debug shows what a candidate thought.
     let level = std::env::var("RUST_LOG")
         .ok()
@@ -117,22 +124,24 @@ pub fn main() {
         .with_writer(std::io::stderr)
         .init();
     let record = Record::append_to(Path::new(record)).expect("the record can be opened");
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|named| format!("{named:?}") == kind);
+    let kind = kind.expect("a kind of work");
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_io();
+    if !kind.needs_no_timers() {
+        runtime.enable_time();
+    }
+    let runtime = runtime.build().expect("a runtime");
     runtime.block_on(async {
-        let config = super::config(conninfo);
-        let leader = if work == format!("{:?}", Work::Blocking) {
-            let config = config.overrun(Overrun::Abort);
-            pg_leader::run(config, election, address, move |term| {
-                loop {
-                    record.step(term.address(), term.number());
-                }
-                #[allow(unreachable_code, reason = "it says what kind of work this is not")]
-                std::future::ready(Ok::<(), std::io::Error>(()))
-            })
-            .await
-        } else {
-            pg_leader::run(config, election, address, super::steady(&record)).await
+        let overrun = match kind.needs_abort() {
+            true => Overrun::Abort,
+            false => Overrun::Report,
         };
+        let config = super::config(conninfo).overrun(overrun);
+        let lead = work::of(kind, &record);
+        let leader = pg_leader::run(config, election, address, lead).await;
         let _leader = leader.expect("the cluster is fit");
         std::future::pending::<()>().await;
     });

@@ -16,14 +16,15 @@ pub mod record;
 pub mod relay;
 pub mod seat;
 pub mod tracer;
+pub mod work;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pg_leader::testing::Cluster;
-use pg_leader::{Config, Elector, Leader, ProcessState, Term};
+use pg_leader::{Config, Elector, Leader, ProcessState};
 use record::Record;
+pub use work::steady;
 
 /// The lease of most tests: short enough for a quick suite, long enough for two noisy cores.
 pub const LEASE: Duration = Duration::from_millis(1000);
@@ -92,27 +93,11 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Work that goes on in small steps while its term is current, and records each.
-pub fn steady(record: &Arc<Record>) -> impl FnMut(Term) -> Work + Send + 'static {
-    let record = Arc::clone(record);
-    move |term| {
-        let record = Arc::clone(&record);
-        Box::pin(async move {
-            term.ready();
-            while record.step_while_current(&term) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            Ok(())
-        })
-    }
-}
-
-pub type Work = std::pin::Pin<Box<dyn Future<Output = Result<(), std::io::Error>> + Send>>;
-
 /// A candidate with an elector of its own, as if in a process of its own.
 pub struct Candidate {
     pub elector: Elector,
     pub leader: Leader,
+    pub record: Arc<Record>,
 }
 
 impl Candidate {
@@ -126,11 +111,16 @@ impl Candidate {
         let leader = elector
             .campaign(election, address, steady(record))
             .expect("a new candidacy");
-        Candidate { elector, leader }
+        Candidate {
+            elector,
+            leader,
+            record: Arc::clone(record),
+        }
     }
 
+    /// It leads, and it is on record what it has done since.
     pub fn leads(&self) -> bool {
-        self.leader.state() == ProcessState::Leading
+        self.leader.state() == ProcessState::Leading && self.record.has(self.leader.term())
     }
 }
 
@@ -149,12 +139,28 @@ pub async fn contest(
         if index == 0 {
             let first = &candidates[0];
             until("the first candidate leads", || first.leads()).await;
+            until_leading(cluster, election).await;
         }
     }
     if count > 1 {
         until_successor(cluster, election).await;
     }
     candidates
+}
+
+/// The database knows that the leader has recovered. The leader itself knows sooner.
+pub async fn until_leading(cluster: &Cluster, election: &str) {
+    until("the database knows that it leads", || {
+        status(cluster, election, "state").as_deref() == Some("leading")
+    })
+    .await;
+}
+
+/// The one of them that leads, once one does.
+pub async fn leading(candidates: &[Candidate]) -> &Candidate {
+    let leading = || candidates.iter().find(|candidate| candidate.leads());
+    until("one leads", || leading().is_some()).await;
+    leading().expect("nothing ends its term")
 }
 
 pub async fn until_successor(cluster: &Cluster, election: &str) {
@@ -227,8 +233,12 @@ pub fn any_of(clusters: &[&Cluster]) -> String {
     )
 }
 
-/// Visible also where the test runner captures what tests print.
 pub fn skipped(test: &str, why: &str) {
+    say(&format!("SKIPPED {test}: {why}"));
+}
+
+/// Visible also where the test runner captures what tests print.
+pub fn say(what: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+    let _ = writeln!(std::io::stderr(), "{what}");
 }

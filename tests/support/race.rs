@@ -1,12 +1,15 @@
 //! Two candidates in processes of their own: the first leads, the second is its successor.
 
+use std::fmt::Debug;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pg_leader::testing::Cluster;
 
-use super::candidate::{Process, Work};
+use super::candidate::{Process, this_binary};
 use super::record::{self, Step};
+use super::work::Kind;
 use super::{until, until_successor};
 
 pub struct Race {
@@ -31,6 +34,7 @@ impl Race {
         }
     }
 
+    /// Two of steady work.
     pub async fn start(election: &str, conninfo: impl Fn(&Cluster) -> String) -> Race {
         let mut race = Race::empty(election);
         let conninfo = conninfo(&race.cluster);
@@ -41,12 +45,38 @@ impl Race {
         race
     }
 
-    pub fn join(&mut self, conninfo: &str, address: &str) {
-        self.join_with(conninfo, address, Work::Steady);
+    /// Two of these kinds, the first of which writes its errors there. A kind is what `candidate_process` of the
+    /// test's file makes of its name.
+    pub async fn of(election: &str, kinds: [impl Debug; 2], stderr: Stdio) -> Race {
+        let mut race = Race::empty(election);
+        let [first, second] = kinds;
+        race.join_by(this_binary(), "first", first, stderr);
+        race.until_term(1).await;
+        race.join_by(this_binary(), "second", second, Stdio::inherit());
+        until_successor(&race.cluster, election).await;
+        race
     }
 
-    pub fn join_with(&mut self, conninfo: &str, address: &str, work: Work) {
-        let process = Process::start(conninfo, &self.election, address, work, &self.file());
+    pub fn join(&mut self, conninfo: &str, address: &str) {
+        self.join_with(conninfo, address, Kind::Steady);
+    }
+
+    pub fn join_with(&mut self, conninfo: &str, address: &str, kind: Kind) {
+        let process = Process::start(conninfo, &self.election, address, kind, &self.file());
+        self.processes.push(process);
+    }
+
+    /// Started by a command that runs this test binary.
+    pub fn join_by(
+        &mut self,
+        mut command: Command,
+        address: &str,
+        kind: impl Debug,
+        stderr: Stdio,
+    ) {
+        command.stderr(stderr);
+        let (conninfo, file) = (self.cluster.url(), self.file());
+        let process = Process::start_by(command, &conninfo, &self.election, address, kind, &file);
         self.processes.push(process);
     }
 

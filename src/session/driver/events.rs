@@ -182,7 +182,8 @@ impl Driver {
                 }
                 let autopsy = candidate.autopsy;
                 let shared = Arc::clone(&candidate.shared);
-                self.election(key, &shared).candidate = Some(candidate);
+                let before = self.election(key, &shared).candidate.replace(candidate);
+                self.hands.discard(before);
                 Some(Event::Join { key, autopsy })
             }
             Command::Observe { key, shared } => {
