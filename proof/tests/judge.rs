@@ -928,7 +928,7 @@ fn a_process_that_does_not_shut_down() {
     history.faults[3] = begin(204, 2, Kind::Shutdown, Some("2-1"));
     assert_violated(
         &history,
-        &[8],
+        &[6, 8],
         "2-1 was told to shut down, and did not end in order",
     );
 }

@@ -8,11 +8,11 @@ use crate::judge::history::Kind;
 /// A cycle: a storm; time to settle; then one thing at a time that ends a term, each with time enough to be done with;
 /// and calm until the next. What is told apart is judged by its own bound.
 const CYCLE: Duration = Duration::from_secs(25);
-const STORM: Duration = Duration::from_secs(10);
+const STORM: Duration = Duration::from_secs(8);
 const SETTLES: Duration = Duration::from_millis(2500);
 
 /// In a storm something comes so often, in the mean.
-const EVERY: f64 = 0.7;
+const EVERY: f64 = 0.6;
 
 /// Alone is what begins so long after all before it was over.
 const REST: Duration = Duration::from_millis(2500);
@@ -165,7 +165,8 @@ fn storm(
     }
 }
 
-/// The leader hangs; its driver panics; and something else.
+/// The leader hangs, twice; its driver panics; and something else. What hangs often has a fenced transaction open, and then
+/// more is to wait for.
 fn alone(
     plan: &mut Vec<Planned>,
     mut at: Duration,
@@ -178,12 +179,17 @@ fn alone(
         true => decks.crashes.deal(random),
         false => decks.alone.deal(random),
     };
-    let mut kinds = [Kind::StoppedProcess, Kind::DriverPanic, other];
-    random.shuffle(&mut kinds[1..]);
+    let mut kinds = [
+        Kind::StoppedProcess,
+        Kind::DriverPanic,
+        Kind::StoppedProcess,
+        other,
+    ];
+    random.shuffle(&mut kinds);
     for kind in kinds {
         let mut planned = Planned::random(kind, at, random, lease);
         if kind == Kind::StoppedProcess {
-            planned.lasts = lease.mul_f64(1.5 + random.f64());
+            planned.lasts = lease.mul_f64(1.5 + 0.5 * random.f64());
         }
         planned.target = match kind {
             // To whoever is not next in line, half of the time.

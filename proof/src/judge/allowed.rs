@@ -13,7 +13,7 @@ use super::life::{Lives, Looked};
 use super::spans::Span;
 
 /// When a gap must be over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Allowed {
     /// At the latest.
     pub by: u64,
@@ -21,6 +21,8 @@ pub struct Allowed {
     pub alone: bool,
     /// The session of its last term was direct.
     pub direct: bool,
+    /// What was to wait for.
+    pub why: Vec<&'static str>,
 }
 
 impl Allowed {
@@ -151,6 +153,7 @@ struct Event {
     at: u64,
     by: u64,
     of: Of,
+    why: &'static str,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -230,18 +233,24 @@ impl<'a> Record<'a> {
         let room = if busy { self.table.lease } else { 0 };
         let mut open = case.successor.is_none();
         let mut by = gap.from;
+        let mut why = vec![];
         let mut causes = 0;
         for event in events.iter().filter(|event| event.of == Of::Cause) {
             if event.at <= gap.from + SOON {
                 causes += 1;
                 by = by.max(event.by + room);
+                why.push(event.why);
             }
         }
         if causes == 0 {
             by = gap.from + self.table.silent() + room;
         }
         if open {
+            why.push("nobody known to be next in line");
             by = by.max(gap.from + self.table.both() + room);
+        }
+        if busy {
+            why.push(Kind::BusyProcessors.name());
         }
         let mut moved = open || busy;
         for event in &events {
@@ -251,13 +260,17 @@ impl<'a> Record<'a> {
             let is_cause = event.of == Of::Cause && event.at <= gap.from + SOON;
             open |= event.of == Of::Next;
             moved |= !is_cause;
+            if !is_cause {
+                why.push(event.why);
+            }
             by = by.max(event.by + room);
         }
-        let settled = gap.from.saturating_sub(case.since) >= self.table.lease;
+        let settled = gap.from.saturating_sub(case.since) >= self.table.lease / 4;
         Allowed {
             by,
             alone: !moved && causes == 1 && settled && gap.after > 0 && gap.to < self.ended,
             direct: leader.is_some_and(|leader| leader.direct),
+            why,
         }
     }
 
@@ -281,7 +294,9 @@ impl<'a> Record<'a> {
         let gap = case.gap;
         let table = &self.table;
         let mut events = vec![];
-        let mut push = |at: u64, by: u64, of: Of| events.push(Event { at, by, of });
+        let mut push = |at: u64, by: u64, of: Of, why: &'static str| {
+            events.push(Event { at, by, of, why });
+        };
         let targets: Vec<&str> = self
             .faults
             .iter()
@@ -301,24 +316,24 @@ impl<'a> Record<'a> {
                 Kind::FullStderr | Kind::ClosedStderr => {}
                 kind if kind.hits_server() => {
                     if fault.end > gap.from {
-                        push(at, fault.end.max(at) + table.server(), Of::All);
+                        push(at, fault.end.max(at) + table.server(), Of::All, fault.kind.name());
                     }
                 }
                 Kind::Suspend => {
                     if is_of(fault, gap) && fault.end > gap.from {
-                        push(at, fault.end + table.retry + table.orderly(), Of::All);
+                        push(at, fault.end + table.retry + table.orderly(), Of::All, fault.kind.name());
                     }
                 }
                 Kind::BusyProcessors => {
                     if fault.end + LINGERS / 3 > gap.from {
-                        push(at, 0, Of::All);
+                        push(at, 0, Of::All, fault.kind.name());
                     }
                 }
                 kind => {
                     // Who leads is told to, not who shall lead.
                     if kind == Kind::Transfer {
                         if is_of(fault, gap) && lingers {
-                            push(at, at + table.orderly(), Of::Cause);
+                            push(at, at + table.orderly(), Of::Cause, fault.kind.name());
                         }
                         continue;
                     }
@@ -337,15 +352,15 @@ impl<'a> Record<'a> {
                     if let Some(leader) = leader {
                         // What was over when its term began has not ended it.
                         if fault.end > leader.since {
-                            push(at, end + table.of_leader(kind), Of::Cause);
+                            push(at, end + table.of_leader(kind), Of::Cause, fault.kind.name());
                         }
                     } else if Some(process) == case.successor || targets.contains(&process) {
                         // Who has become the successor since is well again.
                         if fault.end > case.since || targets.contains(&process) {
-                            push(at, end + table.both(), Of::Next);
+                            push(at, end + table.both(), Of::Next, fault.kind.name());
                         }
                     } else if self.lives.lives(process, at) {
-                        push(at, end + table.both(), Of::Other);
+                        push(at, end + table.both(), Of::Other, fault.kind.name());
                     }
                 }
             }
@@ -354,11 +369,11 @@ impl<'a> Record<'a> {
             if *from < gap.to && *until > gap.from + LONG {
                 // It is ended once the refractory period is over, which no proof spares here.
                 let at = (*from).max(gap.from);
-                push(at, at + table.silent() + table.lease, Of::All);
+                push(at, at + table.silent() + table.lease, Of::All, "a fenced transaction");
             }
         }
         for (from, to) in self.hindered(gap) {
-            push(from, to + table.both(), Of::All);
+            push(from, to + table.both(), Of::All, "nobody fit");
         }
         events.sort_by_key(|event| event.at);
         events

@@ -41,13 +41,17 @@ pub(super) fn judge(history: &History, spans: &[Span], gaps: &[Gap], faults: &[F
         worst = worst.max(allowed.share(gap));
         if gap.to > allowed.by {
             violations.push(format!(
-                "{}: nobody led for {:.2} s after {} (term {} had ended by {}), {:.2} s were allowed",
+                "{}: nobody led for {:.2} s after {} (term {} had ended by {}), {:.2} s were allowed, for {}",
                 gap.election,
                 gap.length() as f64 / 1e9,
                 gap.from,
                 gap.after,
                 gap.cause.map_or("nothing", Kind::name),
                 allowed.by.saturating_sub(gap.from) as f64 / 1e9,
+                match allowed.why.is_empty() {
+                    true => "nothing".to_owned(),
+                    false => allowed.why.join(", "),
+                },
             ));
         }
     }
