@@ -540,7 +540,9 @@ fn a_clock_that_was_set_proves_nothing() {
     assert_held(&history);
     let release = &judge(&history)[4];
     assert!(
-        release.evidence.contains("1 terms vacated after work; 1 more while the server's clock was set"),
+        release
+            .evidence
+            .contains("1 terms vacated after work; 1 more while the server's clock was set"),
         "{release:?}"
     );
 }
@@ -628,7 +630,11 @@ fn late(at: u64) -> History {
 #[test]
 fn nobody_leads_and_nothing_hinders() {
     let history = late(30_000);
-    assert_violated(&history, &[6], "nobody led for 29.80 s after 200000000 (term 2 had ended by kill -9), 1.60 s were allowed");
+    assert_violated(
+        &history,
+        &[6],
+        "nobody led for 29.80 s after 200000000 (term 2 had ended by kill -9), 1.60 s were allowed",
+    );
 }
 
 #[test]
@@ -789,7 +795,11 @@ fn terms(count: usize, lasts: u64, ends: &[(Kind, u64)]) -> History {
     });
     history.processes.clear();
     let third = vec![started(), joined(0)];
-    for (name, entries) in names.into_iter().chain(["3-1"]).zip(entries.into_iter().chain([third])) {
+    for (name, entries) in names
+        .into_iter()
+        .chain(["3-1"])
+        .zip(entries.into_iter().chain([third]))
+    {
         history.processes.push(Process {
             name: name.to_owned(),
             entries,
@@ -816,7 +826,11 @@ fn each_gap_has_the_bound_of_what_has_ended_its_term() {
         (Kind::StoppedDriver, 1800),
     ] {
         assert_held(&terms(2, 3000, &[(kind, allowed)]));
-        let words = format!("had ended by {}), {:.2} s were allowed", kind.name(), allowed as f64 / 1e3);
+        let words = format!(
+            "had ended by {}), {:.2} s were allowed",
+            kind.name(),
+            allowed as f64 / 1e3
+        );
         assert_violated(&terms(2, 3000, &[(kind, allowed + 1)]), &[6], &words);
     }
 }
@@ -873,7 +887,11 @@ fn a_fenced_transaction_that_stays_open_is_waited_for() {
     assert_violated(&history, &[6], "0.72 s were allowed");
     first(&mut history).extend([fences(2900, 1), wrote(5400, 1, 1)]);
     assert_held(&history);
-    // A short one need not be waited for.
+    // Nor one of an earlier term, nor a short one.
+    let fenced = first(&mut history).len() - 2;
+    first(&mut history)[fenced] = fences(2900, 0);
+    assert_violated(&history, &[6], "0.72 s were allowed");
+    first(&mut history)[fenced] = fences(2900, 1);
     first(&mut history).pop();
     first(&mut history).push(wrote(3015, 1, 1));
     assert_violated(&history, &[6], "0.72 s were allowed");
@@ -898,7 +916,11 @@ fn hangs_that_are_not_evicted_are_seen_in_their_median() {
 #[test]
 fn kills_that_are_waited_for_are_seen_in_their_median() {
     let mut history = terms(6, 3000, &[(Kind::KilledProcess, 1050); 6]);
-    assert_violated(&history, &[6], "after kill -9, and nothing else, it mostly takes 1.05 leases");
+    assert_violated(
+        &history,
+        &[6],
+        "after kill -9, and nothing else, it mostly takes 1.05 leases",
+    );
     // Through a proxy they must be.
     for term in &mut history.database.terms {
         term.direct = false;
@@ -1018,7 +1040,11 @@ fn no_log_at_all() {
     history.processes.clear();
     history.database = Database::default();
     history.run.ended = history.run.began;
-    assert_violated(&history, &[0, 1, 2, 3, 4, 5, 6, 8], "no process has written anything");
+    assert_violated(
+        &history,
+        &[0, 1, 2, 3, 4, 5, 6, 8],
+        "no process has written anything",
+    );
     for verdict in &judge(&history)[1..] {
         assert_eq!(verdict.word(), "NOT JUDGED", "{verdict:?}");
     }
@@ -1032,7 +1058,10 @@ fn assert_not_judged(history: &History, invariant: u8, words: &str) {
     let verdict = verdicts.find(|verdict| verdict.invariant == invariant);
     assert_eq!(verdict.unwrap().word(), "NOT JUDGED");
     let text = Report::of(history).to_string();
-    assert!(text.contains("NOT JUDGED") && text.contains(words), "{text}");
+    assert!(
+        text.contains("NOT JUDGED") && text.contains(words),
+        "{text}"
+    );
 }
 
 #[test]
@@ -1189,5 +1218,8 @@ fn the_report_counts_faults_and_gaps() {
     );
     assert_eq!(availability.terms, 3);
     let text = report.to_string();
-    assert!(text.contains("| kill -9 | 1 | 1006.0 | 1006.0 | 63 % |"), "{text}");
+    assert!(
+        text.contains("| kill -9 | 1 | 1006.0 | 1006.0 | 63 % |"),
+        "{text}"
+    );
 }

@@ -232,11 +232,21 @@ impl Conductor {
             Kind::DriverPanic => {
                 // A leader has its term already.
                 let at = ["command", "answer", "action", "start"];
-                let at = at[self.random(planned).usize(..at.len() - usize::from(is_leader))];
+                let at = at[self
+                    .random(planned)
+                    .usize(..at.len() - usize::from(is_leader))];
                 let panics = self.crew.panics(place);
                 self.crew.order(place, &format!("panic {at}"))?;
                 let until = Instant::now() + PATIENCE / 4;
-                self.after(LOOKS, Sequel::Panicked { place, panics, until, id });
+                self.after(
+                    LOOKS,
+                    Sequel::Panicked {
+                        place,
+                        panics,
+                        until,
+                        id,
+                    },
+                );
             }
             Kind::FullStderr | Kind::ClosedStderr => {
                 if let Some(process) = &self.crew.places[place].process {

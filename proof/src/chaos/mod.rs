@@ -32,7 +32,7 @@ use crate::Result;
 use crate::judge::{History, Report};
 use arguments::{Arguments, Role};
 
-pub use plan::{Planned, plan};
+pub use plan::{Planned, Target, plan};
 
 /// Where the processes are, and how each reaches the database.
 pub(crate) const PLACES: [&str; crew::PLACES] = [

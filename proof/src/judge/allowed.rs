@@ -8,16 +8,18 @@
 use std::collections::BTreeMap;
 
 use super::gaps::{Fault, Gap};
-use super::history::{Entry, History, Kind, Mark};
+use super::history::{History, Kind, Mark};
+use super::holds::{Hold, LONG, holds};
 use super::life::{Lives, Looked};
 use super::spans::Span;
+use super::table::Table;
 
 /// When a gap must be over.
 #[derive(Clone, Debug)]
 pub struct Allowed {
     /// At the latest.
     pub by: u64,
-    /// It has one cause; the successor had been there for long, and nothing befell it; nothing else was to wait for.
+    /// It has one cause; the successor had been there for a while, and nothing befell it; nothing else was to wait for.
     pub alone: bool,
     /// The session of its last term was direct.
     pub direct: bool,
@@ -38,79 +40,6 @@ impl Allowed {
     }
 }
 
-/// Durations, in nanoseconds.
-struct Table {
-    lease: u64,
-    retry: u64,
-    probe: u64,
-    /// For a machine that has other things to do.
-    room: u64,
-}
-
-impl Table {
-    fn of(history: &History) -> Table {
-        let lease = history.run.lease_ms * 1_000_000;
-        Table {
-            lease,
-            retry: history.run.retry_interval_ms * 1_000_000 * 5 / 4,
-            probe: lease / 20,
-            room: lease / 2,
-        }
-    }
-
-    /// The successor hears of it at once; the leader with its next heartbeat.
-    fn orderly(&self) -> u64 {
-        self.lease / 8 + self.probe * 2 + self.room
-    }
-
-    /// A lease from the end of the session, unless it is known sooner that the work has stopped.
-    fn unclean(&self) -> u64 {
-        self.lease + self.probe * 2 + self.room
-    }
-
-    /// The session is ended when it has been silent for long.
-    fn silent(&self) -> u64 {
-        self.lease * 12 / 10 + self.probe * 2 + self.room
-    }
-
-    /// A quarter of a lease a round trip, some of them until office is taken.
-    fn slow(&self) -> u64 {
-        self.silent() + self.lease * 5 / 4
-    }
-
-    /// Somebody has to become the successor, who has watched nobody.
-    fn both(&self) -> u64 {
-        self.retry + self.silent() + self.lease + self.probe * 2
-    }
-
-    /// Somebody has to come back.
-    fn server(&self) -> u64 {
-        self.retry + self.lease + self.probe * 4 + self.room
-    }
-
-    fn of_leader(&self, kind: Kind) -> u64 {
-        match kind {
-            Kind::StepDown
-            | Kind::Transfer
-            | Kind::Exclude
-            | Kind::Resign
-            | Kind::FailedWork
-            | Kind::Leave
-            | Kind::Priority
-            | Kind::Shutdown
-            | Kind::BlockedRuntime => self.orderly(),
-            Kind::KilledSession
-            | Kind::Depose
-            | Kind::KilledProcess
-            | Kind::ResetConnections
-            | Kind::KilledRelay
-            | Kind::DriverPanic => self.unclean(),
-            Kind::SlowNetwork => self.slow(),
-            _ => self.silent(),
-        }
-    }
-}
-
 /// What is known of a run, in the form in which it is asked for.
 struct Record<'a> {
     table: Table,
@@ -121,7 +50,7 @@ struct Record<'a> {
     leaders: BTreeMap<(&'a str, u64), Leader<'a>>,
     standing: BTreeMap<&'a str, Vec<Stands<'a>>>,
     /// Since when and until when fenced transactions of an election were open for long.
-    holds: BTreeMap<&'a str, Vec<(u64, u64)>>,
+    holds: BTreeMap<&'a str, Vec<Hold>>,
 }
 
 /// Of a term.
@@ -226,10 +155,15 @@ impl<'a> Record<'a> {
     }
 
     fn allow(&self, gap: &Gap) -> Allowed {
-        let leader = self.leaders.get(&(gap.election.as_str(), gap.after)).copied();
+        let leader = self
+            .leaders
+            .get(&(gap.election.as_str(), gap.after))
+            .copied();
         let case = self.case(gap, leader);
         let events = self.events(&case);
-        let busy = events.iter().any(|event| event.of == Of::All && event.by == 0);
+        let busy = events
+            .iter()
+            .any(|event| event.of == Of::All && event.by == 0);
         let room = if busy { self.table.lease } else { 0 };
         let mut open = case.successor.is_none();
         let mut by = gap.from;
@@ -280,7 +214,9 @@ impl<'a> Record<'a> {
             let known = stands.partition_point(|stands| stands.at <= gap.from);
             known.checked_sub(1).map(|last| stands[last])
         });
-        let last = last.filter(|last| last.leader.is_some() && last.leader == leader.map(|leader| leader.process));
+        let last = last.filter(|last| {
+            last.leader.is_some() && last.leader == leader.map(|leader| leader.process)
+        });
         Case {
             gap,
             leader,
@@ -316,12 +252,22 @@ impl<'a> Record<'a> {
                 Kind::FullStderr | Kind::ClosedStderr => {}
                 kind if kind.hits_server() => {
                     if fault.end > gap.from {
-                        push(at, fault.end.max(at) + table.server(), Of::All, fault.kind.name());
+                        push(
+                            at,
+                            fault.end.max(at) + table.server(),
+                            Of::All,
+                            fault.kind.name(),
+                        );
                     }
                 }
                 Kind::Suspend => {
                     if is_of(fault, gap) && fault.end > gap.from {
-                        push(at, fault.end + table.retry + table.orderly(), Of::All, fault.kind.name());
+                        push(
+                            at,
+                            fault.end + table.retry + table.orderly(),
+                            Of::All,
+                            fault.kind.name(),
+                        );
                     }
                 }
                 Kind::BusyProcessors => {
@@ -352,7 +298,12 @@ impl<'a> Record<'a> {
                     if let Some(leader) = leader {
                         // What was over when its term began has not ended it.
                         if fault.end > leader.since {
-                            push(at, end + table.of_leader(kind), Of::Cause, fault.kind.name());
+                            push(
+                                at,
+                                end + table.of_leader(kind),
+                                Of::Cause,
+                                fault.kind.name(),
+                            );
                         }
                     } else if Some(process) == case.successor || targets.contains(&process) {
                         // Who has become the successor since is well again.
@@ -365,11 +316,17 @@ impl<'a> Record<'a> {
                 }
             }
         }
-        for (from, until) in self.holds.get(gap.election.as_str()).into_iter().flatten() {
-            if *from < gap.to && *until > gap.from + LONG {
+        let holds = self.holds.get(gap.election.as_str()).into_iter().flatten();
+        for hold in holds.filter(|hold| hold.term >= gap.after) {
+            if hold.from < gap.to && hold.to > gap.from + LONG {
                 // It is ended once the refractory period is over, which no proof spares here.
-                let at = (*from).max(gap.from);
-                push(at, at + table.silent() + table.lease, Of::All, "a fenced transaction");
+                let at = hold.from.max(gap.from);
+                push(
+                    at,
+                    at + table.silent() + table.lease,
+                    Of::All,
+                    "a fenced transaction",
+                );
             }
         }
         for (from, to) in self.hindered(gap) {
@@ -412,44 +369,6 @@ impl<'a> Record<'a> {
         });
         hindered.map(|pair| (pair[0], pair[1])).collect()
     }
-}
-
-/// A fenced transaction that is open for longer has to be waited for.
-const LONG: u64 = 50_000_000;
-
-/// From when a fenced transaction has begun until its client goes on, which it does at once when that has ended.
-fn holds<'a>(history: &'a History, lives: &Lives) -> BTreeMap<&'a str, Vec<(u64, u64)>> {
-    let mut holds: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
-    for process in &history.processes {
-        let mut open: BTreeMap<(&str, u64), u64> = BTreeMap::new();
-        let mut ended = |election: &'a str, from: u64, to: u64| {
-            if to > from + LONG {
-                holds.entry(election).or_default().push((from, to));
-            }
-        };
-        for entry in &process.entries {
-            match entry {
-                Entry::Fences { at, election, term } => {
-                    if let Some(from) = open.insert((election, *term), *at) {
-                        ended(election, from, *at);
-                    }
-                }
-                Entry::Wrote {
-                    at, election, term, ..
-                }
-                | Entry::Refused { at, election, term } => {
-                    if let Some(from) = open.remove(&(election.as_str(), *term)) {
-                        ended(election, from, *at);
-                    }
-                }
-                _ => {}
-            }
-        }
-        for ((election, _), from) in open {
-            ended(election, from, lives.ends(&process.name));
-        }
-    }
-    holds
 }
 
 /// So long a candidate may need to come back after its last fault: a connect that hangs is given up after 5 s, and

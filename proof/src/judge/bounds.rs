@@ -68,10 +68,12 @@ pub(super) fn judge(history: &History, spans: &[Span], gaps: &[Gap], faults: &[F
             .map(|(gap, _)| gap.length() as f64 / lease)
             .collect();
         shares.sort_by(f64::total_cmp);
-        if kind == Kind::StoppedProcess
-            && (shares.len() as u64) < history.run.seconds * HANGS / 600
+        if kind == Kind::StoppedProcess && (shares.len() as u64) < history.run.seconds * HANGS / 600
         {
-            lacking.push(format!("{} leaders that hang, and nothing else", shares.len()));
+            lacking.push(format!(
+                "{} leaders that hang, and nothing else",
+                shares.len()
+            ));
         }
         if shares.len() < MEDIAN_OF {
             continue;
@@ -101,7 +103,9 @@ pub(super) fn judge(history: &History, spans: &[Span], gaps: &[Gap], faults: &[F
         let terms = spans.iter().filter(|span| span.election == *election);
         let terms = terms.count();
         if (terms as f64) < (minutes * TERMS_A_MINUTE).floor() {
-            lacking.push(format!("{terms} terms of {election} in {minutes:.1} minutes"));
+            lacking.push(format!(
+                "{terms} terms of {election} in {minutes:.1} minutes"
+            ));
         }
     }
     let terms = spans.len() as f64 / history.run.elections.len().max(1) as f64;

@@ -44,7 +44,10 @@ pub(super) fn judge(history: &History) -> Verdict {
             }));
         }
         if terms < before + 2 {
-            lacking.push(format!("{election} has fenced rows of {} terms", terms - before));
+            lacking.push(format!(
+                "{election} has fenced rows of {} terms",
+                terms - before
+            ));
         }
     }
     let evidence = format!(

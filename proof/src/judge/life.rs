@@ -64,7 +64,8 @@ pub(super) struct Looked<'a> {
 impl Looked<'_> {
     /// Whether no candidate is fit, or nobody may lead but one who is not.
     pub(super) fn is_excused(&self, comes_back: u64, given_up: u64) -> bool {
-        let fit = |name: &str| self.lives.lives(name, self.at) && !self.is_hindered(name, comes_back);
+        let fit =
+            |name: &str| self.lives.lives(name, self.at) && !self.is_hindered(name, comes_back);
         // Nobody else may lead while the target of a transfer lives, and is not fit.
         let awaited = self.faults.iter().any(|fault| {
             let target = fault.process.as_deref();

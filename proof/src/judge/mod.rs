@@ -9,6 +9,7 @@ mod candidacy;
 mod fence;
 mod gaps;
 pub mod history;
+mod holds;
 mod life;
 mod numbers;
 mod overlap;
@@ -16,6 +17,7 @@ mod record;
 mod release;
 mod report;
 mod spans;
+mod table;
 mod truth;
 mod verdict;
 

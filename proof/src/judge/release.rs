@@ -65,7 +65,10 @@ pub(super) fn judge(history: &History, spans: &[Span]) -> Verdict {
         "{compared} terms vacated after work; {unknown} more while the server's clock was set"
     );
     Verdict::new(4, NAME, evidence, violations)
-        .unless_none(clocks.len(), "comparison of the server's clock and the shared one")
+        .unless_none(
+            clocks.len(),
+            "comparison of the server's clock and the shared one",
+        )
         .unless_none(compared, "term that was vacated after work")
 }
 

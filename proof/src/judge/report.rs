@@ -26,6 +26,8 @@ pub struct Report {
     pub availability: BTreeMap<String, Availability>,
     /// By what ended the term before; "nothing" where no fault is to be blamed.
     pub gaps: BTreeMap<&'static str, Gaps>,
+    /// Every gap, and what it was allowed.
+    pub each: Vec<Each>,
     /// Of every invariant.
     pub verdicts: Vec<Verdict>,
 }
@@ -54,6 +56,23 @@ pub struct Gaps {
     pub histogram: [usize; CLASSES.len() + 1],
 }
 
+/// One gap.
+#[derive(Clone, Debug, Serialize)]
+pub struct Each {
+    /// The election's name.
+    pub election: String,
+    /// In seconds since the run began.
+    pub from: f64,
+    /// How long nobody led, in milliseconds.
+    pub lasted: f64,
+    /// In milliseconds.
+    pub allowed: f64,
+    /// Whether it has one cause and nothing else to wait for.
+    pub alone: bool,
+    /// What was to wait for.
+    pub why: Vec<&'static str>,
+}
+
 impl Report {
     /// Of a run.
     pub fn of(history: &History) -> Report {
@@ -65,6 +84,15 @@ impl Report {
         }
         let mut by_cause: BTreeMap<&'static str, Gaps> = BTreeMap::new();
         let allowed = Allowed::of(history, &spans, &gaps, &faults);
+        let each = gaps.iter().zip(&allowed).map(|(gap, allowed)| Each {
+            election: gap.election.clone(),
+            from: gap.from.saturating_sub(history.run.began) as f64 / 1e9,
+            lasted: gap.length() as f64 / 1e6,
+            allowed: allowed.by.saturating_sub(gap.from) as f64 / 1e6,
+            alone: allowed.alone,
+            why: allowed.why.clone(),
+        });
+        let each = each.collect();
         // The first gap ends with the run's first term, and the last is cut off by its end.
         let whole = gaps
             .iter()
@@ -127,6 +155,7 @@ impl Report {
             missed: missed.count(),
             availability,
             gaps: by_cause,
+            each,
             verdicts: judge(history),
         }
     }
