@@ -94,6 +94,15 @@ impl Held {
         }
     }
 
+    fn owes_a_trap(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.thread));
+        let pending = status.ok().and_then(|status| {
+            let line = status.lines().find(|line| line.starts_with("SigPnd:"))?;
+            u64::from_str_radix(line["SigPnd:".len()..].trim(), 16).ok()
+        });
+        pending.is_some_and(|pending| pending & 1 << (Signal::SIGTRAP as i32 - 1) != 0)
+    }
+
     fn look(&self) -> nix::Result<WaitStatus> {
         waitpid(
             self.thread,
@@ -102,8 +111,15 @@ impl Held {
     }
 
     /// It goes on. Where it has been killed it is waited for: before that its process cannot be.
-    pub(super) fn let_go(self) {
+    pub(super) fn let_go(mut self) {
         let deadline = Instant::now() + WITHIN;
+        // The trap of a step that a system call had held up would kill it: nobody is there any more to take it.
+        while self.owes_a_trap() && Instant::now() < deadline {
+            let went_on = ptrace::cont(self.thread, self.signal.take());
+            if went_on.is_err() || !matches!(self.stopped_by(deadline), Ok(true)) {
+                break;
+            }
+        }
         while ptrace::detach(self.thread, self.signal) == Err(Errno::ESRCH)
             && Instant::now() < deadline
         {
