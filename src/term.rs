@@ -114,9 +114,19 @@ impl Term {
             // By whoever waits: work is given time that asks itself, wherever this was made.
             state.listen();
             let mut cancelled = std::pin::pin!(state.cancelled.cancelled());
+            let mut kept_from = None;
             // The work itself is woken to look, sooner than all who wait are told.
             std::future::poll_fn(|context| {
                 if state.is_ending() {
+                    // Work that is told goes on to stop by itself, in this very poll. Once that time is over, as when
+                    // the process has just woken, it is not told any more, but dropped. Not where nobody drops it
+                    // before it asks again: that waits on its thread.
+                    let last_poll = state.last_poll(clock::now());
+                    if last_poll.is_some() && kept_from != last_poll {
+                        kept_from = last_poll;
+                        context.waker().wake_by_ref();
+                        return std::task::Poll::Pending;
+                    }
                     return std::task::Poll::Ready(());
                 }
                 cancelled.as_mut().poll(context)

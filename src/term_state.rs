@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 
 use futures_util::task::AtomicWaker;
@@ -53,6 +53,8 @@ pub(crate) struct TaskState {
     begun: AtomicBool,
     /// It has asked itself, and not only another task of the term.
     listens: AtomicBool,
+    /// How often it was polled.
+    polls: AtomicU64,
 }
 
 impl TaskState {
@@ -143,6 +145,7 @@ impl TermState {
 
     pub(crate) fn run(self: &Arc<Self>, task: &Arc<TaskState>) -> Running {
         task.begun.store(true, Ordering::Release);
+        task.polls.fetch_add(1, Ordering::Relaxed);
         Running(CURRENT.replace(Some((Arc::clone(self), Arc::clone(task)))))
     }
 
@@ -165,6 +168,19 @@ impl TermState {
         } else {
             self.listens.load(Ordering::Acquire)
         }
+    }
+
+    /// Where this thread polls a task of this term that is dropped instead of polled again: which poll this is.
+    pub(crate) fn last_poll(self: &Arc<Self>, now: Instant) -> Option<u64> {
+        let last_poll = CURRENT.try_with(|current| {
+            let current = current.borrow();
+            let (_, task) = current
+                .as_ref()
+                .filter(|(term, _)| Arc::ptr_eq(term, self))?;
+            let lasts = self.may_run(task, now);
+            (!lasts).then(|| task.polls.load(Ordering::Relaxed))
+        });
+        last_poll.ok().flatten()
     }
 
     /// The work should stop. To be followed by a look of the watch, which tells the others.

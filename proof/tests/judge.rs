@@ -909,7 +909,7 @@ fn hangs_that_are_not_evicted_are_seen_in_their_median() {
     assert_violated(
         &hangs(1200),
         &[6],
-        "after SIGSTOP, and nothing else, it mostly takes 1.20 leases until somebody leads, 1.12 were allowed",
+        "after SIGSTOP, and nothing else, it mostly takes 1.20 leases until somebody leads, 1.17 were allowed",
     );
 }
 

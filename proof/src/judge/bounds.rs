@@ -25,7 +25,7 @@ const HANGS: u64 = 12;
 /// What most gaps keep, as shares of the lease: the successor ends a session that it has watched silent for a lease, before
 /// the server does so by itself, after 1.2; and of a process that is killed nothing needs to be waited for.
 const MOST: [(Kind, bool, f64); 2] = [
-    (Kind::StoppedProcess, false, 1.12),
+    (Kind::StoppedProcess, false, 1.17),
     (Kind::KilledProcess, true, 0.6),
 ];
 
