@@ -273,7 +273,9 @@ impl Conductor {
                 self.faults.end(id);
             }
         }
-        let role = if is_leader {
+        let role = if is_leader && kind == Kind::DriverPanic {
+            ", which leads".to_owned()
+        } else if is_leader {
             format!(", which leads {election}")
         } else {
             String::new()
@@ -439,7 +441,16 @@ impl Conductor {
 
     /// Who leads, and whom a fault befalls: whom it is meant for, or the next one that is fit for it.
     fn victims(&self, planned: &Planned) -> (Option<String>, Option<usize>) {
-        let (leader, successor) = database::standing(&self.stage, ELECTIONS[planned.election]);
+        let (mut leader, mut successor) =
+            database::standing(&self.stage, ELECTIONS[planned.election]);
+        // Of the two leaders the one where it tells more: nobody waits for what is direct.
+        if planned.kind == Kind::DriverPanic && planned.target == Target::Leader {
+            let other = (planned.election + 1) % ELECTIONS.len();
+            let other = database::standing(&self.stage, ELECTIONS[other]);
+            if !self.tells_more(leader.as_deref()) && self.tells_more(other.0.as_deref()) {
+                (leader, successor) = other;
+            }
+        }
         let meant = match planned.target {
             Target::Leader => leader.as_deref(),
             Target::Successor => successor.as_deref(),
@@ -490,6 +501,15 @@ impl Conductor {
             leader,
             victim.filter(|place| self.crew.places[*place].process.is_some()),
         )
+    }
+
+    /// Whether the end of its session is believed while its work takes its time.
+    fn tells_more(&self, name: Option<&str>) -> bool {
+        let place = name.and_then(|name| self.crew.find(name));
+        place.is_some_and(|place| {
+            let place = &self.crew.places[place];
+            place.path.is_direct() && place.takes_its_time && place.is_free()
+        })
     }
 
     fn count(&mut self, planned: &Planned, whom: &str) {

@@ -32,6 +32,13 @@ pub(super) enum Path {
     Relayed,
 }
 
+impl Path {
+    /// The end of such a session is believed.
+    pub(super) fn is_direct(self) -> bool {
+        matches!(self, Path::Direct | Path::Socket)
+    }
+}
+
 const PATHS: [Path; PLACES] = [
     Path::Direct,
     Path::Direct,
@@ -42,16 +49,25 @@ const PATHS: [Path; PLACES] = [
     Path::Relayed,
 ];
 
-/// What the works are like, one place after the other.
-const WORKS: [Work; 8] = [
+/// What the work of a place is like, one process after the other. What takes its time is more often where a session that
+/// ends is believed: there nobody waits for it.
+const DIRECT_WORKS: [Work; 6] = [
     Work::Listens,
+    Work::Plain,
     Work::Spawns,
     Work::Plain,
+    Work::Blocks,
+    Work::Plain,
+];
+const WORKS: [Work; 8] = [
+    Work::Plain,
+    Work::Listens,
     Work::Plain,
     Work::Blocks,
     Work::Plain,
     Work::Spins,
     Work::Plain,
+    Work::Spawns,
 ];
 
 /// How many proxies that needs.
@@ -65,6 +81,8 @@ pub(super) struct Place {
     pub(super) process: Option<Process>,
     /// Its network is cut, slow or away.
     pub(super) hindered: bool,
+    /// Its work goes on for a while when it hears of its end.
+    pub(super) takes_its_time: bool,
 }
 
 pub(super) struct Process {
@@ -103,6 +121,7 @@ impl Crew {
             started: 0,
             process: None,
             hindered: false,
+            takes_its_time: false,
         });
         let mut crew = Crew {
             places: places.collect(),
@@ -142,7 +161,12 @@ impl Crew {
             command.args(["--election", election]);
         }
         // Another one each time, and plain half of the time.
-        let work = WORKS[(place.number + 3 * (place.started as usize - 1)) % WORKS.len()];
+        let works = match place.path.is_direct() {
+            true => &DIRECT_WORKS[..],
+            false => &WORKS[..],
+        };
+        let work = works[(place.number * 2 + place.started as usize - 1) % works.len()];
+        place.takes_its_time = matches!(work, Work::Listens | Work::Spawns);
         command.args(["--work", work.name()]);
         let (stderr, of_process) =
             Stderr::to(File::create(self.directory.join(format!("{name}.stderr")))?)?;

@@ -1,6 +1,7 @@
 //! The work of a candidate. It does nothing that the library should: what is plain never looks at the term or at the
 //! clock, and nobody asks whether the term is current before he writes down a step.
 
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,8 +24,8 @@ const STEP: Duration = Duration::from_micros(500);
 /// And one of work that computes.
 const COMPUTES: Duration = Duration::from_millis(2);
 
-/// What listens takes so long at most to end, in milliseconds: half of the time it hurries.
-const LONGEST: [u64; 2] = [40, 600];
+/// What listens takes so long to end, in milliseconds: one in three hurries, the others take what they are given.
+const ENDS: [Range<u64>; 3] = [0..40, 300..1200, 300..1200];
 
 pub(super) struct Worker {
     pub(super) seat: Arc<Seat>,
@@ -143,8 +144,8 @@ impl Steps {
             () = self.go_on(PACE) => {}
         }
         // It finishes what it does, for as long as it is let.
-        let longest = LONGEST[fastrand::usize(..LONGEST.len())];
-        let rest = Duration::from_millis(fastrand::u64(..longest));
+        let ends = ENDS[fastrand::usize(..ENDS.len())].clone();
+        let rest = Duration::from_millis(fastrand::u64(ends));
         let _ = tokio::time::timeout(rest, self.go_on(PACE)).await;
     }
 
