@@ -6,6 +6,7 @@ mod support;
 
 mod children;
 mod exits;
+mod frozen;
 mod losses;
 mod namespaces;
 mod races;

@@ -4,11 +4,12 @@ use super::work::Manner;
 use crate::protocol::{Action, Answer, Bar, Event, Notice, Office, Query, Try};
 
 /// Every kind that a run can meet, by what it is a kind of.
-pub(super) const ALL: [(&str, &str); 83] = [
+pub(super) const ALL: [(&str, &str); 84] = [
     ("event", "Timer"),
     ("event", "Connected"),
     ("event", "Disconnected"),
     ("event", "Answered"),
+    ("event", "Looked"),
     ("event", "Hint"),
     ("event", "WorkStopped"),
     ("event", "Join"),
@@ -96,6 +97,7 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Connected => "Connected",
         Event::Disconnected => "Disconnected",
         Event::Answered { .. } => "Answered",
+        Event::Looked { .. } => "Looked",
         Event::Hint { .. } => "Hint",
         Event::WorkStopped { .. } => "WorkStopped",
         Event::Join { .. } => "Join",
@@ -205,6 +207,7 @@ pub(super) fn bar(bar: Bar) -> &'static str {
         Bar::Unknown => "Unknown",
         // It takes seventeen promotions that are thrown away.
         Bar::Beyond => "Beyond",
+        Bar::Elsewhere => "Elsewhere",
     }
 }
 

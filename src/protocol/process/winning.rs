@@ -331,6 +331,17 @@ impl Process {
             self.vacate_and_release(now, key, term, Ending::Resigned);
             return;
         }
+        if self.held_elsewhere(key).is_some() {
+            // That was seen while the try was under way.
+            self.hold_off(now, key);
+            self.vacate_and_release(now, key, term, Ending::Resigned);
+            self.actions
+                .push_back(Action::Tell(Notice::Declined { key }));
+            return;
+        }
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
         candidacy.place = Place::Leading { term };
         candidacy.seen_term = term;
         candidacy.stranger = None;
@@ -372,6 +383,9 @@ impl Process {
                     term: last_term,
                 },
             );
+        }
+        if !self.may_begin(key) {
+            return;
         }
         let Some(waiting) = self.waiting(key) else {
             return;
