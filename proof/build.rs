@@ -13,13 +13,14 @@ mod mutants;
 
 use mutants::{MUTANTS, Mutant};
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "candidacy.rs",
     "jitter.rs",
     "watch.rs",
     "process/answers.rs",
     "process/ending.rs",
     "process/following.rs",
+    "process/hosts.rs",
     "process/mod.rs",
     "process/session.rs",
     "process/waking.rs",

@@ -19,6 +19,34 @@ const fn edit(file: &'static str, from: &'static str, to: &'static str) -> Edit 
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "begins_before_it_has_looked",
+        edits: &[edit(
+            "process/hosts.rs",
+            "!self.hosts.contested || self.hosts.clear.contains(&key)",
+            "true",
+        )],
+    },
+    Mutant {
+        name: "begins_what_was_seen_held_meanwhile",
+        edits: &[edit(
+            "process/winning.rs",
+            "if self.held_elsewhere(key).is_some() {",
+            "if false {",
+        )],
+    },
+    Mutant {
+        name: "stays_below_a_higher_one",
+        edits: &[edit("process/mod.rs", "if higher {", "if false {")],
+    },
+    Mutant {
+        name: "held_for_ever",
+        edits: &[edit(
+            "process/hosts.rs",
+            "held: held.into_iter().collect(),",
+            "held: held.into_iter().chain(self.hosts.held.clone()).collect(),",
+        )],
+    },
+    Mutant {
         name: "aborted_without_a_margin",
         edits: &[edit(
             "process/session.rs",

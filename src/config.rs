@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind};
 use crate::protocol::Timings;
-use crate::session::aside::Oracle;
+use crate::session::aside::{Oracle, Room};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Hook = Oracle<Result<Credentials, BoxError>>;
@@ -22,7 +22,8 @@ pub enum Overrun {
     Report,
     /// End the process by SIGKILL to itself, at 0.95 of the lease: no handler, exit hook or core dump delays it,
     /// and it needs no thread but its own. Its last words go to standard error a little before, where that can take
-    /// them. A process that stood still for longer than that ends when it wakes. What the work has spawned by
+    /// them. The first process of a container cannot kill itself: it aborts, and there a handler of SIGABRT or a core
+    /// dump may delay it. Give such a container an init. A process that stood still for longer than that ends when it wakes. What the work has spawned by
     /// [`Term::spawn`](crate::Term::spawn) or [`Term::spawn_blocking`](crate::Term::spawn_blocking) counts too.
     Abort,
 }
@@ -137,11 +138,14 @@ pub struct Config {
     pub(crate) install: bool,
     pub(crate) application_name: String,
     pub(crate) credentials: Option<Arc<Hook>>,
+    /// Shared by all that connect with this configuration or a clone of it.
+    pub(crate) reading: Room,
 }
 
 impl Config {
     /// Everything at its default. `conninfo` is a URL or a key-value string as libpq reads it, with one
-    /// or several hosts; it is looked at when connecting. Name a host and a user, or let
+    /// or several hosts; it is looked at when connecting. Several hosts are looked at again each
+    /// [`retry_interval`](Config::retry_interval), and left for one on a newer timeline that accepts writes. Name a host and a user, or let
     /// [`environment`](Config::environment) name them.
     pub fn new(conninfo: impl Into<String>) -> Self {
         Config {
@@ -155,6 +159,7 @@ impl Config {
             install: true,
             application_name: "pg-leader".to_owned(),
             credentials: None,
+            reading: Room::default(),
         }
     }
 
@@ -236,7 +241,7 @@ impl Config {
     /// A hook that supplies credentials for each connection, for passwords that rotate. It is called
     /// before every connect, on a thread and a tokio runtime of its own, where it may block, and must answer
     /// within 5 s. What it spawns there goes on between the calls. Where it fails or panics, the connect
-    /// fails and is tried again; where it hangs, on another thread, until eight of them hang.
+    /// fails and is tried again; where it hangs, on another thread, until 64 of them hang.
     ///
     /// ```
     /// use pg_leader::{Config, Credentials};

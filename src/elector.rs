@@ -51,6 +51,8 @@ struct Entry {
     observers: usize,
     /// The candidacy; over once this is cancelled.
     left: Option<CancellationToken>,
+    /// How many candidacies there were: what a handle asks is not for a later one.
+    candidacies: u64,
 }
 
 impl Elector {
@@ -185,6 +187,7 @@ impl Elector {
         let takeover = takeover.unwrap_or(self.inner.takeover);
         // Where it is refused it is dropped here, and not under a lock: it may be anything.
         let mut lead = Some(Lead::new(lead));
+        let mut candidacy = 0;
         let (key, shared) = self.inner.entry(election, |entry| {
             if entry.left.as_ref().is_some_and(|left| !left.is_cancelled()) {
                 return Err(Error::new(Kind::AlreadyCandidate(election.to_owned())));
@@ -193,6 +196,8 @@ impl Elector {
                 return Err(Error::new(Kind::ShutDown));
             };
             entry.left = Some(left.clone());
+            entry.candidacies += 1;
+            candidacy = entry.candidacies;
             let candidate = Candidate {
                 shared: Arc::clone(&entry.shared),
                 address: address.into(),
@@ -201,6 +206,7 @@ impl Elector {
                 lead,
                 runtime,
                 left: left.clone(),
+                number: candidacy,
             };
             let key = entry.key;
             Ok(Command::Join { key, candidate })
@@ -208,6 +214,7 @@ impl Elector {
         Ok(Leader {
             elector: self.clone(),
             key,
+            candidacy,
             shared,
             left,
         })
@@ -245,7 +252,8 @@ impl Elector {
     }
 
     /// Resign every term in order, leave every election, close the session. Waits for work to stop: up to
-    /// the grace, then it is dropped; work that cannot be dropped keeps the leadership, and this waiting.
+    /// the grace, then it is dropped; work that cannot be dropped keeps the leadership, and this waiting. Then it
+    /// tells the database, for half a lease at least.
     /// Without a database it tries to tell of the last term's end for no longer than the grace, and then it waits
     /// up to a second for the log.
     ///
@@ -316,6 +324,7 @@ impl Inner {
                 shared,
                 observers: 0,
                 left: None,
+                candidacies: 0,
             }
         });
         let command = change(entry)?;

@@ -20,6 +20,7 @@ use crate::term::Term;
 pub struct Leader {
     pub(crate) elector: Elector,
     pub(crate) key: Key,
+    pub(crate) candidacy: u64,
     pub(crate) shared: Arc<Shared>,
     pub(crate) left: CancellationToken,
 }
@@ -75,6 +76,8 @@ impl Leader {
     /// A process that has won and waits to take office, or is about to win, gives that up too: it lets the
     /// lock go, or ends the term that it gets before any work starts, and holds off.
     ///
+    /// A candidacy that is over has nothing to give up: a later one in the same election is another's.
+    ///
     /// # Cancel safety
     ///
     /// Cancel safe: once called the term ends, whether or not anybody waits for it.
@@ -82,6 +85,7 @@ impl Leader {
         let told = CancellationToken::new();
         let command = Command::GiveUp {
             key: self.key,
+            candidacy: self.candidacy,
             told: told.clone(),
         };
         self.elector.inner.ask(command, &told).await;
@@ -94,7 +98,10 @@ impl Leader {
     ///
     /// Cancel safe: once called the candidacy ends, whether or not anybody waits for it.
     pub async fn leave(&self) {
-        let command = Command::Leave { key: self.key };
+        let command = Command::Leave {
+            key: self.key,
+            candidacy: self.candidacy,
+        };
         self.elector.inner.ask(command, &self.left).await;
     }
 

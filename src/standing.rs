@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::protocol::Instant;
-use crate::session::hands::Hands;
+use crate::session::hands::{Hands, isolated};
 use crate::term::TermState;
 
 /// What a process is in an election. Reads what it prints:
@@ -110,6 +110,9 @@ pub enum WaitingFor {
     /// This process has heard of a term that lies too far beyond this server's: it waits for the server that it
     /// knew, or to be restarted.
     AnotherServer,
+    /// Two hosts of the connection string accept writes, and the leadership is held on the other one: nobody
+    /// leads here until that is over.
+    AnotherHost,
     /// This process has no session, because the schema `pgleader` has vanished or cannot be used: the log says
     /// why. Not in `pgleader.status`, which is a part of it.
     Schema,
@@ -126,6 +129,7 @@ impl fmt::Display for WaitingFor {
             WaitingFor::HigherPriority => "higher priority",
             WaitingFor::Stranger => "stranger",
             WaitingFor::AnotherServer => "another server",
+            WaitingFor::AnotherHost => "another host",
             WaitingFor::Schema => "schema",
         })
     }
@@ -277,15 +281,19 @@ impl Shared {
     pub(crate) fn changes(&self) -> impl Stream<Item = Standing> + Send + Unpin + use<> {
         let mut receiver = self.changes.subscribe();
         receiver.mark_changed();
-        let state = (receiver, self.done.clone());
-        Box::pin(stream::unfold(state, |(mut receiver, done)| async move {
-            tokio::select! {
-                biased;
-                changed = receiver.changed() => changed.ok()?,
-                () = done.cancelled() => return None,
-            }
-            let standing = receiver.borrow_and_update().clone();
-            Some((standing, (receiver, done)))
+        let (done, hands) = (self.done.clone(), self.hands.clone());
+        Box::pin(stream::unfold(receiver, move |mut receiver| {
+            let (done, hands) = (done.clone(), hands.clone());
+            let changed = async move {
+                tokio::select! {
+                    biased;
+                    changed = receiver.changed() => changed.ok()?,
+                    () = done.cancelled() => return None,
+                }
+                let standing = receiver.borrow_and_update().clone();
+                Some((standing, receiver))
+            };
+            isolated(hands, changed)
         }))
     }
 }

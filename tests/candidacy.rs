@@ -256,3 +256,34 @@ async fn within<F: Future>(future: F) -> F::Output {
         .await
         .expect("it returns")
 }
+
+/// A handle outlives its candidacy; what it asks then is not for the next one in the same election.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handle_of_a_candidacy_that_is_over_does_not_end_the_next() {
+    let cluster = Cluster::start().unwrap();
+    let elector = elector(&cluster).await;
+    let over = elector.campaign("again", "a", idle).unwrap();
+    let clone = over.clone();
+    until("it leads", || over.state() != ProcessState::Following).await;
+    within(over.leave()).await;
+    let leader = elector.campaign("again", "b", idle).unwrap();
+    until("the next leads", || {
+        leader.state() != ProcessState::Following
+    })
+    .await;
+    let term = leader.term();
+    within(clone.leave()).await;
+    within(clone.resign()).await;
+    // Commands are heard in their order: what is asked of another election comes after.
+    let other = elector.campaign("other", "b", idle).unwrap();
+    until("the other leads", || {
+        other.state() != ProcessState::Following
+    })
+    .await;
+    assert_ne!(leader.state(), ProcessState::Following);
+    assert_eq!(leader.term(), term);
+    assert_eq!(history(&cluster, "again", term, "ending"), None);
+    within(leader.leave()).await;
+    assert!(history(&cluster, "again", term, "ending").is_some());
+    within(elector.shutdown()).await;
+}

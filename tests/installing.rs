@@ -4,43 +4,15 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use pg_leader::testing::Cluster;
 use pg_leader::{Elector, Leader, Operator, WaitingFor};
+use support::log::Log;
 use support::proxy::Proxy;
 use support::record::{self, Record};
 use support::{Candidate, LEASE, client, config, contest, until};
-
-/// What every elector of this test binary has logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn count(&self, level: &str, what: &str) -> usize {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = String::from_utf8_lossy(&bytes);
-        let lines = text.lines();
-        lines
-            .filter(|line| line.contains(level) && line.contains(what))
-            .count()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 async fn waits_for(leader: &Leader) -> Option<WaitingFor> {
     leader
@@ -68,13 +40,7 @@ fn has_schema(cluster: &Cluster) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_renamed_under_a_running_leader_is_waited_for() {
-    let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .init();
+    let log = Log::install();
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let all = contest(&cluster, "renamed", 2, &record).await;

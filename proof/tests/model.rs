@@ -48,6 +48,13 @@ fn promotions_that_are_thrown_away() {
 }
 
 #[test]
+fn two_hosts_that_accept_writes() {
+    let menu = [Fault::Rival, Fault::Killed, Fault::Half, Fault::Panic];
+    let name = "two candidates, another host that is led and one fault";
+    proves(Bounds::two(name, 2, 0).only(&menu));
+}
+
+#[test]
 fn three_candidates_and_any_fault() {
     proves(Bounds::three("three candidates, any fault", 1, 0));
 }

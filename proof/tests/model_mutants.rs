@@ -100,5 +100,9 @@ mutants! {
     elsewhere_is_not_waited_for breaks ONE within |name| one(name, &[Fault::Promote]);
     office_unasked breaks ONE within |name| one(name, &[Fault::Killed]);
     closed_is_vacated breaks ONE within |name| one(name, &[Fault::Killed]);
+    begins_before_it_has_looked breaks ONE within |name| two(name, &[Fault::Rival, Fault::Killed]);
+    begins_what_was_seen_held_meanwhile breaks ONE within |name| two(name, &[Fault::Rival, Fault::Half]).from_the_start();
+    stays_below_a_higher_one breaks ONE within |name| one(name, &[Fault::Rival]);
+    held_for_ever breaks LIVENESS within |name| one(name, &[Fault::Rival]);
     no_reconnection breaks LIVENESS within |name| one(name, &[Fault::Restart]);
 }

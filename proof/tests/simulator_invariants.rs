@@ -25,6 +25,16 @@ fn one_worker_finds_a_socket_that_is_let_go_while_work_runs() {
 }
 
 #[test]
+fn one_worker_finds_a_process_that_looks_at_no_other_host() {
+    finds_out("1:", Flaw::BlindToOtherHosts);
+}
+
+#[test]
+fn one_worker_finds_a_leader_that_stays_on_the_lower_host() {
+    finds_out("1:", Flaw::StaysBelow);
+}
+
+#[test]
 fn terms_increase_finds_numbers_that_a_failover_gives_out_again() {
     finds_out("2:", Flaw::NumberPlusOne);
 }

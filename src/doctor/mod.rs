@@ -4,6 +4,7 @@
 
 mod connection;
 mod endings;
+mod hosts;
 mod patience;
 mod rights;
 mod room;
@@ -145,6 +146,12 @@ pub async fn examine_with(
     let config = config.into();
     let timings = config.timings()?;
     let mut patience = Patience::new(waits_for);
+    let looking = hosts::check(&config, &timings);
+    let hosts = match patience.wait("the hosts", Duration::MAX, looking).await {
+        Ok(Err(error)) if error.is_configuration() => return Err(error),
+        Ok(found) => found.unwrap_or_default(),
+        Err(_) => None,
+    };
     let connected = patience
         .wait(
             "a session",
@@ -158,7 +165,8 @@ pub async fn examine_with(
         Ok(Err(error)) => return Ok(vec![connection::refused(&error)]),
         Err(late) => return Ok(vec![too_late(&late)]),
     };
-    let mut findings = vec![];
+    // Before anything is asked of the session, which may not be silent for long.
+    let mut findings: Vec<Finding> = hosts.into_iter().collect();
     let Session {
         messages,
         client,

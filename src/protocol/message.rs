@@ -27,6 +27,15 @@ pub(crate) enum Event {
     Disconnected,
     /// The answer to a query, with the time that the query carried.
     Answered { sent: Instant, answer: Answer },
+    /// The hosts of the connection string were looked at. `contested`: another than this session's server
+    /// accepts writes. `higher`: it comes before this one, by its timeline. `held`: elections whose leadership is
+    /// held there, or may be. `clear`: those that were looked for, and are not.
+    Looked {
+        contested: bool,
+        higher: bool,
+        held: Vec<Key>,
+        clear: Vec<Key>,
+    },
     /// Notifications concern these elections. Believed never: they only make us look.
     Hint { keys: Vec<Key> },
     /// The work of a term has stopped: nothing of it runs any more.
@@ -378,6 +387,8 @@ pub(crate) enum Bar {
     Unknown,
     /// It has heard of a term that lies too far beyond this server's: it would work below it.
     Beyond,
+    /// The leadership is held on another host that accepts writes.
+    Elsewhere,
 }
 
 impl Held {

@@ -53,6 +53,12 @@
 //!
 //! Nothing that the server shows is about that work, so no evidence shortens it.
 //!
+//! # Several hosts that accept writes
+//!
+//! Whoever drives the machine looks at them, and tells it what there is (`Event::Looked`): whether there are any,
+//! whether one comes before this one, and what is led there or may be. The first bars every beginning but in the
+//! moment of a look, the second ends the session and with it all terms, the last bars its elections.
+//!
 //! # Whose turn it is
 //!
 //! The database says with each try, look and taking of office whether this candidate may lead ([`Bar`]) and
@@ -66,7 +72,9 @@
 //! Cited by number in code and tests.
 //!
 //! 1. At most one process runs an election's work at any instant, whatever the order of losses, delays,
-//!    pauses and restarts, clocks differing in rate by up to 5 %. Assumed: one writable primary, and nobody
+//!    pauses and restarts, clocks differing in rate by up to 5 %. Assumed: one writable primary (of several that
+//!    are seen none begins what is led on another, and who is on an older timeline leaves at its next look;
+//!    `docs/design.md` says how long two may overlap), and nobody
 //!    on the path of a direct connection forges resets or ends it in the process's name: a transparent
 //!    proxy that keeps both ends of a path cannot be told. Not covered, and left to the fence: the
 //!    instructions that a process runs between waking from a stop and looking at its clock; a machine

@@ -15,6 +15,7 @@ use tracing::Level;
 
 use super::aside;
 use super::conninfo::{Conninfo, Trust};
+use super::hosts::{self, Known, Round, Sight};
 use super::log::{Entry, Log};
 use super::options::{self, Options};
 use super::peer::Peer;
@@ -48,19 +49,64 @@ pub(crate) struct Session {
     /// pgpool-II is between: whoever ends this session by force has the server detached.
     pub(crate) pgpool: bool,
     pub(crate) role: String,
+    /// Where the connection string names several.
+    pub(crate) hosts: Option<Hosts>,
 }
 
-/// Connect to the first host that is a fit primary. The schema is not looked at.
+/// Connect to the host that is a fit primary. The schema is not looked at.
 pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Session, Error> {
-    connect_and_say(config, timings, &Log::at_once()).await
+    connect_and_say(config, timings, &Known::default(), &Log::at_once()).await
 }
 
 /// The same, for whoever must not wait for the log.
 pub(crate) async fn connect_and_say(
     config: &Config,
     timings: &Timings,
+    known: &Known,
     log: &Log,
 ) -> Result<Session, Error> {
+    let ways = Arc::new(find_ways(config, timings, log).await?);
+    let (order, mut round) = if ways.several() {
+        hosts::choose(&ways, timings, known).await?
+    } else {
+        ((0..ways.count()).collect(), Round::default())
+    };
+    let limit = ways.limit;
+    let mut failures: Vec<(String, Error)> = vec![];
+    for (place, postgres) in order.into_iter().map(|index| &ways.places[index]) {
+        let attempt = async {
+            let mut session = at(place, postgres, &ways.tls, &ways.options, timings, limit).await?;
+            if ways.several() {
+                let own = hosts::see(&session.client, place.to_string(), &known.elections);
+                let own = with(&mut session.messages, own).await?;
+                let round = std::mem::take(&mut round);
+                session.hosts = Some(Hosts { own, round });
+            }
+            Ok(session)
+        };
+        let failure = match tokio::time::timeout(limit, attempt).await {
+            Ok(Ok(session)) => return Ok(session),
+            Ok(Err(error)) => error,
+            Err(_) => Error::new(Kind::Unreachable(format!("no answer within {limit:?}"))),
+        };
+        failures.push((place.to_string(), failure));
+    }
+    Err(most_telling(failures))
+}
+
+/// With several hosts in the connection string.
+pub(crate) struct Hosts {
+    pub(crate) own: Sight,
+    /// What was seen before it was taken.
+    pub(crate) round: Round,
+}
+
+/// Read what must be read before a server can be looked for.
+pub(crate) async fn find_ways(
+    config: &Config,
+    timings: &Timings,
+    log: &Log,
+) -> Result<Ways, Error> {
     let credentials = match &config.credentials {
         None => Credentials::default(),
         Some(hook) => hook
@@ -71,46 +117,60 @@ pub(crate) async fn connect_and_say(
     };
     let options = Options::new(timings);
     // Files may be on a disk that hangs, or be none at all.
-    let ways = aside::run(CONNECT_TIMEOUT, {
+    let ways = aside::run(&config.reading, CONNECT_TIMEOUT, {
         let (config, timings) = (config.clone(), timings.clone());
         move || ways(&config, credentials, options, &timings)
     });
-    let Ways {
-        places,
-        tls,
-        limit,
-        options,
-        warnings,
-    } = ways.await.map_err(|absent| {
+    let mut ways = ways.await.map_err(|absent| {
         let what = "the files that the connection string or the environment names";
         Error::new(Kind::Unreachable(format!("{what}: {absent}")))
     })??;
-    for warning in warnings {
+    for warning in std::mem::take(&mut ways.warnings) {
         log.say(Entry::new(Level::WARN, warning));
     }
-
-    let mut failures: Vec<(String, Error)> = vec![];
-    for (place, postgres) in places {
-        let name = place.to_string();
-        let attempt = at(&place, &postgres, &tls, &options, timings, limit);
-        let failure = match tokio::time::timeout(limit, attempt).await {
-            Ok(Ok(session)) => return Ok(session),
-            Ok(Err(error)) => error,
-            Err(_) => Error::new(Kind::Unreachable(format!("no answer within {limit:?}"))),
-        };
-        failures.push((name, failure));
-    }
-    Err(most_telling(failures))
+    Ok(ways)
 }
 
 /// All that is read from files before a server is looked for.
-struct Ways {
+pub(crate) struct Ways {
     places: Vec<(Place, PgConfig)>,
     tls: Tls,
     /// For each of the places.
     limit: Duration,
     options: Options,
     warnings: Vec<String>,
+}
+
+impl Ways {
+    pub(crate) fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn several(&self) -> bool {
+        self.places.len() > 1
+    }
+
+    pub(crate) fn name(&self, index: usize) -> String {
+        self.places[index].0.to_string()
+    }
+
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// A connection that is proved nothing of.
+    pub(crate) async fn open_to_look(
+        &self,
+        index: usize,
+        timings: &Timings,
+    ) -> Result<(Messages, Client), Error> {
+        let (place, postgres) = &self.places[index];
+        let mut postgres = postgres.clone();
+        let name = postgres.get_application_name().unwrap_or_default();
+        postgres.application_name(format!("{name} looking"));
+        let ((client, messages), ..) = open(place, &postgres, &self.tls, timings).await?;
+        Ok((messages, client))
+    }
 }
 
 fn ways(
@@ -149,7 +209,7 @@ fn ways(
 }
 
 /// One error for all hosts: the one that says most about what to do, with what became of each.
-fn most_telling(failures: Vec<(String, Error)>) -> Error {
+pub(super) fn most_telling(failures: Vec<(String, Error)>) -> Error {
     // A standby tells least: the host that does not answer may be its primary.
     let tells = |error: &Error| match error.kind() {
         Kind::Standby | Kind::ReadOnly => 0,
@@ -387,6 +447,7 @@ async fn finish(
         direct: proof.direct,
         pgpool,
         role: postgres.get_user().unwrap_or_default().to_owned(),
+        hosts: None,
     };
     Ok((session, proof.pooled))
 }

@@ -70,7 +70,9 @@ impl Entry {
     /// Whether the same befell two elections: then one line tells of both.
     fn shares_fate(&self, other: &Entry) -> bool {
         let both = self.election.is_some() && other.election.is_some();
-        both && self.level == other.level && self.message == other.message
+        both && self.level == other.level
+            && self.message == other.message
+            && self.ending == other.ending
     }
 }
 
@@ -232,7 +234,8 @@ fn say_of_many(first: &Entry, fate: &[Entry]) {
         names += &format!(" and {} more", fate.len() - NAMES);
     }
     let elections = fate.len();
-    at_level!(first.level, elections, names, "{message}");
+    let ending = first.ending.map(tracing::field::debug);
+    at_level!(first.level, elections, names, ending, "{message}");
 }
 
 #[cfg(test)]

@@ -92,6 +92,9 @@ fn barred(bar: Option<Bar>) -> Entry {
         Some(Bar::Unknown) => warn(
             "what operators ask for cannot be read, so nobody may begin a term: pgleader.request is locked",
         ),
+        Some(Bar::Elsewhere) => warn(
+            "the leadership is held on another host that accepts writes: no term begins here until it is let go",
+        ),
         Some(Bar::Beyond) => Entry::new(
             Level::ERROR,
             "this process has heard of a term that lies more than 16 blocks beyond this server's record and \

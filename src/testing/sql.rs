@@ -21,8 +21,12 @@ pub(crate) fn run(conninfo: &str, statement: &str) -> Result<Option<String>, Clu
             let (client, connection) = tokio_postgres::connect(&conninfo, NoTls)
                 .await
                 .map_err(describe)?;
-            tokio::spawn(connection);
-            let messages = client.simple_query(&text).await.map_err(describe)?;
+            let connection = tokio::spawn(connection);
+            let messages = client.simple_query(&text).await.map_err(describe);
+            // Its last client gone, the connection says goodbye: the server counts no session that was abandoned.
+            drop(client);
+            let _ = connection.await;
+            let messages = messages?;
             Ok(messages.into_iter().find_map(|message| match message {
                 SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
                 _ => None,

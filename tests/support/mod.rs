@@ -8,6 +8,7 @@
 pub mod bouncer;
 pub mod candidate;
 pub mod command;
+pub mod log;
 pub mod operator;
 pub mod pgpool;
 pub mod proxy;
@@ -21,8 +22,9 @@ pub mod work;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use pg_leader::testing::Cluster;
-use pg_leader::{Config, Elector, Leader, ProcessState};
+use pg_leader::{Config, Elector, Leader, ProcessState, WaitingFor};
 use record::Record;
 pub use work::steady;
 
@@ -169,6 +171,31 @@ pub async fn until_successor(cluster: &Cluster, election: &str) {
         cluster.query(&successor).expect("status").is_some()
     })
     .await;
+}
+
+/// The schema and the first term have reached the standby.
+pub async fn until_replicated(standby: &Cluster, election: &str) {
+    let known =
+        format!("SELECT state = 'leading' FROM pgleader.election WHERE name = '{election}'");
+    until(
+        "the standby knows the first term",
+        || matches!(standby.query(&known), Ok(Some(yes)) if yes == "t"),
+    )
+    .await;
+}
+
+pub async fn until_waiting_for(candidate: &Candidate, what: WaitingFor) {
+    let mut changes = candidate.leader.changes();
+    let waits = async {
+        while let Some(standing) = changes.next().await {
+            if standing.waiting_for == Some(what) {
+                return;
+            }
+        }
+        panic!("the elector has ended");
+    };
+    let waited = tokio::time::timeout(CEILING, waits).await;
+    waited.unwrap_or_else(|_| panic!("it never waits for {what}"));
 }
 
 /// One column of an election's row in `pgleader.status`.

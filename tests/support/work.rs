@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub enum Kind {
     Steady,
     /// The same, and it returns when it is told of the end.
     Listening,
-    /// It listens and does not heed it; its steps are those of `Parked`.
+    /// It listens, by a waker that blocks, and heeds nothing; its steps are those of `Parked`.
     Stubborn,
     /// Its steps are those of a thread, which ends when the future is dropped. The future itself is polled once.
     Parked,
@@ -89,7 +90,10 @@ pub fn of(kind: Kind, record: &Arc<Record>) -> impl FnMut(Term) -> Work + Send +
                 Kind::Stubborn => {
                     let _stepping = Stepping::start(&record, &term);
                     term.ready();
-                    term.deposed().await;
+                    let mut deposed = Box::pin(term.deposed());
+                    let waker = Waker::from(Arc::new(Stuck));
+                    let told = deposed.as_mut().poll(&mut Context::from_waker(&waker));
+                    assert!(told.is_pending());
                     std::future::pending().await
                 }
                 Kind::Parked => {
@@ -170,6 +174,15 @@ pub async fn step_on(record: Arc<Record>, address: String, term: u64) -> std::io
     loop {
         record.step(&address, term);
         tokio::time::sleep(REST).await;
+    }
+}
+
+/// Whoever wakes it is kept.
+struct Stuck;
+
+impl Wake for Stuck {
+    fn wake(self: Arc<Self>) {
+        std::thread::sleep(super::CEILING);
     }
 }
 

@@ -84,6 +84,9 @@ pub enum Fault {
     Reset,
     /// Somebody who is no candidate takes the leadership's lock, and lets it go after any time.
     Stranger,
+    /// Another host accepts writes too, on an older or a newer timeline, and somebody leads there, who works until
+    /// that host is stopped after any time.
+    Rival,
 }
 
 impl Fault {
@@ -236,6 +239,10 @@ pub(crate) enum Move {
     Reset,
     StrangerComes,
     StrangerGoes,
+    RivalComes {
+        higher: bool,
+    },
+    RivalGoes,
     /// Work that was told to stop does so at once. Otherwise it goes on until it is dropped.
     Stop(usize),
     Return(usize),

@@ -1,5 +1,6 @@
 //! The course of things: what happens by itself, one thing after the other.
 
+use super::rival::looks_at;
 use super::world::{Down, KEY, Up, World};
 use super::{FOUR, LIVENESS, Model};
 use crate::postgres::{Asker, Cause, Pid};
@@ -12,6 +13,7 @@ pub(super) enum Pending {
     Hear(usize, Pid),
     Serve(Pid),
     Open(usize),
+    Look(usize),
     Wake(usize),
     Leave(Pid),
     Idle,
@@ -45,8 +47,14 @@ impl Model {
         }
         for (index, host) in hosts() {
             // Who finds the server down tries until it is up.
-            if host.connecting && world.server.is_up() && !host.stalled_up && !host.stalled_down {
+            let here = world.server.is_up() && !host.moved;
+            if host.connecting && here && !host.stalled_up && !host.stalled_down {
                 return Some(Pending::Open(index));
+            }
+        }
+        for (index, host) in hosts() {
+            if looks_at(host).is_some_and(|at| at <= host.clock(world.now)) {
+                return Some(Pending::Look(index));
             }
         }
         for (index, host) in hosts() {
@@ -73,6 +81,7 @@ impl Model {
             Some(Pending::Hear(index, pid)) => self.hear(world, index, pid),
             Some(Pending::Serve(pid)) => self.serve(world, pid),
             Some(Pending::Open(index)) => self.open(world, index),
+            Some(Pending::Look(index)) => self.look(world, index),
             Some(Pending::Wake(index)) => {
                 self.tell(world, index, Event::Timer);
                 let again = self.pending(world) == Some(Pending::Wake(index));
@@ -95,7 +104,8 @@ impl Model {
         let hosts = world.hosts.iter().filter(|host| !host.paused);
         let wakes = hosts.filter_map(|host| {
             let machine = host.machine.as_ref()?;
-            Some(host.global(machine.deadline()))
+            let look_at = looks_at(host).unwrap_or(Instant::NEVER);
+            Some(host.global(machine.deadline().min(look_at)))
         });
         let next = wakes.min().unwrap_or(Instant::NEVER);
         let next = next.min(world.server.idle_deadline());

@@ -46,6 +46,9 @@ impl Model {
             Action::Start { term, .. } => {
                 if let Some(line) = world.hosts[index].line {
                     world.note(|| format!("P{index} STARTS the work of term {term}"));
+                    if world.hosts[index].saw {
+                        world.broken = Some(super::ONE);
+                    }
                     let work = Work {
                         term,
                         line,
@@ -153,6 +156,9 @@ impl Model {
     /// A session for a process that wants one.
     pub(super) fn open(&self, world: &mut World, index: usize) {
         world.hosts[index].connecting = false;
+        if self.chooses_the_other(world, index) {
+            return;
+        }
         match world.server.connect(world.now, self.timings.patience()) {
             Some(pid) => {
                 world.note(|| format!("P{index} connects as backend {pid}"));

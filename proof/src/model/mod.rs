@@ -23,6 +23,7 @@ mod machine;
 mod moves;
 mod recovery;
 mod relative;
+mod rival;
 mod world;
 
 use std::collections::HashSet;
@@ -109,6 +110,9 @@ impl Model {
             lease: timings.lease,
         };
         let mut world = World::new(machines, self.flaw, budget, memory);
+        if self.bounds.menu.contains(&Fault::Rival) {
+            world.hosts.iter_mut().for_each(|host| host.look_at = DAWN);
+        }
         for index in 0..rates.len() {
             let autopsy = self.bounds.autopsy();
             self.tell(&mut world, index, Event::Join { key: KEY, autopsy });

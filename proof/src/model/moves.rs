@@ -1,6 +1,6 @@
 //! What may happen next, and what it does.
 
-use super::world::{Down, KEY, Up, World};
+use super::world::{Down, KEY, Rival, Up, World};
 use super::{Fault, Model, Move};
 use crate::postgres::{Cause, Kind, Pid};
 use crate::protocol::{Event, Stop};
@@ -72,6 +72,10 @@ impl Model {
             {
                 moves.push(Move::StrangerComes);
             }
+            Fault::Rival if world.rival.is_none() => {
+                moves.push(Move::RivalComes { higher: false });
+                moves.push(Move::RivalComes { higher: true });
+            }
             _ => {}
         }
     }
@@ -105,6 +109,7 @@ impl Model {
             | Move::Whole(_)
             | Move::Start
             | Move::StrangerGoes
+            | Move::RivalGoes
             | Move::Stop(_) => world.note(|| format!("then {step:?}")),
             _ => {
                 world.faults -= 1;
@@ -167,6 +172,11 @@ impl Model {
                 if let Some(pid) = world.stranger {
                     world.server.end(pid, Cause::Client);
                 }
+            }
+            Move::RivalComes { higher } => world.rival = Some(Rival { higher }),
+            Move::RivalGoes => {
+                world.rival = None;
+                world.hosts.iter_mut().for_each(|host| host.moved = false);
             }
             Move::Stop(index) | Move::Return(index) => self.stop_work(world, index, Stop::Returned),
             Move::Fail(index) => self.stop_work(world, index, Stop::Failed),
@@ -261,6 +271,9 @@ fn recoveries(world: &World, moves: &mut Vec<Move>) {
     }
     if world.stranger.is_some() {
         moves.push(Move::StrangerGoes);
+    }
+    if world.rival.is_some() {
+        moves.push(Move::RivalGoes);
     }
 }
 

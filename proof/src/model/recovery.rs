@@ -109,6 +109,9 @@ impl Model {
         if world.stranger.is_some() {
             self.make(world, Move::StrangerGoes);
         }
+        if world.rival.is_some() {
+            self.make(world, Move::RivalGoes);
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct World {
     pub(super) lines: BTreeMap<Pid, Line>,
     /// A session that holds the leadership and is no candidate.
     pub(super) stranger: Option<Pid>,
+    /// Another host accepts writes, and somebody leads there.
+    pub(super) rival: Option<Rival>,
     pub(super) faults: u8,
     pub(super) orders: u8,
     /// The newest term that ever began, on whichever server, but for those of promotions that were thrown away.
@@ -37,6 +39,13 @@ pub(crate) struct World {
     pub(super) memory: Memory,
     /// Whether the time is a part of the state.
     pub(super) dated: bool,
+}
+
+/// Another host of the connection string, that accepts writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Rival {
+    /// On a newer timeline.
+    pub(super) higher: bool,
 }
 
 /// How far back the rules look.
@@ -71,6 +80,12 @@ pub(super) struct Host {
     pub(super) stopped: Option<(u64, Stop)>,
     /// The greatest term that an answer has told this process of.
     pub(super) told: u64,
+    /// When it looks at the other host, by its own clock. Never where there is but one.
+    pub(super) look_at: Instant,
+    /// It has seen that somebody leads there.
+    pub(super) saw: bool,
+    /// It has gone there.
+    pub(super) moved: bool,
 }
 
 /// The work of a term, running. It holds a duplicate of its session's socket.
@@ -136,6 +151,9 @@ impl World {
             owed: None,
             stopped: None,
             told: 0,
+            look_at: Instant::NEVER,
+            saw: false,
+            moved: false,
         });
         World {
             now: DAWN,
@@ -143,6 +161,7 @@ impl World {
             hosts: hosts.collect(),
             lines: BTreeMap::new(),
             stranger: None,
+            rival: None,
             faults,
             orders,
             newest: 0,
@@ -202,6 +221,7 @@ impl World {
         let host = |host: &Host| host.paused || host.stalled_up || host.stalled_down;
         !self.server.is_up()
             || self.stranger.is_some()
+            || self.rival.is_some()
             || self.hosts.iter().any(host)
             || self.lines.values().any(|line| line.half.is_some())
     }
@@ -285,6 +305,7 @@ impl Hash for World {
         };
         self.server.hash(&mut hasher);
         (self.stranger, self.faults, self.orders).hash(&mut hasher);
+        self.rival.hash(&mut hasher);
         (self.newest, &self.begun, self.broken).hash(&mut hasher);
         for (index, host) in self.hosts.iter().enumerate() {
             hasher.now = host.clock(self.now);
@@ -295,6 +316,7 @@ impl Hash for World {
             host.work.hash(&mut hasher);
             host.owed.hash(&mut hasher);
             (host.stopped, host.told).hash(&mut hasher);
+            (host.look_at, host.saw, host.moved).hash(&mut hasher);
             for (pid, line) in self.lines.iter().filter(|(_, line)| line.host == index) {
                 (pid, line).hash(&mut hasher);
             }

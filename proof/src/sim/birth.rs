@@ -12,6 +12,7 @@ use super::host::{Host, Path};
 use super::invariants::Invariants;
 use super::queue::Queue;
 use super::round::Round;
+use super::second::Second;
 use super::server::Server;
 use super::world::{Event, World};
 use crate::protocol::{Key, Timings};
@@ -30,7 +31,7 @@ impl World {
         let elections: Vec<Key> = (1..=elections as u32).map(Key).collect();
         let faults: Vec<Fault> = Fault::ALL
             .into_iter()
-            .filter(|_| chance.percent(60))
+            .filter(|fault| *fault != Fault::AnotherHostLed && chance.percent(60))
             .collect();
         // Leases differ only where no failover can lose the candidates of the longest.
         let loses = [
@@ -70,6 +71,7 @@ impl World {
             queue: Queue::new(),
             hosts,
             server,
+            second: Second::of(seed),
             connections: Default::default(),
             dialled: 0,
             elections,

@@ -68,6 +68,14 @@ impl World {
             Input::NotOpened(cid) => Some(*cid),
             _ => None,
         };
+        if let Input::Opened(cid) = &input
+            && running.opening == Some(*cid)
+        {
+            self.opened_beside(host);
+        }
+        let Some(running) = self.hosts[host].running.as_mut() else {
+            return;
+        };
         match running.event(now, input) {
             Some(event) => self.handle(host, event),
             None => self.plan_wake(host),
@@ -133,6 +141,7 @@ impl World {
 
     fn perform(&mut self, host: usize, action: Action) {
         match action {
+            Action::Connect if self.connects_elsewhere(host) => {}
             Action::Connect => {
                 let cid = self.dial(host);
                 if let Some(running) = self.hosts[host].running.as_mut() {

@@ -38,6 +38,13 @@ pub(super) enum Fact {
     Looked {
         who: Who,
     },
+    /// It has seen these to be led on another host; where that is on a newer timeline, its own work must have
+    /// stopped by then.
+    Saw {
+        who: Who,
+        keys: Vec<Key>,
+        by: Option<Time>,
+    },
     WorkStarted {
         who: Who,
         key: Key,
@@ -186,6 +193,7 @@ impl Fact {
             | Fact::Halted { who }
             | Fact::WokeUp { who }
             | Fact::Looked { who }
+            | Fact::Saw { who, .. }
             | Fact::WorkStarted { who, .. }
             | Fact::WorkStopped { who, .. }
             | Fact::Overran { who, .. }
@@ -244,6 +252,13 @@ impl Fact {
             Fact::Halted { .. } => "stands still".to_owned(),
             Fact::WokeUp { .. } => "goes on".to_owned(),
             Fact::Looked { .. } => "has looked at its clock".to_owned(),
+            Fact::Saw { keys, by: None, .. } => format!("sees {keys:?} led on another host"),
+            Fact::Saw {
+                keys, by: Some(by), ..
+            } => format!(
+                "sees {keys:?} led on a higher host, and stops by {}",
+                seconds(*by)
+            ),
             Fact::WorkStarted { term, .. } => format!("WORK STARTS, term {term}"),
             Fact::WorkStopped { term, stop, .. } => format!("WORK STOPS, term {term}: {stop:?}"),
             Fact::Overran { term, .. } => format!("the work of term {term} outlives its lease"),

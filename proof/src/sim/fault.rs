@@ -43,10 +43,11 @@ pub(super) enum Fault {
     RequestsLocked,
     LeaveAndJoin,
     Observe,
+    AnotherHostLed,
 }
 
 impl Fault {
-    pub(super) const ALL: [Fault; 38] = [
+    pub(super) const ALL: [Fault; 39] = [
         Fault::ProcessKilled,
         Fault::ProcessShutDown,
         Fault::ProcessStopped,
@@ -85,6 +86,7 @@ impl Fault {
         Fault::RequestsLocked,
         Fault::LeaveAndJoin,
         Fault::Observe,
+        Fault::AnotherHostLed,
     ];
 
     /// How often it comes, beside the others.
@@ -144,6 +146,7 @@ impl fmt::Display for Fault {
             Fault::RequestsLocked => "table of requests locked",
             Fault::LeaveAndJoin => "candidacy taken back and begun again",
             Fault::Observe => "observing begins or ends",
+            Fault::AnotherHostLed => "another host accepts writes and is led",
         })
     }
 }

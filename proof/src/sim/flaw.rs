@@ -33,6 +33,10 @@ pub enum Flaw {
     ForgetsWork,
     /// A process that loses its session gives up.
     LeavesOnError,
+    /// A process is told nothing of other hosts that accept writes.
+    BlindToOtherHosts,
+    /// A process that sees a host on a newer timeline stays where it is.
+    StaysBelow,
 }
 
 impl Flaw {

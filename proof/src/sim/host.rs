@@ -62,6 +62,10 @@ pub(super) struct Running {
     pub(super) finished: bool,
     /// The greatest terms that answers have told it of.
     pub(super) told: BTreeMap<Key, u64>,
+    /// What it has seen to be led on the other host, and whether that is on a newer timeline.
+    pub(super) saw: (Vec<Key>, bool),
+    /// It has gone there, and comes back where this is given up.
+    pub(super) away: Option<Cid>,
 }
 
 /// Why no instruction of a process is run.
@@ -166,6 +170,8 @@ impl Running {
             stopping: false,
             finished: false,
             told: BTreeMap::new(),
+            saw: (vec![], false),
+            away: None,
         }
     }
 

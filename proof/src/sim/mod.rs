@@ -23,6 +23,7 @@ mod places;
 mod queue;
 mod round;
 mod run;
+mod second;
 mod server;
 mod sessions;
 mod storm;

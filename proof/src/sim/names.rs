@@ -9,6 +9,7 @@ pub(super) const ALL: [(&str, &str); 84] = [
     ("event", "Connected"),
     ("event", "Disconnected"),
     ("event", "Answered"),
+    ("event", "Looked"),
     ("event", "Hint"),
     ("event", "WorkStopped"),
     ("event", "Join"),
@@ -97,6 +98,7 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Connected => "Connected",
         Event::Disconnected => "Disconnected",
         Event::Answered { .. } => "Answered",
+        Event::Looked { .. } => "Looked",
         Event::Hint { .. } => "Hint",
         Event::WorkStopped { .. } => "WorkStopped",
         Event::Join { .. } => "Join",
@@ -207,6 +209,7 @@ pub(super) fn bar(bar: Bar) -> &'static str {
         Bar::Unknown => "Unknown",
         // It takes seventeen promotions that are thrown away.
         Bar::Beyond => "Beyond",
+        Bar::Elsewhere => "Elsewhere",
     }
 }
 

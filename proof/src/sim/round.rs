@@ -280,6 +280,9 @@ impl World {
         self.longest_transaction = lease / 4;
         self.tell(Fact::Storm);
         self.queue.plan(self.now, Event::Strikes);
+        if self.second.is_some() {
+            self.queue.plan(self.now, Event::StrikesBeside);
+        }
         let lasts = self.chance.between(lease * 20, lease * 100);
         self.round.left = 0;
         self.phase(Phase::Storm, lasts);

@@ -72,6 +72,7 @@ impl World {
             | Fault::Suspend
             | Fault::Exclude
             | Fault::RequestsLocked => (self.strike_server(fault), false, true),
+            Fault::AnotherHostLed => (self.another_host_is_led(), false, true),
             Fault::ServerStalls => {
                 self.server.stalled_until = self.now + nanos(lasts);
                 (true, false, true)
@@ -416,6 +417,7 @@ impl World {
             }
             Fault::Suspend | Fault::Exclude | Fault::RequestsLocked => self.permit(fault),
             Fault::ServerStalls => self.server.stalled_until = 0,
+            Fault::AnotherHostLed => self.another_host_is_gone(),
             Fault::ServerCrash | Fault::ServerRestart | Fault::ServerOff => {
                 self.server.postgres.start();
                 self.reachable();

@@ -15,6 +15,7 @@ use super::network::{Cid, Connections, End, Packet};
 use super::operators::Forbidden;
 use super::queue::Queue;
 use super::round::Round;
+use super::second::Second;
 use super::server::Server;
 use crate::postgres::Pid;
 use crate::protocol::{Key, Process};
@@ -25,6 +26,8 @@ pub(super) struct World {
     pub(super) queue: Queue<Event>,
     pub(super) hosts: Vec<Host>,
     pub(super) server: Server,
+    /// Another host of the connection string.
+    pub(super) second: Option<Second>,
     pub(super) connections: Connections,
     /// How many connections there were.
     pub(super) dialled: Cid,
@@ -115,6 +118,13 @@ pub(super) enum Event {
     },
     Copies,
     Strikes,
+    StrikesBeside,
+    /// A process looks at the other host, and again later.
+    LooksBeside {
+        host: usize,
+        life: u32,
+        again: bool,
+    },
     Over {
         struck: u64,
     },
@@ -162,6 +172,8 @@ impl World {
             } => self.commits(transaction, key, term),
             Event::Copies => self.copy_to_standby(),
             Event::Strikes => self.strike_next(),
+            Event::StrikesBeside => self.strike_beside(),
+            Event::LooksBeside { host, life, again } => self.looks_beside(host, life, again),
             Event::Over { struck } => self.over(struck),
             Event::Round => self.next_phase(),
         }
@@ -190,6 +202,7 @@ impl World {
         let who = machine.who(host);
         let keys = machine.takes_part.clone();
         self.tell(Fact::Lives { who });
+        self.begin_to_look(host);
         self.input(host, who.life, Input::Timer);
         for key in keys {
             self.enter(host, key);

@@ -98,6 +98,7 @@ impl Process {
     }
 
     pub(super) fn work_stopped(&mut self, now: Instant, key: Key, term: u64, stop: Stop) {
+        let up = self.up().is_some();
         let Some(candidacy) = self.candidacies.get_mut(&key) else {
             return;
         };
@@ -105,6 +106,10 @@ impl Process {
             return;
         }
         candidacy.work = None;
+        // Work that has used up the grace leaves none of it for the vacate, without which the next leader waits.
+        if let Some(leave_by) = candidacy.leave_by.as_mut().filter(|_| up) {
+            *leave_by = (*leave_by).max(now + self.timings.lease / 2);
+        }
         if stop == Stop::Failed {
             candidacy.hold_off = now + self.jitter.around(self.timings.retry_interval);
         } else {

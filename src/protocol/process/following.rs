@@ -86,6 +86,7 @@ impl Process {
 
     /// Told once, and its end too.
     pub(super) fn barred(&mut self, key: Key, bar: Option<Bar>) {
+        let bar = self.held_elsewhere(key).or(bar);
         if let Some(candidacy) = self.candidacies.get_mut(&key)
             && candidacy.bar != bar
         {
@@ -203,8 +204,8 @@ impl Process {
     }
 
     /// When this candidacy tries next, `NEVER` while it may not.
-    pub(super) fn campaign_at(&self, up: &Up, candidacy: &Candidacy) -> Instant {
-        if up.campaigning || !candidacy.may_campaign() {
+    pub(super) fn campaign_at(&self, up: &Up, key: Key, candidacy: &Candidacy) -> Instant {
+        if up.campaigning || !candidacy.may_campaign() || !self.may_begin(key) {
             return Instant::NEVER;
         }
         let probe_at = if candidacy.is_successor() {
@@ -223,7 +224,7 @@ impl Process {
         let due: Vec<Key> = self
             .candidacies
             .iter()
-            .filter(|(_, candidacy)| now >= self.campaign_at(up, candidacy))
+            .filter(|(key, candidacy)| now >= self.campaign_at(up, **key, candidacy))
             .map(|(&key, _)| key)
             .collect();
         if due.is_empty() {

@@ -3,12 +3,14 @@
 mod answers;
 mod ending;
 mod following;
+mod hosts;
 mod session;
 mod waking;
 mod winning;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use self::hosts::Hosts;
 use self::session::Session;
 use super::candidacy::{Candidacy, Owed, Work};
 use super::jitter::Jitter;
@@ -23,6 +25,7 @@ pub(crate) struct Process {
     candidacies: BTreeMap<Key, Candidacy>,
     /// Kept for the life of the elector, whether it is a candidate or not.
     heard: BTreeMap<Key, Heard>,
+    hosts: Hosts,
     observes: bool,
     stopping: bool,
     actions: VecDeque<Action>,
@@ -40,6 +43,7 @@ impl Process {
             },
             candidacies: BTreeMap::new(),
             heard: BTreeMap::new(),
+            hosts: Hosts::default(),
             observes: false,
             stopping: false,
             actions: VecDeque::new(),
@@ -88,6 +92,17 @@ impl Process {
             Event::Connected => self.connected(now),
             Event::Disconnected => self.disconnected(now),
             Event::Answered { sent, answer } => self.answered(now, sent, answer),
+            Event::Looked {
+                contested,
+                higher,
+                held,
+                clear,
+            } => {
+                self.looked(contested, held, clear);
+                if higher {
+                    self.lose_session(now, "another host comes before this one");
+                }
+            }
             Event::Hint { keys } => {
                 for key in keys {
                     self.hinted(now, key);
@@ -138,6 +153,7 @@ impl Process {
             }
         }
         self.advance(now);
+        self.hosts.look_over();
     }
 
     /// Whether something of this election is held, about to be taken, or not yet given up for good. What a

@@ -83,19 +83,20 @@ impl Process {
             .in_flight
             .front()
             .map_or(Instant::NEVER, |sent| *sent + self.timings.query_limit());
-        let candidacies = self.candidacies.values().map(|candidacy| {
+        let candidacies = self.candidacies.iter().map(|(&key, candidacy)| {
             let owed = match &candidacy.owed {
                 Some(owed) if !owed.asked && candidacy.work.is_none() => owed.ask_at,
                 _ => Instant::NEVER,
             };
             let office = match &candidacy.place {
                 Place::Waiting(waiting) => {
-                    let office = if waiting.asking {
+                    let asks = !waiting.asking && self.may_begin(key);
+                    let office = if !asks {
                         Instant::NEVER
                     } else {
                         waiting.take_office_at()
                     };
-                    let hinted = waiting.hinted && !waiting.asking;
+                    let hinted = waiting.hinted && asks;
                     let hinted = if hinted {
                         waiting.try_at
                     } else {
@@ -106,7 +107,7 @@ impl Process {
                 }
                 _ => Instant::NEVER,
             };
-            owed.min(office).min(self.campaign_at(up, candidacy))
+            owed.min(office).min(self.campaign_at(up, key, candidacy))
         });
         candidacies
             .min()

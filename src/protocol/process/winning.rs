@@ -331,6 +331,17 @@ impl Process {
             self.vacate_and_release(now, key, term, Ending::Resigned);
             return;
         }
+        if self.held_elsewhere(key).is_some() {
+            // That was seen while the try was under way.
+            self.hold_off(now, key);
+            self.vacate_and_release(now, key, term, Ending::Resigned);
+            self.actions
+                .push_back(Action::Tell(Notice::Declined { key }));
+            return;
+        }
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
         candidacy.place = Place::Leading { term };
         // What could not be vacated is closed: nobody waits for it any more.
         candidacy.owed = None;
@@ -374,6 +385,9 @@ impl Process {
                     term: last_term,
                 },
             );
+        }
+        if !self.may_begin(key) {
+            return;
         }
         let Some(waiting) = self.waiting(key) else {
             return;

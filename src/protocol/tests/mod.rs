@@ -5,6 +5,7 @@ mod ending;
 mod fencing;
 mod following;
 mod heard;
+mod hosts;
 mod levers;
 mod properties;
 mod returning;

@@ -24,6 +24,9 @@ enum Act {
     Stop(u32, Stop),
     /// An operator makes it so that this process may not lead, or may again.
     Bar(u32, Option<Bar>),
+    /// Another host accepts writes or does not, and maybe comes before this one; of one election it is seen whether
+    /// it is led there.
+    Look(bool, bool, u32, bool),
     Shutdown,
 }
 
@@ -44,7 +47,9 @@ fn act() -> impl Strategy<Value = Act> {
         1 => key.clone().prop_map(Act::Ready),
         4 => (key.clone(), prop_oneof![Just(Stop::Returned), Just(Stop::Failed), Just(Stop::Dropped)])
             .prop_map(|(key, stop)| Act::Stop(key, stop)),
-        2 => (key, prop::option::of(bar())).prop_map(|(key, bar)| Act::Bar(key, bar)),
+        2 => (key.clone(), prop::option::of(bar())).prop_map(|(key, bar)| Act::Bar(key, bar)),
+        2 => (any::<bool>(), prop::bool::weighted(0.1), key, any::<bool>())
+            .prop_map(|(contested, higher, key, held)| Act::Look(contested, higher && contested, key, held && contested)),
         1 => Just(Act::Shutdown),
     ]
 }
@@ -83,6 +88,10 @@ struct World {
     /// The sending of the last query that was answered, on this session.
     contact: Instant,
     shut_down: bool,
+    /// Another host accepts writes.
+    contested: bool,
+    /// What was last seen to be led there.
+    held: Vec<Key>,
 }
 
 impl World {
@@ -104,6 +113,8 @@ impl World {
             told: BTreeMap::new(),
             contact: now,
             shut_down: false,
+            contested: false,
+            held: vec![],
         }
     }
 
@@ -124,6 +135,19 @@ impl World {
             }
             Act::Lose => self.event(Event::Disconnected),
             Act::Answer(chance) => self.answer(chance),
+            Act::Look(contested, higher, key, held) => {
+                let (held, clear) = if held {
+                    (vec![Key(key)], vec![])
+                } else {
+                    (vec![], vec![Key(key)])
+                };
+                self.event(Event::Looked {
+                    contested,
+                    higher,
+                    held,
+                    clear,
+                });
+            }
             Act::Hint(key) => self.event(Event::Hint {
                 keys: vec![Key(key)],
             }),
@@ -183,6 +207,9 @@ impl World {
     }
 
     fn fail(&mut self) {
+        // The driver tells the new machine before it has a session.
+        self.contested = false;
+        self.held.clear();
         let timings = Timings::new(LEASE, Duration::from_secs(5), Duration::from_secs(10)).unwrap();
         let heard = self.bench.process.heard().clone();
         self.bench.process = Process::new(timings, 1).remembering(heard);
@@ -432,6 +459,20 @@ impl World {
             Event::Answered { sent, .. } => self.contact.max(*sent),
             _ => self.contact,
         };
+        let clear = match &event {
+            Event::Looked {
+                contested,
+                held,
+                clear,
+                ..
+            } => {
+                self.contested = *contested;
+                self.held.clone_from(held);
+                clear.clone()
+            }
+            _ => vec![],
+        };
+        let higher = matches!(event, Event::Looked { higher: true, .. });
         self.bench.event(event);
         let abandoned = self
             .bench
@@ -446,6 +487,13 @@ impl World {
             self.succession.clear();
         }
         for (_, query) in new {
+            let tried = match query {
+                Query::Campaign { keys, .. } => keys.clone(),
+                Query::TakeOffice { key, .. } => vec![*key],
+                _ => vec![],
+            };
+            let clear = !self.contested || tried.iter().all(|key| clear.contains(key));
+            assert!(clear, "it tries without a sight of the other hosts");
             match query {
                 Query::Campaign {
                     keys, successor_of, ..
@@ -497,6 +545,7 @@ impl World {
                 }
                 Action::Start { key, term } => {
                     self.cancelled.remove(&key);
+                    assert!(!self.held.contains(&key), "it was seen led elsewhere");
                     let overlap = self.running.insert(key, term);
                     assert_eq!(overlap, None, "two works of one election in one process");
                     assert!(self.leadership.contains(&key), "work without the lock");
@@ -514,6 +563,11 @@ impl World {
                 _ => {}
             }
         }
+        let told = |key: &Key| self.cancelled.contains(key);
+        assert!(
+            !higher || self.running.keys().all(told),
+            "it works on below a higher host"
+        );
         let leads = self.running.keys().any(|key| self.leadership.contains(key));
         if leads {
             let until = self

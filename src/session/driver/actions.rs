@@ -30,6 +30,7 @@ impl Driver {
                     self.timings.clone(),
                     self.memory.instance.clone(),
                     self.memory.first.is_some(),
+                    self.known_hosts(),
                     self.log.clone(),
                 );
                 self.opening = Some(Box::pin(open));
@@ -116,6 +117,7 @@ impl Driver {
     /// Let go of the session without a word. While work runs its guard keeps the socket open.
     pub(super) fn hang_up(&mut self) {
         self.early.clear();
+        self.lookout = None;
         let Some(line) = self.line.take() else { return };
         line.leash.end();
         drop(line);
@@ -129,6 +131,7 @@ impl Driver {
 
     /// The orderly end of a session: nothing runs any more.
     pub(super) fn say_goodbye(&mut self) {
+        self.lookout = None;
         if let Some(mut line) = self.line.take() {
             line.leash.end();
             line.queries.clear();
@@ -148,7 +151,14 @@ impl Driver {
             return;
         };
         let token = election.token.take().unwrap_or_default();
-        let state = TermState::new(&election.name, number, token, &line.leash, &line.socket);
+        let state = TermState::new(
+            &election.name,
+            number,
+            token,
+            &line.leash,
+            &line.socket,
+            &self.watch.hands,
+        );
         // Made first: whatever becomes of the work from here on, its guard says when nothing of it runs.
         let guard = Guard::new(
             Arc::clone(&state),
@@ -187,7 +197,7 @@ impl Driver {
         #[cfg(feature = "testing")]
         self.trip(PanicAt::Start);
         // A runtime that is shut down drops it on the spot.
-        self.hands.give(move || work::start(guard, lead, term));
+        self.starters.give(move || work::start(guard, lead, term));
     }
 
     pub(super) fn overrun(&mut self, key: Key, term: u64) {

@@ -39,7 +39,11 @@ impl Driver {
                         self.hands.give(move || drop(first.send(Err(error))));
                         self.finished = true;
                     }
-                    None => self.not_opened(&error),
+                    None => {
+                        self.not_opened(&error);
+                        // Its cause may be what the hook for credentials said.
+                        self.hands.discard(error);
+                    }
                 }
                 return Some(Event::Disconnected);
             }
@@ -56,6 +60,7 @@ impl Driver {
         let connected = Entry::new(Level::DEBUG, format!("connected, {how}"));
         self.said.push(connected.pid(session.pid));
         self.memory.instance = Some(instance.into());
+        self.look_out(session.hosts);
         let Session {
             messages,
             socket,
@@ -169,6 +174,13 @@ impl Driver {
         Some(*key)
     }
 
+    /// Whether that candidacy goes on; a handle outlives its own.
+    fn is_candidacy(&self, key: Key, number: u64) -> bool {
+        let election = self.memory.elections.get(&key);
+        let candidate = election.and_then(|election| election.candidate.as_ref());
+        candidate.is_some_and(|candidate| candidate.number == number)
+    }
+
     /// Note the command that was taken. What it asks for must be noted, complete, before anything else is
     /// done about it: a panic leaves what is noted.
     pub(super) fn note_command(&mut self) -> Option<Event> {
@@ -218,13 +230,24 @@ impl Driver {
             }
             Command::Fail { key, term } => Some(Event::Failed { key, term }),
             Command::Resign { key, term } => Some(Event::Resign { key, term }),
-            Command::GiveUp { key, told } => {
+            Command::GiveUp {
+                key,
+                candidacy,
+                told,
+            } => {
+                if !self.is_candidacy(key, candidacy) {
+                    self.hands.give(move || told.cancel());
+                    return None;
+                }
                 self.memory.resigning.push((key, told));
                 Some(Event::GiveUp { key })
             }
-            Command::Leave { key } => {
+            Command::Leave { key, candidacy } => {
+                if !self.is_candidacy(key, candidacy) {
+                    return None;
+                }
                 if let Some(election) = self.memory.elections.get_mut(&key) {
-                    election.leaves = election.candidate.is_some();
+                    election.leaves = true;
                 }
                 Some(Event::Leave { key })
             }

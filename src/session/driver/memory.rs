@@ -26,7 +26,7 @@ impl Driver {
     /// Let go of the session and of all that belonged to it. While work runs its guard keeps the socket open.
     pub(super) fn lose_all(&mut self) {
         let (line, opening) = (self.line.take(), self.opening.take());
-        let early = std::mem::take(&mut self.early);
+        let early = (std::mem::take(&mut self.early), self.lookout.take());
         quietly(|| drop(line));
         quietly(|| drop((opening, early)));
         for election in self.memory.elections.values_mut() {

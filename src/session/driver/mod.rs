@@ -6,6 +6,7 @@
 
 mod actions;
 mod events;
+mod hosts;
 mod line;
 mod memory;
 mod open;
@@ -23,6 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use self::hosts::Lookout;
 use self::line::Line;
 use self::open::Opened;
 pub(crate) use self::thread::spawn;
@@ -31,6 +33,7 @@ use self::waits::Waits;
 use super::hands::Hands;
 use super::log::{Entry, Log};
 use super::queries::Reply;
+use super::rivals::Rivals;
 use super::statements::Request;
 use super::watch::Watch;
 use super::work::Lead;
@@ -72,10 +75,12 @@ pub(crate) enum Command {
     /// Resign what is held or about to be taken; `told` is cancelled when it is over.
     GiveUp {
         key: Key,
+        candidacy: u64,
         told: CancellationToken,
     },
     Leave {
         key: Key,
+        candidacy: u64,
     },
     Shutdown,
     WorkStopped {
@@ -97,6 +102,8 @@ pub(crate) struct Candidate {
     pub(crate) runtime: Handle,
     /// Cancelled when the candidacy is over.
     pub(crate) left: CancellationToken,
+    /// Of this process in this election.
+    pub(crate) number: u64,
 }
 
 /// An election that this process follows, as candidate, observer or both.
@@ -132,10 +139,15 @@ struct Driver {
     watch: Arc<Watch>,
     sender: UnboundedSender<Command>,
     hands: Hands,
+    /// For what starts work: a term whose work never starts would be led all the same.
+    starters: Hands,
     log: Log,
     memory: Memory,
     process: Process,
     opening: Option<Opening>,
+    /// With several hosts and a session: the others are looked at.
+    lookout: Option<Lookout>,
+    rivals: Rivals,
     trouble: Trouble,
     line: Option<Line>,
     /// Replies that were there at once.
@@ -212,8 +224,15 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
+        let looked = async {
+            match &mut self.lookout {
+                Some(lookout) => lookout.looked().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
+            looked = looked => self.looked(looked),
             heard = line => self.heard(heard),
             opened = opening => self.opened(opened),
             command = self.memory.commands.recv() => {
@@ -227,17 +246,18 @@ impl Driver {
     }
 
     /// Timers stand still while the machine is suspended, deadlines do not: look at the clock often while
-    /// anything hangs on it.
+    /// anything hangs on it. Work stops in time without this.
     fn tick(&self) -> Duration {
+        const IDLE: Duration = Duration::from_secs(1);
         let leads = self
             .memory
             .elections
             .values()
             .any(|election| election.office.is_some());
         if leads {
-            self.timings.lease / 20
+            IDLE.min(self.timings.lease / 20)
         } else {
-            Duration::from_secs(1)
+            IDLE
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Kind};
 use crate::protocol::Timings;
 use crate::schema;
 use crate::session::connect::{self, Session};
+use crate::session::hosts::Known;
 use crate::session::log::{Entry, Log};
 use crate::session::prove;
 use crate::session::statements::{self, Link};
@@ -30,9 +31,10 @@ pub(super) async fn open(
     timings: Timings,
     instance: Option<Arc<str>>,
     first: bool,
+    known: Known,
     log: Log,
 ) -> Result<Opened, Error> {
-    let mut session = connect::connect_and_say(&config, &timings, &log).await?;
+    let mut session = connect::connect_and_say(&config, &timings, &known, &log).await?;
     let client = Arc::clone(&session.client);
     let pgpool = session.pgpool;
     if pgpool {

@@ -7,18 +7,22 @@ use crate::error::Error;
 use crate::session::publish;
 use crate::standing::WaitingFor;
 
-/// The last failure to open a session: the same one is said once, not with each retry.
+/// What was said last: the same is said once, not with each retry.
 #[derive(Debug, Default)]
-pub(super) struct Trouble(Option<String>);
+pub(super) struct Trouble {
+    failure: Option<String>,
+    /// The hosts that accept writes, where they are several.
+    pub(super) writable: Vec<String>,
+}
 
 impl Driver {
     pub(super) fn not_opened(&mut self, error: &Error) {
         let said = error.to_string();
-        if self.trouble.0.as_ref() == Some(&said) {
+        if self.trouble.failure.as_ref() == Some(&said) {
             self.say(Level::DEBUG, format!("still no session: {said}"));
         } else {
             self.say(Level::WARN, format!("no session: {said}; trying again"));
-            self.trouble.0 = Some(said);
+            self.trouble.failure = Some(said);
         }
         let waiting_for = error.is_schema().then_some(WaitingFor::Schema);
         for election in self.memory.elections.values() {
@@ -27,6 +31,6 @@ impl Driver {
     }
 
     pub(super) fn no_more_trouble(&mut self) {
-        self.trouble.0 = None;
+        self.trouble.failure = None;
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn for_bar(bar: Bar) -> Option<WaitingFor> {
         Bar::Transfer => Some(WaitingFor::Transfer),
         Bar::Outranked => Some(WaitingFor::HigherPriority),
         Bar::Beyond => Some(WaitingFor::AnotherServer),
+        Bar::Elsewhere => Some(WaitingFor::AnotherHost),
         Bar::Unknown => None,
     }
 }

@@ -4,6 +4,9 @@
 //! until it has looked at its clock, nor once its process has reported that it could not drop it: the
 //! invariant leaves both to the fence. Nor is work of a term that its server took along when it was thrown away,
 //! where nobody who takes part on the next one was told of that term when a term begins there: nobody can know.
+//!
+//! Of work on another host that accepts writes a process knows what it has seen: it begins nothing that it has seen
+//! led there, and once it has seen one on a newer timeline, its own work is over within a lease.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +26,8 @@ pub(super) struct OneWorker {
     forgotten: BTreeSet<(Key, u64)>,
     /// Those of them that nobody knew of who could have waited.
     unheard: BTreeSet<(Key, u64)>,
+    /// What processes have seen to be led on another host, and when all of theirs must be over.
+    seen: BTreeMap<Who, (Vec<Key>, Option<Time>)>,
 }
 
 impl OneWorker {
@@ -55,7 +60,16 @@ impl Invariant for OneWorker {
         "1: one worker at a time"
     }
 
-    fn observe(&mut self, _: Time, fact: &Fact) -> Result<(), String> {
+    fn observe(&mut self, at: Time, fact: &Fact) -> Result<(), String> {
+        for (who, (_, by)) in &self.seen {
+            let works = |((.., of), overran): (&(Key, u64, Who), &bool)| of == who && !overran;
+            if by.is_some_and(|by| at > by)
+                && !self.absent.contains(who)
+                && self.works.iter().any(works)
+            {
+                return Err(format!("{who} works on although it has seen a higher host"));
+            }
+        }
         match fact {
             Fact::Began {
                 key, term, known, ..
@@ -76,6 +90,18 @@ impl Invariant for OneWorker {
                 }
                 Ok(())
             }
+            Fact::Saw { who, keys, by } => {
+                self.seen.insert(*who, (keys.clone(), *by));
+                Ok(())
+            }
+            Fact::WorkStarted { who, key, .. }
+                if (self.seen.get(who)).is_some_and(|(keys, _)| keys.contains(key)) =>
+            {
+                Err(format!(
+                    "{who} begins election {}, which it has seen led on another host",
+                    key.0
+                ))
+            }
             Fact::WorkStarted { who, key, term } => {
                 self.works.insert((*key, *term, *who), false);
                 self.check(|changed| changed == key)
@@ -93,6 +119,7 @@ impl Invariant for OneWorker {
             Fact::Died { who, .. } => {
                 self.works.retain(|(.., of), _| of != who);
                 self.absent.retain(|absent| absent != who);
+                self.seen.remove(who);
                 Ok(())
             }
             Fact::Halted { who } => {

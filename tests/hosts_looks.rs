@@ -1,0 +1,156 @@
+//! Looks at several hosts that fail, come late or miss what there is, on real servers.
+
+mod support;
+
+use std::time::Instant;
+
+use pg_leader::testing::Cluster;
+use pg_leader::{Severity, WaitingFor};
+use support::proxy::Proxy;
+use support::record::{self, Record};
+use support::{Candidate, LEASE, any_of, config, status, until};
+
+/// From now on nobody finds out what is led on this server, where anything is.
+fn hide_what_is_led(cluster: &Cluster) {
+    let answer = "election integer, name text, term bigint, state text, address text, lease_ms integer, bar text, \
+                  called boolean";
+    let hidden = format!(
+        "CREATE OR REPLACE FUNCTION pgleader.read_elections(names text[], instance uuid DEFAULT NULL::uuid) \
+         RETURNS TABLE ({answer}) LANGUAGE plpgsql AS $$ BEGIN \
+         RAISE EXCEPTION 'not now' USING ERRCODE = 'query_canceled'; END $$"
+    );
+    cluster.execute(&hidden).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_found_out_counts_as_held_and_not_for_ever() {
+    let primary = Cluster::start().unwrap();
+    let standby = primary.standby().unwrap();
+    // It knows of no other host, so it never moves.
+    let old_record = Record::in_memory();
+    let old = Candidate::start(config(&primary.url()), "hidden", "old", &old_record).await;
+    until("the old one leads", || old.leads()).await;
+    support::until_replicated(&standby, "hidden").await;
+    standby.promote().unwrap();
+    hide_what_is_led(&primary);
+
+    let began = Instant::now();
+    let patience = LEASE * 5;
+    let new = Candidate::start(
+        config(&any_of(&[&primary, &standby])).retry_interval(patience),
+        "hidden",
+        "new",
+        &Record::in_memory(),
+    )
+    .await;
+    support::until_waiting_for(&new, WaitingFor::AnotherHost).await;
+    // One host that cannot be asked keeps nobody from leading for ever.
+    until("the new one leads", || new.leads()).await;
+    let waited = began.elapsed();
+    assert!(waited >= patience * 9 / 10, "it led after {waited:?}");
+    assert!(status(&standby, "hidden", "leader_pid").is_some());
+    assert!(old.leads());
+}
+
+/// It answers later than the others are waited for: it is found all the same, and gone to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_higher_one_that_is_slow_is_moved_to() {
+    let primary = Cluster::start().unwrap();
+    let standby = primary.standby().unwrap();
+    let slow = Proxy::start(standby.port()).await;
+    slow.delay(LEASE / 10);
+    let hosts = slow.url().replace(
+        "postgres@",
+        &format!("postgres@127.0.0.1:{},", primary.port()),
+    );
+    let record = Record::in_memory();
+    let leader = Candidate::start(config(&hosts), "slow", "a", &record).await;
+    until("it leads", || leader.leads()).await;
+    support::until_replicated(&standby, "slow").await;
+    standby.promote().unwrap();
+    until("it leads on the higher", || {
+        status(&standby, "slow", "leader_pid").is_some() && leader.leads()
+    })
+    .await;
+    assert_eq!(status(&primary, "slow", "leader_pid"), None);
+    record::assert_no_overlap(&record.steps());
+}
+
+/// The one on the higher cannot see the lower, and the one on the lower has yet to look.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_primaries_are_led_together_no_longer_than_documented() {
+    let primary = Cluster::start().unwrap();
+    let standby = primary.standby().unwrap();
+    let cut = Proxy::start(primary.port()).await;
+    let record = Record::in_memory();
+    let retry_interval = LEASE * 4;
+    let candidate = async |hosts: &str, address: &str| {
+        let config = config(hosts).retry_interval(retry_interval);
+        Candidate::start(config, "both", address, &record).await
+    };
+    let first = candidate(&any_of(&[&primary, &standby]), "first").await;
+    until("the first leads", || first.leads()).await;
+    let hosts = cut.url().replace(
+        "postgres@",
+        &format!("postgres@127.0.0.1:{},", standby.port()),
+    );
+    let second = candidate(&hosts, "second").await;
+    support::until_successor(&primary, "both").await;
+    support::until_replicated(&standby, "both").await;
+
+    cut.swallow(true, true);
+    standby.promote().unwrap();
+    until("the second leads on the higher", || {
+        second.leads() || record.last_term() > 1
+    })
+    .await;
+    until("the first has left the lower", || {
+        status(&primary, "both", "leader_pid").is_none()
+    })
+    .await;
+    // Until it looks, until it is answered, and until its work is over: see docs/design.md.
+    let bound = retry_interval * 5 / 4 + LEASE / 4 + LEASE;
+    let overlap = record::overlap(&record.steps());
+    assert!(overlap <= bound, "{overlap:?}");
+    cut.swallow(false, false);
+    let began = Instant::now();
+    let steps = record.steps().len();
+    until("all have looked again", || began.elapsed() > LEASE * 2).await;
+    assert!(record.steps().len() > steps, "nobody leads any more");
+    assert_eq!(status(&primary, "both", "leader_pid"), None);
+    assert_eq!(record::overlap(&record.steps()), overlap);
+}
+
+/// Without one right no more is hidden than what it is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_tells_of_writers_that_do_not_tell_their_cluster() {
+    let primary = Cluster::start().unwrap();
+    let standby = primary.standby().unwrap();
+    primary
+        .execute(
+            "CREATE ROLE app LOGIN; REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC",
+        )
+        .unwrap();
+    let known = "SELECT count(*) FROM pg_roles WHERE rolname = 'app'";
+    until("the standby knows the role", || {
+        standby.query(known).unwrap().as_deref() == Some("1")
+    })
+    .await;
+    standby.promote().unwrap();
+    let hosts = any_of(&[&primary, &standby]).replace("postgres@", "app@");
+    let findings = pg_leader::examine(config(&hosts)).await.unwrap();
+    let found = findings.iter().find(|finding| finding.check == "hosts");
+    let found = found.expect("there are several");
+    assert_eq!(found.severity, Severity::Problem, "{found:?}");
+    for (cluster, timeline) in [(&primary, 1), (&standby, 2)] {
+        let says = format!(
+            "127.0.0.1:{}: a primary on timeline {timeline}",
+            cluster.port()
+        );
+        assert!(found.what.contains(&says), "{says}: {}", found.what);
+    }
+    assert!(
+        found.what.contains("do not tell of which cluster"),
+        "{found:?}"
+    );
+}
