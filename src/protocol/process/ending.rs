@@ -169,7 +169,8 @@ impl Process {
     }
 
     pub(super) fn vacated(&mut self, now: Instant, key: Key, term: u64, done: bool) {
-        let ask_at = now + self.timings.probe_interval(self.timings.lease);
+        let lease = self.timings.lease;
+        let ask_at = now + self.timings.probe_interval(lease);
         let Some(candidacy) = self.candidacies.get_mut(&key) else {
             return;
         };
@@ -184,6 +185,13 @@ impl Process {
         } else {
             owed.asked = false;
             owed.ask_at = ask_at;
+            let since = *owed.refused_since.get_or_insert(now);
+            if !owed.overdue && now.since(since) >= lease {
+                owed.overdue = true;
+                candidacy.try_at = candidacy.try_at.min(now);
+                self.actions
+                    .push_back(Action::Tell(Notice::VacateRefused { key, term }));
+            }
         }
     }
 }
