@@ -32,3 +32,46 @@ pub(crate) fn suspended() -> Option<std::time::Duration> {
     #[cfg(not(target_os = "linux"))]
     None
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use std::time::Duration;
+
+    /// As far as this machine can be made to have been suspended: in a time namespace of its own.
+    const SUSPENDED: Duration = Duration::from_secs(100_000);
+
+    #[test]
+    #[ignore = "the other test runs it where the clocks differ"]
+    fn where_the_clocks_differ() {
+        let running = clock_gettime(ClockId::Monotonic);
+        let running = u64::try_from(running.tv_sec).unwrap();
+        let counted = Duration::from_nanos(now().as_nanos());
+        assert!(
+            counted >= SUSPENDED + Duration::from_secs(running),
+            "{counted:?}, of which {running} s running"
+        );
+    }
+
+    #[test]
+    fn suspended_time_counts() {
+        let mut suspended = Command::new("unshare");
+        suspended.args(["--time", "--boottime", &SUSPENDED.as_secs().to_string()]);
+        let may = Command::new(suspended.get_program())
+            .args(suspended.get_args())
+            .arg("true")
+            .output();
+        if !may.is_ok_and(|may| may.status.success()) {
+            return eprintln!("SKIPPED clock: no time namespace may be made here");
+        }
+        let here = "clock::tests::where_the_clocks_differ";
+        let ran = suspended
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", here, "--ignored"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+    }
+}

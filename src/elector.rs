@@ -252,7 +252,8 @@ impl Elector {
     }
 
     /// Resign every term in order, leave every election, close the session. Waits for work to stop: up to
-    /// the grace, then it is dropped; work that cannot be dropped keeps the leadership, and this waiting.
+    /// the grace, then it is dropped; work that cannot be dropped keeps the leadership, and this waiting. Then it
+    /// tells the database, for half a lease at least.
     /// Without a database it tries to tell of the last term's end for no longer than the grace, and then it waits
     /// up to a second for the log.
     ///

@@ -31,8 +31,9 @@ pub struct Term {
 }
 
 impl Term {
-    /// The fencing token: greater than that of every term before, also across restarts and failovers of
-    /// the database. Pass it along with what you write, and refuse smaller ones.
+    /// The fencing token: greater than that of every term before that this server, or anybody who takes part,
+    /// knows of, across restarts and failovers of the database too. Pass it along with what you write, and refuse
+    /// smaller ones.
     pub fn number(&self) -> u64 {
         self.state.number
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::task::Poll;
 
@@ -60,6 +60,8 @@ pub(crate) struct TaskState {
     begun: AtomicBool,
     /// It has asked itself, and not only another task of the term.
     listens: AtomicBool,
+    /// How often it was polled.
+    polls: AtomicU64,
 }
 
 impl TaskState {
@@ -139,9 +141,19 @@ impl TermState {
         // By whoever waits: work is given time that asks itself, wherever this was made.
         self.listen();
         let mut cancelled = pin!(self.cancelled.cancelled());
+        let mut kept_from = None;
         // The work itself is woken to look, sooner than all who wait are told.
         let deposed = poll_fn(|context| {
             if self.is_ending() {
+                // Work that is told goes on to stop by itself, in this very poll. Once that time is over, as when
+                // the process has just woken, it is not told any more, but dropped. Not where nobody drops it
+                // before it asks again: that waits on its thread.
+                let last_poll = self.last_poll(clock::now());
+                if last_poll.is_some() && kept_from != last_poll {
+                    kept_from = last_poll;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 return Poll::Ready(());
             }
             cancelled.as_mut().poll(context)
@@ -168,6 +180,7 @@ impl TermState {
 
     pub(crate) fn run(self: &Arc<Self>, task: &Arc<TaskState>) -> Running {
         task.begun.store(true, Ordering::Release);
+        task.polls.fetch_add(1, Ordering::Relaxed);
         Running(CURRENT.replace(Some((Arc::clone(self), Arc::clone(task)))))
     }
 
@@ -190,6 +203,19 @@ impl TermState {
         } else {
             self.listens.load(Ordering::Acquire)
         }
+    }
+
+    /// Where this thread polls a task of this term that is dropped instead of polled again: which poll this is.
+    pub(crate) fn last_poll(self: &Arc<Self>, now: Instant) -> Option<u64> {
+        let last_poll = CURRENT.try_with(|current| {
+            let current = current.borrow();
+            let (_, task) = current
+                .as_ref()
+                .filter(|(term, _)| Arc::ptr_eq(term, self))?;
+            let lasts = self.may_run(task, now);
+            (!lasts).then(|| task.polls.load(Ordering::Relaxed))
+        });
+        last_poll.ok().flatten()
     }
 
     /// The work should stop. To be followed by a look of the watch, which tells the others.

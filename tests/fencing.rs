@@ -159,6 +159,30 @@ async fn snapshot_taken_term_closed_then_the_fence_is_asked() {
     }
 }
 
+/// Step 1: term 2 begins, and has not committed. Step 2: W asks the fence, finds term 1 current, and waits.
+/// Step 3: term 2 commits. W must look again.
+#[tokio::test(flavor = "multi_thread")]
+async fn fence_asked_while_a_new_term_commits() {
+    for (begin, expected) in LEVELS.into_iter().zip(["PL001", "40001", "40001"]) {
+        let scene = Scene::new().await;
+        scene.first.release().await;
+        run(&scene.second.client, "BEGIN").await;
+        assert_eq!(scene.second.campaign().await.0, "won");
+        assert_eq!(scene.second.take_office(true).await.0, "began");
+        let writer = scene.writer().await;
+        run(&writer, begin).await;
+        let asked = tokio::spawn(async move { refusal(&writer, FENCE).await });
+        support::until("the fence waits", || {
+            let waiting =
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+            scene.cluster.query(waiting).unwrap().as_deref() == Some("1")
+        })
+        .await;
+        run(&scene.second.client, "COMMIT").await;
+        assert_eq!(asked.await.unwrap(), expected, "{begin}");
+    }
+}
+
 /// Step 1: W passes. Step 2: term 2 tries to begin, and must wait. Step 3: W commits. Step 4: term 2 begins.
 #[tokio::test]
 async fn fence_passed_then_a_new_term_waits_for_the_commit() {

@@ -57,6 +57,37 @@ async fn who_always_waits_waits_although_it_could_know() {
     assert!(gap < LEASE * 4, "{gap:?} without a leader");
 }
 
+/// A leader falls silent. Its successor has watched that, ends its session a lease after the last word, and leads
+/// at once: the server would end it later, and a lease would have to pass then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_leader_is_evicted_before_the_server_ends_it() {
+    // Eviction and the silence limit lie a fifth of this apart.
+    let lease = LEASE * 3;
+    let cluster = Cluster::start().unwrap();
+    let proxy = Proxy::start(cluster.port()).await;
+    let record = Record::in_memory();
+    let first = config(&proxy.url()).lease(lease);
+    let first = Candidate::start(first, "silent", "first", &record).await;
+    until("the first leads", || first.leads()).await;
+    let second = config(&cluster.url()).lease(lease);
+    let second = Candidate::start(second, "silent", "second", &record).await;
+    until_successor(&cluster, "silent").await;
+    proxy.swallow(true, true);
+    until("the second leads", || second.leads()).await;
+    let log = cluster.log();
+    assert!(
+        log.contains("terminating connection due to administrator command"),
+        "nobody was evicted"
+    );
+    assert!(
+        !log.contains("due to idle-session timeout"),
+        "the server ended it"
+    );
+    let gap = record::gap_after(&record.steps(), 1).expect("the second works");
+    assert!(gap < lease * 3 / 4, "{gap:?} from the end of its work");
+    record::assert_no_overlap(&record.steps());
+}
+
 /// Two roles that may neither see nor end one another's sessions, and an owner that may not either: the
 /// server itself ends the silent session, at the silence limit.
 #[tokio::test(flavor = "multi_thread")]

@@ -239,3 +239,56 @@ async fn work_may_keep_the_socket_of_its_session() {
         "a term that is over keeps it open"
     );
 }
+
+/// A session is given up while work that cannot be dropped runs: its end must not show before the work's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_session_given_up_is_not_over_before_its_work() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let finish = Arc::new(AtomicBool::new(false));
+    // Nobody may lead for want of news within the time that the work takes here.
+    let config = config(&cluster.url()).lease(LEASE * 3);
+    let elector = Elector::connect(config.clone()).await.unwrap();
+    let blocking = elector
+        .campaign("given-up", "blocking", {
+            let (finish, record) = (Arc::clone(&finish), Arc::clone(&record));
+            move |term: Term| {
+                let (finish, record) = (Arc::clone(&finish), Arc::clone(&record));
+                async move {
+                    term.ready();
+                    while !finish.load(Ordering::SeqCst) {
+                        record.step(term.address(), term.number());
+                    }
+                    Ok::<(), std::io::Error>(())
+                }
+            }
+        })
+        .unwrap();
+    until("it leads", || record.last_term() == 1).await;
+    let other = support::Candidate::start(config, "given-up", "other", &record).await;
+    support::until_successor(&cluster, "given-up").await;
+    let direct = cluster.query("SELECT bool_and(direct) FROM pgleader.term");
+    assert_eq!(direct.unwrap().as_deref(), Some("t"));
+
+    // An answer that makes no sense ends the session on the client's side, without a word.
+    let heartbeat =
+        "SELECT pg_get_functiondef('pgleader.heartbeat(text,oid,integer[])'::regprocedure)";
+    let heartbeat = cluster.query(heartbeat).unwrap().unwrap();
+    cluster
+        .execute(
+            "CREATE OR REPLACE FUNCTION pgleader.heartbeat(mark text, locks oid, elections integer[]) \
+             RETURNS TABLE (election integer, term bigint, kind text, requested_by name) LANGUAGE plpgsql \
+             AS $$ BEGIN RAISE EXCEPTION 'as the test wants it'; END $$",
+        )
+        .unwrap();
+    until("it is deposed", || {
+        blocking.state() != ProcessState::Leading
+    })
+    .await;
+    cluster.execute(&heartbeat).unwrap();
+    let steps = record.steps().len();
+    until("the work goes on", || record.steps().len() > steps + 1000).await;
+    finish.store(true, Ordering::SeqCst);
+    until("the other leads", || other.leads()).await;
+    record::assert_no_overlap(&record.steps());
+}

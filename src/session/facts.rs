@@ -57,7 +57,7 @@ pub(crate) async fn seen(client: &Client) -> Result<Seen, Error> {
 pub(crate) struct Rights {
     /// The schema's owner, where there is a schema.
     pub(crate) owner: Option<String>,
-    /// Functions that a candidate calls and this role may not.
+    /// Functions that a candidate calls and this role may not, or that are not there.
     pub(crate) missing: Vec<String>,
     pub(crate) may_create: bool,
     pub(crate) superuser: bool,
@@ -92,9 +92,10 @@ pub(crate) async fn rights(client: &Client) -> Result<Rights, Error> {
     let row = one(
         client,
         "SELECT o.rolname::text,
-                ARRAY(SELECT DISTINCT p.proname::text FROM pg_proc AS p
-                      WHERE p.pronamespace = n.oid AND p.proname = ANY ($1)
-                        AND NOT has_function_privilege(p.oid, 'EXECUTE')
+                ARRAY(SELECT DISTINCT c.name FROM unnest($1) AS c (name)
+                      LEFT JOIN pg_proc AS p ON p.pronamespace = n.oid AND p.proname = c.name
+                      WHERE n.oid IS NOT NULL
+                        AND (p.oid IS NULL OR NOT has_function_privilege(p.oid, 'EXECUTE'))
                       ORDER BY 1),
                 has_database_privilege(current_database(), 'CREATE'),
                 me.rolsuper,

@@ -38,6 +38,7 @@ pub(super) const ALL: [(&str, &str); 84] = [
     ("notice", "Evicting"),
     ("notice", "Deposed"),
     ("notice", "Vacated"),
+    ("notice", "VacateRefused"),
     ("notice", "OutOfGrace"),
     ("query", "Join"),
     ("query", "Campaign"),
@@ -142,6 +143,7 @@ pub(super) fn notice(notice: &Notice) -> &'static str {
         Notice::OutOfGrace { .. } => "OutOfGrace",
         // No server does that.
         Notice::Stale { .. } => "Stale",
+        Notice::VacateRefused { .. } => "VacateRefused",
     }
 }
 

@@ -7,10 +7,10 @@ pub(crate) fn trouble(status: &ElectionStatus) -> Vec<String> {
     let mut all = vec![];
     if let Some(stranger) = &status.stranger {
         let end = stranger.pid.map_or(String::new(), |pid| {
-            format!(" (SELECT pg_terminate_backend({pid}))")
+            format!(" (SELECT pg_terminate_backend({pid}); where pgpool-II is between, end it at its client)")
         });
         all.push(format!(
-            "held by a stranger, a session that is no candidate: {}. Nobody can lead until it ends{end}",
+            "held by a stranger, a session that is no candidate: {}. Nobody can begin to lead until it ends{end}",
             describe(stranger)
         ));
     }
@@ -35,7 +35,8 @@ pub(crate) fn trouble(status: &ElectionStatus) -> Vec<String> {
             let holders: Vec<String> = status.fenced.iter().map(describe).collect();
             all.push(format!(
                 "waiting for fenced transactions of the last term: {}. The next leader ends those that its role \
-                 may end; end the others by hand (ROLLBACK PREPARED, pg_terminate_backend)",
+                 may end; end the others by hand (ROLLBACK PREPARED, pg_terminate_backend, at their client where \
+                 pgpool-II is between)",
                 holders.join("; ")
             ));
         }

@@ -225,6 +225,7 @@ impl Driver {
             | Notice::Evicting { key, .. }
             | Notice::Deposed { key, .. }
             | Notice::Vacated { key, .. }
+            | Notice::VacateRefused { key, .. }
             | Notice::Declined { key }
             | Notice::Stale { key, .. }
             | Notice::OutOfGrace { key, .. } => *key,
