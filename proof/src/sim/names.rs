@@ -4,7 +4,7 @@ use super::work::Manner;
 use crate::protocol::{Action, Answer, Bar, Event, Notice, Office, Query, Try};
 
 /// Every kind that a run can meet, by what it is a kind of.
-pub(super) const ALL: [(&str, &str); 84] = [
+pub(super) const ALL: [(&str, &str); 85] = [
     ("event", "Timer"),
     ("event", "Connected"),
     ("event", "Disconnected"),
