@@ -159,10 +159,11 @@ async fn nobody_installs_over_what_another_role_has_made() {
     assert_rights(&cluster, "installed again").await;
 
     // It waits for whoever installs.
+    cluster.execute("CREATE DATABASE trap").unwrap();
     cluster
-        .execute("CREATE DATABASE trap; GRANT CREATE ON DATABASE trap TO spy")
+        .execute("GRANT CREATE ON DATABASE trap TO spy")
         .unwrap();
-    let url = |role: &str| url_of(&cluster, role).replace("/postgres", "/trap");
+    let url = |role: &str| within(&url_of(&cluster, role), "trap");
     let spy = client(&url("spy")).await;
     spy.batch_execute(
         "CREATE SCHEMA pgleader; \
@@ -191,10 +192,15 @@ async fn nobody_installs_over_what_another_role_has_made() {
     assert_eq!(cluster.query(taken).unwrap().as_deref(), Some("f"));
 }
 
+/// The same server's other database.
+fn within(url: &str, database: &str) -> String {
+    let (server, _) = url.rsplit_once('/').unwrap();
+    format!("{server}/{database}")
+}
+
 /// Each of the migrations by itself, as psql goes on after an error.
 async fn refuse_to_install(cluster: &Cluster, role: &str, database: &str, whose: &str) {
-    let url = url_of(cluster, role).replace("/postgres", &format!("/{database}"));
-    let client = client(&url).await;
+    let client = client(&within(&url_of(cluster, role), database)).await;
     for (file, migration) in migrations() {
         let error = client.batch_execute(&migration).await.expect_err(&file);
         client.batch_execute("ROLLBACK").await.unwrap();

@@ -57,8 +57,10 @@ pub(crate) async fn seen(client: &Client) -> Result<Seen, Error> {
 pub(crate) struct Rights {
     /// The schema's owner, where there is a schema.
     pub(crate) owner: Option<String>,
-    /// Functions that a candidate calls and this role may not, or that are not there.
+    /// Functions that a candidate calls and this role may not.
     pub(crate) missing: Vec<String>,
+    /// Functions that a candidate calls and that are not there.
+    pub(crate) absent: Vec<String>,
     pub(crate) may_create: bool,
     pub(crate) superuser: bool,
     pub(crate) role_sees: bool,
@@ -92,10 +94,13 @@ pub(crate) async fn rights(client: &Client) -> Result<Rights, Error> {
     let row = one(
         client,
         "SELECT o.rolname::text,
-                ARRAY(SELECT DISTINCT c.name FROM unnest($1) AS c (name)
-                      LEFT JOIN pg_proc AS p ON p.pronamespace = n.oid AND p.proname = c.name
-                      WHERE n.oid IS NOT NULL
-                        AND (p.oid IS NULL OR NOT has_function_privilege(p.oid, 'EXECUTE'))
+                ARRAY(SELECT DISTINCT p.proname::text FROM pg_proc AS p
+                      WHERE p.pronamespace = n.oid AND p.proname = ANY ($1)
+                        AND NOT has_function_privilege(p.oid, 'EXECUTE')
+                      ORDER BY 1),
+                ARRAY(SELECT c.name FROM unnest($1) AS c (name)
+                      WHERE n.oid IS NOT NULL AND NOT EXISTS (
+                          SELECT FROM pg_proc AS p WHERE p.pronamespace = n.oid AND p.proname = c.name)
                       ORDER BY 1),
                 has_database_privilege(current_database(), 'CREATE'),
                 me.rolsuper,
@@ -113,12 +118,13 @@ pub(crate) async fn rights(client: &Client) -> Result<Rights, Error> {
     Ok(Rights {
         owner: column(&row, 0)?,
         missing: column(&row, 1)?,
-        may_create: column(&row, 2)?,
-        superuser: column(&row, 3)?,
-        role_sees: column(&row, 4)?,
-        owner_sees: column(&row, 5)?,
-        role_signals: column(&row, 6)?,
-        owner_signals: column(&row, 7)?,
+        absent: column(&row, 2)?,
+        may_create: column(&row, 3)?,
+        superuser: column(&row, 4)?,
+        role_sees: column(&row, 5)?,
+        owner_sees: column(&row, 6)?,
+        role_signals: column(&row, 7)?,
+        owner_signals: column(&row, 8)?,
     })
 }
 

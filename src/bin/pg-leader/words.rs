@@ -28,7 +28,8 @@ pub(crate) fn trouble(status: &ElectionStatus) -> Vec<String> {
              (pg-leader doctor)"
         )),
         Some("refractory period") => all.push(
-            "waiting for the refractory period, one lease of the last term: its work may still run. It ends by itself"
+            "waiting for the refractory period: the last term's work may still run, or that of a term which a candidate \
+             has heard of and this server does not know (pgleader.refractory_period says how long). It ends by itself"
                 .to_owned(),
         ),
         Some("fenced transactions") => {

@@ -384,3 +384,16 @@ fn a_late_answer_to_leaving_does_not_take_back_the_next_candidacy() {
     bench.answer(|query| matches!(query, Query::Join { .. }), joined(KEY));
     assert!(bench.has_asked(leaves), "a candidate would stay on record");
 }
+
+/// The work still runs, and the lock may have become void under it.
+#[test]
+fn a_term_that_ends_in_order_is_asked_for_by_every_heartbeat() {
+    let mut bench = Bench::leader();
+    bench.event(Event::Resign { key: KEY, term: 7 });
+    bench.pass(LEASE / 8);
+    assert!(
+        bench.has_asked(|query| matches!(query, Query::Heartbeat { keys } if keys == &[KEY])),
+        "{:?}",
+        bench.asked
+    );
+}
