@@ -11,6 +11,7 @@ COMMENT ON SCHEMA pgleader IS 'Leader election. Start with: SELECT * FROM pglead
 CREATE TABLE pgleader.grantee (
     role name NOT NULL,
     kind text NOT NULL,
+    role_oid oid,
     CONSTRAINT grantee_pkey PRIMARY KEY (role, kind),
     CONSTRAINT grantee_kind_check CHECK ((kind = ANY (ARRAY['observer'::text, 'candidate'::text, 'operator'::text])))
 );
@@ -45,6 +46,7 @@ CREATE TABLE pgleader.candidate (
     heard bigint NOT NULL DEFAULT 0,
     heard_lease interval NOT NULL DEFAULT '00:00:00'::interval,
     behind_pgpool boolean NOT NULL DEFAULT false,
+    client_addr inet,
     CONSTRAINT candidate_pkey PRIMARY KEY (election_id, instance_hash),
     CONSTRAINT candidate_heard_check CHECK ((heard >= 0)),
     CONSTRAINT candidate_lease_check CHECK (((lease >= '00:00:00.1'::interval) AND (lease <= '01:00:00'::interval))),
@@ -91,6 +93,7 @@ CREATE TABLE pgleader.term (
     fenced_ended integer NOT NULL DEFAULT 0,
     token uuid NOT NULL,
     behind_pgpool boolean NOT NULL DEFAULT false,
+    client_addr inet,
     CONSTRAINT term_pkey PRIMARY KEY (election_id, number),
     CONSTRAINT term_lease_check CHECK (((lease >= '00:00:00.1'::interval) AND (lease <= '01:00:00'::interval))),
     CONSTRAINT term_ending_check CHECK ((ending = ANY (ARRAY['resigned'::text, 'stepped down'::text, 'failed'::text, 'deposed'::text, 'lost'::text]))),
@@ -130,6 +133,22 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.keep_rows() FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION pgleader.keep_record()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF EXISTS (SELECT FROM pgleader.term AS t WHERE t.election_id = NEW.id AND t.number = NEW.term) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'UPDATE of pgleader.election: term % has no row', NEW.term
+        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Only who leads begins terms.';
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.keep_record() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.keep_terms()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -154,6 +173,8 @@ REVOKE ALL ON FUNCTION pgleader.keep_terms() FROM PUBLIC;
 CREATE TRIGGER stays BEFORE DELETE OR TRUNCATE ON pgleader.election FOR EACH STATEMENT EXECUTE FUNCTION pgleader.keep_rows();
 
 CREATE TRIGGER stays_itself BEFORE UPDATE ON pgleader.election FOR EACH ROW WHEN (((old.id <> new.id) OR (old.name <> new.name) OR (old.term > new.term) OR (old.closed_term > new.closed_term))) EXECUTE FUNCTION pgleader.keep_rows();
+
+CREATE TRIGGER is_on_record BEFORE UPDATE ON pgleader.election FOR EACH ROW WHEN ((old.term < new.term)) EXECUTE FUNCTION pgleader.keep_record();
 
 CREATE TRIGGER stays BEFORE TRUNCATE ON pgleader.term FOR EACH STATEMENT EXECUTE FUNCTION pgleader.keep_rows();
 
@@ -180,6 +201,9 @@ CREATE OR REPLACE FUNCTION pgleader.system_identifier()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    IF NOT pg_is_in_recovery() THEN
+        PERFORM pg_walfile_name(pg_current_wal_lsn());
+    END IF;
     RETURN (SELECT c.system_identifier FROM pg_control_system() AS c);
 EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
     RETURN NULL;
@@ -240,9 +264,10 @@ BEGIN
         PERFORM pgleader.refuse('argument', NULL, '');
     END IF;
     -- Null where one of them is.
-    IF (1 <= ALL (ids)) IS NOT TRUE THEN
+    IF (1 <= ALL (ids)) IS NOT TRUE OR array_ndims(ids) > 1 THEN
         PERFORM pgleader.refuse(
-            argument, CASE WHEN array_position(ids, NULL) IS NULL THEN ids::text END, 'hold ids of elections');
+            argument, CASE WHEN array_ndims(ids) > 1 OR array_position(ids, NULL) IS NULL THEN ids::text END,
+            'be a plain list of ids of elections');
     END IF;
 END
 $function$;
@@ -343,6 +368,10 @@ BEGIN
     END IF;
     PERFORM set_config('application_name', application, false);
     -- Those of earlier clients of this backend, where a pooler has handed it on.
+    UPDATE pgleader.candidate AS c SET pid = 0
+    FROM pgleader.election AS e
+    WHERE e.id = c.election_id AND c.heard > e.term AND c.pid = pg_backend_pid() AND c.instance_hash <> hash
+      AND c.backend_start = join_election.backend_start;
     DELETE FROM pgleader.candidate AS c
     WHERE c.pid = pg_backend_pid() AND c.instance_hash <> hash
       AND c.backend_start = join_election.backend_start;
@@ -364,6 +393,11 @@ BEGIN
     WHERE c.backend_start <= excluded.backend_start OR NOT EXISTS (
         SELECT FROM pg_stat_get_activity(c.pid) AS a
         WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'a later session of this process is the candidate of election "%"', election
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Where the server''s clock was set back: wait until that session has ended.';
+    END IF;
     SELECT o.* INTO outlook FROM pgleader.outlook(election_id, heard, heard_lease_ms) AS o;
     IF outlook.known > greatest(outlook.last, heard) THEN
         PERFORM pgleader.keep_heard(election_id, instance, outlook.known, outlook.known_lease_ms);
@@ -383,7 +417,7 @@ AS $function$
 BEGIN
     PERFORM pgleader.check_mark(mark);
     PERFORM pgleader.check_number('election', election);
-    UPDATE pgleader.candidate AS c SET behind_pgpool = true
+    UPDATE pgleader.candidate AS c SET behind_pgpool = true, client_addr = inet_client_addr()
     WHERE c.election_id = election AND c.pid = pg_backend_pid();
     IF NOT FOUND THEN
         RAISE EXCEPTION 'this session is no candidate of election %', election
@@ -405,6 +439,10 @@ BEGIN
     IF instance IS NULL THEN
         PERFORM pgleader.refuse('instance', NULL, '');
     END IF;
+    UPDATE pgleader.candidate AS c SET pid = 0
+    FROM pgleader.election AS e
+    WHERE e.id = c.election_id AND c.heard > e.term AND c.election_id = election
+      AND c.instance_hash = sha256(uuid_send(instance)) AND c.pid = pg_backend_pid();
     DELETE FROM pgleader.candidate AS c
     WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance)) AND c.pid = pg_backend_pid();
 END
@@ -436,7 +474,7 @@ BEGIN
     RETURN EXISTS (
         SELECT FROM pgleader.lock AS l
         WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
-          AND l.pid = pg_backend_pid() AND l.granted);
+          AND l.pid = pg_backend_pid() AND l.mode = 'ExclusiveLock' AND l.granted);
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.holds_leadership(integer) FROM PUBLIC;
@@ -534,13 +572,15 @@ DECLARE
     theirs record;
     next_block bigint;
     last_block bigint;
-    farthest bigint;
+    farthest_block bigint;
     is_here boolean;
+    is_elsewhere boolean;
+    mine bigint := pgleader.system_identifier();
 BEGIN
     PERFORM pgleader.check_number('election', election);
     PERFORM pgleader.check_heard(heard, heard_lease_ms);
-    SELECT e.term, e.lease, t.number, t.timeline, t.vacated_at,
-           t.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() AS same_cluster
+    SELECT e.term, e.lease, t.number, t.timeline, t.vacated_at, t.system_identifier,
+           t.system_identifier IS NOT DISTINCT FROM mine AS same_cluster
     INTO STRICT its
     FROM pgleader.election AS e
     LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
@@ -555,17 +595,25 @@ BEGIN
     below := CASE WHEN next_block > last_block THEN next_block * bigint '10000000000000' ELSE last END;
     is_here := CASE WHEN last = 0 THEN timeline = 1
                     ELSE its.number IS NOT NULL AND its.same_cluster AND its.timeline = timeline END;
-    wait_ms := CASE WHEN last > 0 AND is_here AND its.vacated_at IS NULL
-                    THEN ceil(extract(epoch FROM its.lease) * 1000)::integer ELSE 0 END;
-    farthest := (pgleader.block(below) + 17) * bigint '10000000000000';
-    beyond := heard >= farthest;
-    SELECT greatest(max(c.lease), max(c.heard_lease) FILTER (WHERE c.heard > below AND c.heard < farthest)) AS lease,
-           max(c.heard) FILTER (WHERE c.heard < farthest) AS heard
+    -- Null, which is no proof, where one of them is unknown.
+    is_elsewhere := its.system_identifier <> mine OR (its.system_identifier = mine AND its.timeline < timeline);
+    farthest_block := least(pgleader.block(below) + 17, timeline + 100000);
+    beyond := heard > below AND pgleader.block(heard) >= farthest_block;
+    SELECT greatest(max(c.lease), max(c.heard_lease) FILTER (WHERE c.is_believed)) AS lease,
+           max(c.heard) FILTER (WHERE c.is_believed) AS heard
     INTO theirs
-    FROM pgleader.candidate AS c WHERE c.election_id = outlook.election;
+    FROM (SELECT o.lease, o.heard, o.heard_lease,
+                 o.heard > below AND pgleader.block(o.heard) < farthest_block AS is_believed
+          FROM pgleader.candidate AS o WHERE o.election_id = outlook.election) AS c;
     known := greatest(last, theirs.heard, CASE WHEN NOT beyond THEN heard END);
     known_lease_ms := coalesce(
         ceil(extract(epoch FROM greatest(theirs.lease, its.lease)) * 1000)::integer, 3600000);
+    wait_ms := CASE
+        WHEN last = 0 OR is_elsewhere IS TRUE THEN 0
+        WHEN NOT is_here THEN known_lease_ms
+        WHEN its.vacated_at IS NULL THEN ceil(extract(epoch FROM its.lease) * 1000)::integer
+        ELSE 0
+    END;
     IF heard > below THEN
         known_lease_ms := greatest(known_lease_ms, heard_lease_ms);
     END IF;
@@ -650,22 +698,25 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
-    WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance));
+    SELECT c.* INTO candidate FROM pgleader.candidate AS c
+    WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance)) AND c.pid = pg_backend_pid();
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this session is no candidate of election %', election
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.join_election first.';
+    END IF;
     token := gen_random_uuid();
-    UPDATE pgleader.election AS e
-    SET term = pgleader.next_number(e.term, below, known), state = 'recovering',
-        address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
-        ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
-    FROM (SELECT o.fenced_ended FROM pgleader.election AS o WHERE o.id = election) AS before
-    WHERE e.id = election
-    RETURNING e.term, before.fenced_ended INTO begin_term.term, ended;
+    SELECT pgleader.next_number(e.term, below, known), e.fenced_ended INTO STRICT begin_term.term, ended
+    FROM pgleader.election AS e WHERE e.id = election;
     INSERT INTO pgleader.term
         (election_id, number, address, instance_hash, lease, pid, backend_start, direct, system_identifier,
-         timeline, fenced_ended, token, behind_pgpool)
+         timeline, fenced_ended, token, behind_pgpool, client_addr)
     VALUES (election, begin_term.term, candidate.address, candidate.instance_hash, candidate.lease, candidate.pid,
             candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended, begin_term.token,
-            candidate.behind_pgpool);
+            candidate.behind_pgpool, candidate.client_addr);
+    UPDATE pgleader.election AS e
+    SET term = begin_term.term, state = 'recovering', address = candidate.address, pid = candidate.pid,
+        lease = candidate.lease, ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
+    WHERE e.id = election;
     PERFORM pgleader.end_requests(election, begin_term.term);
     IF begin_term.term % 20 = 0 THEN
         PERFORM pgleader.forget_candidates(election);
@@ -711,7 +762,8 @@ DECLARE
 BEGIN
     IF (mark = nullif(current_setting('pgleader.mark', true), '')) IS NOT TRUE THEN
         PERFORM pgleader.check_mark(mark);
-    ELSIF (1 <= ALL (elections) AND 1 <= ALL (successor_of) AND 1 <= ALL (overdue)) IS NOT TRUE THEN
+    ELSIF (1 <= ALL (elections) AND 1 <= ALL (successor_of) AND 1 <= ALL (overdue)) IS NOT TRUE
+        OR greatest(array_ndims(elections), array_ndims(successor_of), array_ndims(overdue)) > 1 THEN
         PERFORM pgleader.check_ids('elections', elections);
         PERFORM pgleader.check_ids('successor_of', successor_of);
         PERFORM pgleader.check_ids('overdue', overdue);
@@ -720,9 +772,11 @@ BEGIN
     ELSIF (silence_ms > 0) IS NOT TRUE THEN
         PERFORM pgleader.refuse('silence_ms', silence_ms::text, 'be above 0');
     ELSIF (cardinality(heard) = cardinality(elections) AND cardinality(heard_lease_ms) = cardinality(elections)
-           AND 0 <= ALL (heard) AND 0 <= ALL (heard_lease_ms) AND 3600000 >= ALL (heard_lease_ms)) IS NOT TRUE THEN
+           AND 0 <= ALL (heard) AND 0 <= ALL (heard_lease_ms) AND 3600000 >= ALL (heard_lease_ms)) IS NOT TRUE
+        OR greatest(array_ndims(heard), array_ndims(heard_lease_ms)) > 1 THEN
         PERFORM pgleader.refuse('heard or heard_lease_ms', CASE
-            WHEN heard IS NOT NULL AND array_position(heard, NULL) IS NULL
+            WHEN greatest(array_ndims(heard), array_ndims(heard_lease_ms)) > 1
+                OR heard IS NOT NULL AND array_position(heard, NULL) IS NULL
                 AND heard_lease_ms IS NOT NULL AND array_position(heard_lease_ms, NULL) IS NULL
             THEN format('%s, %s', heard, heard_lease_ms) END,
             'hold a term, 0 or more, and a lease, 0 to 3600000, for each election');
@@ -821,8 +875,11 @@ BEGIN
                try_elections.killed, try_elections.fatal, try_elections.reset, h.bar, 0, NULL::bigint, NULL::integer
         FROM unnest(held, held_bars) AS h (id, bar)
         JOIN pgleader.election AS e ON e.id = h.id
-        LEFT JOIN pgleader.lock AS l
-            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.granted;
+        -- Anybody may hold a share of it, and one session several modes: whoever leads comes first.
+        LEFT JOIN (
+            SELECT DISTINCT ON (o.election_id) o.election_id, o.pid FROM pgleader.lock AS o
+            WHERE o.kind = 'pgleader.election'::regclass AND o.granted
+            ORDER BY o.election_id, o.mode = 'ExclusiveLock' DESC, o.pid) AS l ON l.election_id = e.id;
     END IF;
 END
 $function$;
@@ -935,7 +992,7 @@ AS $function$
 BEGIN
     IF (mark = nullif(current_setting('pgleader.mark', true), '')) IS NOT TRUE THEN
         PERFORM pgleader.check_mark(mark);
-    ELSIF (1 <= ALL (elections)) IS NOT TRUE THEN
+    ELSIF (1 <= ALL (elections)) IS NOT TRUE OR array_ndims(elections) > 1 THEN
         PERFORM pgleader.check_ids('elections', elections);
     ELSIF locks IS NULL THEN
         PERFORM pgleader.refuse('locks', NULL, '');
@@ -943,6 +1000,11 @@ BEGIN
         RAISE EXCEPTION 'the schema pgleader was made anew under this session: the locks that it holds are void'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Connect and join again. Restore a schema only while no candidate runs.';
+    ELSIF EXISTS (
+        SELECT FROM unnest(elections) AS u (id)
+        WHERE NOT EXISTS (SELECT FROM pgleader.election AS e WHERE e.id = u.id)) THEN
+        RAISE EXCEPTION 'an election that this session leads has no row any more: its lock is another election''s'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Connect and join again.';
     END IF;
     RETURN QUERY
     SELECT r.election_id, e.term, r.kind, r.requested_by
@@ -962,6 +1024,32 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.heartbeat(text,oid,integer[]) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION pgleader.was_asked(election integer, term bigint, ended_by name, ended_request text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5ms'
+AS $function$
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    IF ended_by = '' THEN
+        PERFORM pgleader.refuse('ended_by', '""', 'be null or a role');
+    ELSIF ended_request NOT IN ('step down', 'transfer', 'suspend', 'exclude', 'depose') THEN
+        PERFORM pgleader.refuse('ended_request', ended_request, 'be null or the kind of a request');
+    END IF;
+    RETURN EXISTS (
+        SELECT FROM pgleader.request AS r
+        WHERE r.election_id = election AND r.term <= was_asked.term AND r.kind = was_asked.ended_request
+          AND r.requested_by = was_asked.ended_by);
+EXCEPTION WHEN lock_not_available THEN
+    RETURN true;
+END
+$function$;
+COMMENT ON FUNCTION pgleader.was_asked(integer,bigint,name,text) IS 'null ended_by: no operator asked for it; null ended_request: no operator asked for it';
+REVOKE ALL ON FUNCTION pgleader.was_asked(integer,bigint,name,text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.vacate(mark text, election integer, instance uuid, term bigint, ending text, ended_by name DEFAULT NULL::name, ended_request text DEFAULT NULL::text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -978,10 +1066,12 @@ BEGIN
         PERFORM pgleader.refuse('instance', NULL, '');
     ELSIF (ending IN ('resigned', 'stepped down', 'failed', 'deposed')) IS NOT TRUE THEN
         PERFORM pgleader.refuse('ending', ending, 'be resigned, stepped down, failed or deposed');
-    ELSIF ended_by = '' THEN
-        PERFORM pgleader.refuse('ended_by', '""', 'be null or a role');
-    ELSIF ended_request NOT IN ('step down', 'transfer', 'suspend', 'exclude', 'depose') THEN
-        PERFORM pgleader.refuse('ended_request', ended_request, 'be null or the kind of a request');
+    END IF;
+    -- Only who asked is on record as who asked.
+    IF num_nonnulls(ended_by, ended_request) > 0
+        AND NOT pgleader.was_asked(election, term, ended_by, ended_request) THEN
+        ended_by := NULL;
+        ended_request := NULL;
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM FROM pgleader.term AS t
@@ -1072,14 +1162,17 @@ AS $function$
 DECLARE
     turns jsonb;
 BEGIN
-    IF names IS NULL OR array_position(names, NULL) IS NOT NULL THEN
+    IF array_ndims(names) > 1 THEN
+        PERFORM pgleader.refuse('names', names::text, 'be a plain list');
+    ELSIF names IS NULL OR array_position(names, NULL) IS NOT NULL THEN
         PERFORM pgleader.refuse('names or a name', NULL, '');
     END IF;
     turns := pgleader.turns(
         ARRAY(SELECT e.id FROM pgleader.election AS e WHERE e.name = ANY (names)), instance);
     RETURN QUERY
     WITH lock AS MATERIALIZED (
-        SELECT l.kind, l.election_id, l.pid FROM pgleader.lock AS l WHERE l.granted
+        SELECT l.kind, l.election_id, l.pid FROM pgleader.lock AS l
+        WHERE l.granted AND l.mode = 'ExclusiveLock'
     )
     SELECT e.id, e.name, e.term,
            CASE WHEN l.pid IS NULL THEN 'vacant' ELSE e.state END,
@@ -1138,7 +1231,8 @@ BEGIN
         SELECT l.pid
         FROM pgleader.election AS e
         JOIN pgleader.lock AS l
-            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid AND l.granted
+            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid
+                AND l.mode = 'ExclusiveLock' AND l.granted
         WHERE e.id = election AND e.term = leader_backend.term);
 END
 $function$;
@@ -1193,14 +1287,66 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.end_leader(integer,bigint) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION pgleader.silent_backend(election integer, term bigint)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    backend integer := pgleader.leader_backend(election, term);
+    its_lease interval := pgleader.lease_of(election);
+BEGIN
+    RETURN (
+        SELECT backend FROM pg_stat_get_activity(backend) AS a
+        WHERE a.state_change <= clock_timestamp() - its_lease AND NOT pgleader.is_behind_pgpool(election, term));
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.silent_backend(integer,bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.lease_of(election integer)
+ RETURNS interval
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    RETURN (SELECT e.lease FROM pgleader.election AS e WHERE e.id = election);
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.lease_of(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION pgleader.evict_silent(mark text, election integer, term bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM pgleader.check_mark(mark);
+    RETURN coalesce(pg_terminate_backend(pgleader.silent_backend(election, term)), false);
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN false;
+END
+$function$;
+REVOKE ALL ON FUNCTION pgleader.evict_silent(text,integer,bigint) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION pgleader.evict(mark text, election integer, term bigint)
  RETURNS boolean
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+DECLARE
+    backend integer;
 BEGIN
     PERFORM pgleader.check_mark(mark);
-    RETURN pgleader.end_leader(election, term);
+    backend := pgleader.silent_backend(election, term);
+    IF backend IS NOT NULL THEN
+        RETURN pg_terminate_backend(backend);
+    END IF;
+    RETURN pgleader.evict_silent(mark, election, term);
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN pgleader.evict_silent(mark, election, term);
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.evict(text,integer,bigint) FROM PUBLIC;
@@ -1219,7 +1365,7 @@ DECLARE
     over boolean;
     anothers boolean;
     its_timeline bigint;
-    snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
+    snapshot_is_kept boolean := current_setting('transaction_isolation') IN ('repeatable read', 'serializable');
 BEGIN
     IF (length(election) BETWEEN 1 AND 200 AND term >= 1) IS NOT TRUE THEN
         PERFORM pgleader.check_name(election);
@@ -1272,6 +1418,10 @@ BEGIN
     WHERE e.id = its_id;
     IF term > current_term THEN
         IF snapshot_is_kept THEN
+            -- Raises 40001 itself where the row has changed since the snapshot. Unchanged it is the newest.
+            PERFORM FROM pgleader.election AS e WHERE e.id = its_id FOR SHARE SKIP LOCKED;
+        END IF;
+        IF snapshot_is_kept AND NOT FOUND THEN
             RAISE EXCEPTION 'term % of election "%" is not in this transaction''s snapshot, which ends at term %',
                     term, election, current_term
                 USING ERRCODE = 'serialization_failure', HINT = 'Run the transaction again.';
@@ -1310,10 +1460,10 @@ $function$;
 REVOKE ALL ON FUNCTION pgleader.fence(text,bigint) FROM PUBLIC;
 
 CREATE VIEW pgleader.fenced AS
- SELECT l.election_id,
+ SELECT DISTINCT l.election_id,
     l.pid
    FROM pgleader.lock l
-  WHERE (((l.kind)::oid = ('pgleader.term'::regclass)::oid) AND (l.mode = 'ShareLock'::text) AND l.granted);
+  WHERE (((l.kind)::oid = ('pgleader.term'::regclass)::oid) AND l.granted AND ((l.mode <> 'ExclusiveLock'::text) OR (l.pid IS DISTINCT FROM pg_backend_pid())));
 
 CREATE OR REPLACE FUNCTION pgleader.may_be_behind_pgpool(backend integer)
  RETURNS boolean
@@ -1324,11 +1474,10 @@ AS $function$
 BEGIN
     PERFORM pgleader.check_number('backend', backend);
     RETURN EXISTS (
-        SELECT FROM pgleader.candidate AS c
-        CROSS JOIN LATERAL pg_stat_get_activity(c.pid) AS its
-        WHERE c.behind_pgpool
-          AND (c.pid = backend OR its.client_addr IS NOT DISTINCT FROM (
-              SELECT a.client_addr FROM pg_stat_get_activity(backend) AS a)));
+        SELECT FROM (SELECT c.client_addr FROM pgleader.candidate AS c WHERE c.behind_pgpool
+                     UNION ALL SELECT t.client_addr FROM pgleader.term AS t WHERE t.behind_pgpool) AS pgpool
+        JOIN pg_stat_get_activity(backend) AS a
+            ON a.backend_start IS NULL OR a.client_addr IS NOT DISTINCT FROM pgpool.client_addr);
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.may_be_behind_pgpool(integer) FROM PUBLIC;
@@ -1370,7 +1519,7 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.count_fenced_ended(text,integer,integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.end_fenced(mark text, election integer, OUT ended integer, OUT remaining integer)
+CREATE OR REPLACE FUNCTION pgleader.end_fenced(mark text, election integer, OUT ended integer, OUT remaining integer, OUT who text)
  RETURNS record
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1400,6 +1549,9 @@ BEGIN
             ended := ended + 1;
         ELSE
             remaining := remaining + 1;
+            who := concat_ws(', ', who, CASE WHEN backend IS NULL THEN 'a prepared transaction' ELSE concat(
+                'backend ', backend, (SELECT ' of ' || a.usename FROM pg_stat_activity AS a WHERE a.pid = backend))
+            END);
         END IF;
     END LOOP;
     IF ended > 0 THEN
@@ -1866,11 +2018,11 @@ CREATE VIEW pgleader.status AS
            FROM alive a
           WHERE (a.election_id = e.id)) AS candidates,
         CASE
-            WHEN (leads.yes OR stranger.yes) THEN NULL::text
+            WHEN (leads.yes OR (stranger.pid IS NOT NULL)) THEN NULL::text
             WHEN (asked.suspended_by IS NOT NULL) THEN 'resume'::text
             WHEN ((h.pid IS NOT NULL) AND (EXISTS ( SELECT
                FROM lock f
-              WHERE (((f.kind)::oid = ('pgleader.term'::regclass)::oid) AND (f.election_id = e.id) AND (f.mode = 'ShareLock'::text)))) AND ((e.changed_at + ((pgleader.refractory_period(e.id))::double precision * '00:00:00.001'::interval)) <= clock_timestamp())) THEN 'fenced transactions'::text
+              WHERE (((f.kind)::oid = ('pgleader.term'::regclass)::oid) AND (f.election_id = e.id)))) AND ((e.changed_at + ((pgleader.refractory_period(e.id))::double precision * '00:00:00.001'::interval)) <= clock_timestamp())) THEN 'fenced transactions'::text
             WHEN (h.pid IS NOT NULL) THEN 'refractory period'::text
             WHEN (asked.transfer_to IS NOT NULL) THEN 'transfer'::text
             WHEN (NOT (EXISTS ( SELECT
@@ -1878,19 +2030,26 @@ CREATE VIEW pgleader.status AS
               WHERE ((a.election_id = e.id) AND (a.address <> ALL (asked.excluded)))))) THEN 'candidates'::text
             ELSE NULL::text
         END AS waiting_for,
-        CASE
-            WHEN stranger.yes THEN h.pid
-            ELSE NULL::integer
-        END AS stranger_pid,
+    stranger.pid AS stranger_pid,
     asked.suspended_by,
     asked.transfer_to,
     asked.excluded
    FROM ((((pgleader.election e
-     LEFT JOIN lock h ON ((((h.kind)::oid = ('pgleader.election'::regclass)::oid) AND (h.election_id = e.id))))
+     LEFT JOIN ( SELECT DISTINCT ON (l.election_id) l.election_id,
+            l.pid
+           FROM lock l
+          WHERE ((l.kind)::oid = ('pgleader.election'::regclass)::oid)
+          ORDER BY l.election_id, (l.mode = 'ExclusiveLock'::text) DESC, l.pid) h ON ((h.election_id = e.id)))
      CROSS JOIN LATERAL ( SELECT COALESCE((h.pid = e.pid), false) AS yes) leads)
-     CROSS JOIN LATERAL ( SELECT ((h.pid IS NOT NULL) AND (NOT leads.yes) AND (NOT (EXISTS ( SELECT
-                   FROM alive a
-                  WHERE ((a.election_id = e.id) AND (a.pid = h.pid)))))) AS yes) stranger)
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN ((h.pid IS NOT NULL) AND (NOT leads.yes) AND (NOT (EXISTS ( SELECT
+                       FROM alive a
+                      WHERE ((a.election_id = e.id) AND (a.pid = h.pid)))))) THEN h.pid
+                    ELSE ( SELECT min(t.pid) AS min
+                       FROM lock t
+                      WHERE (((t.kind)::oid = ('pgleader.term'::regclass)::oid) AND (t.election_id = e.id) AND (t.mode = 'ExclusiveLock'::text) AND (t.pid IS DISTINCT FROM h.pid)))
+                END AS pid) stranger)
      CROSS JOIN LATERAL ( SELECT (array_agg(r.requested_by ORDER BY r.id) FILTER (WHERE (r.kind = 'suspend'::text)))[1] AS suspended_by,
                 CASE
                     WHEN (bool_or((r.kind = 'transfer'::text)) AND (NOT pg_is_in_recovery())) THEN pgleader.transfer_to(e.id)
@@ -1969,7 +2128,7 @@ CREATE OR REPLACE FUNCTION pgleader.version()
  RETURNS integer
  LANGUAGE sql
  SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$ SELECT 100 $function$;
+AS $function$ SELECT 101 $function$;
 REVOKE ALL ON FUNCTION pgleader.version() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name)
@@ -1981,6 +2140,12 @@ BEGIN
     IF (role <> '') IS NOT TRUE THEN
         PERFORM pgleader.refuse('role', role::text, 'be the name of a role');
     END IF;
+    -- What is recorded of a role that may not even look was another's of its name.
+    DELETE FROM pgleader.grantee AS g
+    WHERE g.role = grant_observer.role AND NOT EXISTS (
+        SELECT FROM pg_namespace AS n CROSS JOIN LATERAL aclexplode(n.nspacl) AS a
+        JOIN pg_roles AS r ON r.oid = a.grantee
+        WHERE n.nspname = 'pgleader' AND r.rolname = grant_observer.role AND a.privilege_type = 'USAGE');
     EXECUTE format('GRANT USAGE ON SCHEMA pgleader TO %I', role);
     EXECUTE format(
         'GRANT SELECT ON pgleader.lock, pgleader.fenced, pgleader.status, pgleader.history, '
@@ -1989,7 +2154,9 @@ BEGIN
         'GRANT EXECUTE ON FUNCTION pgleader.version(), pgleader.timeline(), '
         'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[], uuid), '
         'pgleader.refractory_period(integer), pgleader.transfer_to(integer) TO %I', role);
-    INSERT INTO pgleader.grantee (role, kind) VALUES (grant_observer.role, 'observer') ON CONFLICT DO NOTHING;
+    INSERT INTO pgleader.grantee (role, kind, role_oid)
+    SELECT r.rolname, 'observer', r.oid FROM pg_roles AS r WHERE r.rolname = grant_observer.role
+    ON CONFLICT ON CONSTRAINT grantee_pkey DO UPDATE SET role_oid = excluded.role_oid;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.grant_observer(name) FROM PUBLIC;
@@ -2023,15 +2190,18 @@ BEGIN
         'pgleader.announce(text, integer[], integer), '
         'pgleader.backend_gone(text, integer, bigint), '
         'pgleader.leader_backend(integer, bigint), '
-        'pgleader.end_leader_backend(integer, bigint), '
-        'pgleader.end_leader(integer, bigint), '
+        'pgleader.lease_of(integer), '
+        'pgleader.silent_backend(integer, bigint), '
         'pgleader.evict(text, integer, bigint), '
+        'pgleader.evict_silent(text, integer, bigint), '
         'pgleader.fence(text, bigint), '
         'pgleader.fence(text, bigint, uuid), '
         'pgleader.end_fenced(text, integer), '
         'pgleader.end_fenced_backend(text, integer, integer), '
         'pgleader.count_fenced_ended(text, integer, integer) TO %I', role);
-    INSERT INTO pgleader.grantee (role, kind) VALUES (grant_candidate.role, 'candidate') ON CONFLICT DO NOTHING;
+    INSERT INTO pgleader.grantee (role, kind, role_oid)
+    SELECT r.rolname, 'candidate', r.oid FROM pg_roles AS r WHERE r.rolname = grant_candidate.role
+    ON CONFLICT ON CONSTRAINT grantee_pkey DO UPDATE SET role_oid = excluded.role_oid;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.grant_candidate(name) FROM PUBLIC;
@@ -2050,7 +2220,9 @@ BEGIN
         'pgleader.request_depose(text), pgleader.depose(text), pgleader.is_behind_pgpool(integer, bigint), '
         'pgleader.leader_backend(integer, bigint), '
         'pgleader.end_leader_backend(integer, bigint), pgleader.end_leader(integer, bigint) TO %I', role);
-    INSERT INTO pgleader.grantee (role, kind) VALUES (grant_operator.role, 'operator') ON CONFLICT DO NOTHING;
+    INSERT INTO pgleader.grantee (role, kind, role_oid)
+    SELECT r.rolname, 'operator', r.oid FROM pg_roles AS r WHERE r.rolname = grant_operator.role
+    ON CONFLICT ON CONSTRAINT grantee_pkey DO UPDATE SET role_oid = excluded.role_oid;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.grant_operator(name) FROM PUBLIC;
@@ -2064,6 +2236,17 @@ DECLARE
     its_schema pg_namespace := (SELECT n FROM pg_namespace AS n WHERE n.nspname = 'pgleader');
     other record;
 BEGIN
+    -- Whose name another role has now, and whose oid a third one: a dump may have brought it here. Nobody has it then.
+    DELETE FROM pgleader.grantee AS g
+    WHERE EXISTS (
+        SELECT FROM pg_roles AS r JOIN aclexplode(its_schema.nspacl) AS a ON a.grantee = r.oid
+        WHERE r.oid = g.role_oid AND r.rolname <> g.role AND a.privilege_type = 'USAGE')
+      AND EXISTS (SELECT FROM pg_roles AS o WHERE o.rolname = g.role);
+    -- Renamed: no role has its name any more, and one has its oid.
+    UPDATE pgleader.grantee AS g SET role = r.rolname
+    FROM pg_roles AS r
+    WHERE r.oid = g.role_oid AND NOT EXISTS (SELECT FROM pg_roles AS o WHERE o.rolname = g.role)
+      AND NOT EXISTS (SELECT FROM pgleader.grantee AS o WHERE o.role = r.rolname AND o.kind = g.kind);
     DELETE FROM pgleader.grantee AS g
     WHERE NOT EXISTS (
         SELECT FROM pg_roles AS r JOIN aclexplode(its_schema.nspacl) AS a ON a.grantee = r.oid
@@ -2126,8 +2309,9 @@ GRANT EXECUTE ON FUNCTION pgleader.read_elections(text[],uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.backend_gone(text,integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.leader_backend(integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.is_behind_pgpool(integer,bigint) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.end_leader_backend(integer,bigint) TO candidate;
-GRANT EXECUTE ON FUNCTION pgleader.end_leader(integer,bigint) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.silent_backend(integer,bigint) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.lease_of(integer) TO candidate;
+GRANT EXECUTE ON FUNCTION pgleader.evict_silent(text,integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.evict(text,integer,bigint) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.fence(text,bigint,uuid) TO candidate;
 GRANT EXECUTE ON FUNCTION pgleader.fence(text,bigint) TO candidate;

@@ -22,7 +22,8 @@ pub enum Overrun {
     Report,
     /// End the process by SIGKILL to itself, at 0.95 of the lease: no handler, exit hook or core dump delays it,
     /// and it needs no thread but its own. Its last words go to standard error a little before, where that can take
-    /// them. A process that stood still for longer than that ends when it wakes. What the work has spawned by
+    /// them. The first process of a container cannot kill itself: it aborts, and there a handler of SIGABRT or a core
+    /// dump may delay it. Give such a container an init. A process that stood still for longer than that ends when it wakes. What the work has spawned by
     /// [`Term::spawn`](crate::Term::spawn) or [`Term::spawn_blocking`](crate::Term::spawn_blocking) counts too.
     Abort,
 }
@@ -240,7 +241,7 @@ impl Config {
     /// A hook that supplies credentials for each connection, for passwords that rotate. It is called
     /// before every connect, on a thread and a tokio runtime of its own, where it may block, and must answer
     /// within 5 s. What it spawns there goes on between the calls. Where it fails or panics, the connect
-    /// fails and is tried again; where it hangs, on another thread, until eight of them hang.
+    /// fails and is tried again; where it hangs, on another thread, until 64 of them hang.
     ///
     /// ```
     /// use pg_leader::{Config, Credentials};

@@ -19,7 +19,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
 
 /// The version of the schema that this build brings. Until the first release each change is a generation of its own,
 /// which builds of another one refuse in words.
-const SCHEMA_VERSION: i32 = 100;
+const SCHEMA_VERSION: i32 = 101;
 /// From here a schema is no longer an extension of ours.
 const NEXT_GENERATION: i32 = SCHEMA_VERSION + 1;
 
@@ -70,6 +70,8 @@ pub(crate) async fn check(client: &Client, role: &str) -> Result<(), Error> {
     }))
 }
 
+/// The schema, or something in it, is another role's than the installer's.
+const ANOTHERS: &str = "PL004";
 /// So long an installation tries to get past those who hold a lock that it needs.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two tries, at first and at most.
@@ -98,7 +100,8 @@ pub(crate) async fn install(client: &Client, role: &str) -> Result<(), Error> {
             error.code(),
             Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED)
         );
-        let forbidden = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+        let anothers = error.code().is_some_and(|code| code.code() == ANOTHERS);
+        let forbidden = anothers || error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
         if !forbidden && !waited {
             return Err(failed(error));
         }
@@ -109,6 +112,7 @@ pub(crate) async fn install(client: &Client, role: &str) -> Result<(), Error> {
             Err(why) if forbidden && !matches!(why.kind(), Kind::SchemaMissing { .. }) => {
                 return Err(why);
             }
+            Err(_) if anothers => return Err(failed(error)),
             Err(_) if forbidden => {
                 let role = role.to_owned();
                 return Err(Error::caused(Kind::SchemaMissing { role }, error));

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::protocol::Instant;
-use crate::session::hands::Hands;
+use crate::session::hands::{Hands, isolated};
 use crate::term::TermState;
 
 /// What a process is in an election. Reads what it prints:
@@ -281,15 +281,19 @@ impl Shared {
     pub(crate) fn changes(&self) -> impl Stream<Item = Standing> + Send + Unpin + use<> {
         let mut receiver = self.changes.subscribe();
         receiver.mark_changed();
-        let state = (receiver, self.done.clone());
-        Box::pin(stream::unfold(state, |(mut receiver, done)| async move {
-            tokio::select! {
-                biased;
-                changed = receiver.changed() => changed.ok()?,
-                () = done.cancelled() => return None,
-            }
-            let standing = receiver.borrow_and_update().clone();
-            Some((standing, (receiver, done)))
+        let (done, hands) = (self.done.clone(), self.hands.clone());
+        Box::pin(stream::unfold(receiver, move |mut receiver| {
+            let (done, hands) = (done.clone(), hands.clone());
+            let changed = async move {
+                tokio::select! {
+                    biased;
+                    changed = receiver.changed() => changed.ok()?,
+                    () = done.cancelled() => return None,
+                }
+                let standing = receiver.borrow_and_update().clone();
+                Some((standing, receiver))
+            };
+            isolated(hands, changed)
         }))
     }
 }

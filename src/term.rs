@@ -31,8 +31,9 @@ pub struct Term {
 }
 
 impl Term {
-    /// The fencing token: greater than that of every term before, also across restarts and failovers of
-    /// the database. Pass it along with what you write, and refuse smaller ones.
+    /// The fencing token: greater than that of every term before that this server, or anybody who takes part,
+    /// knows of, across restarts and failovers of the database too. Pass it along with what you write, and refuse
+    /// smaller ones.
     pub fn number(&self) -> u64 {
         self.state.number
     }
@@ -85,9 +86,11 @@ impl Term {
 
     /// Resolves when the work should stop: the term is lost, or is being given up in order.
     ///
-    /// Work that has asked for this, or [`is_ending`](Term::is_ending), is given time to stop by itself: until
-    /// the grace is over in an orderly end, until 0.85 of the lease when the term is lost. Work that never
-    /// asked is dropped at once. So ask before the first thing that must not be cut off:
+    /// Once anybody has asked for this, [`is_ending`](Term::is_ending) or a
+    /// [`cancellation_token`](Term::cancellation_token), by this or by any clone of the term, inside the work or
+    /// outside, the work is given time to stop by itself: until the grace is over in an orderly end, until 0.85 of
+    /// the lease when the term is lost. Where nobody asked it is dropped at once. So ask before the first thing that
+    /// must not be cut off:
     ///
     /// ```
     /// async fn lead(term: pg_leader::Term) -> Result<(), std::io::Error> {
@@ -109,20 +112,7 @@ impl Term {
     /// Cancel safe: it may be dropped and called again.
     pub fn deposed(&self) -> impl Future<Output = ()> + Send + use<> {
         self.state.listen();
-        let state = Arc::clone(&self.state);
-        async move {
-            // By whoever waits: work is given time that asks itself, wherever this was made.
-            state.listen();
-            let mut cancelled = std::pin::pin!(state.cancelled.cancelled());
-            // The work itself is woken to look, sooner than all who wait are told.
-            std::future::poll_fn(|context| {
-                if state.is_ending() {
-                    return std::task::Poll::Ready(());
-                }
-                cancelled.as_mut().poll(context)
-            })
-            .await;
-        }
+        Arc::clone(&self.state).deposed()
     }
 
     /// Whether the work should stop: the question to which [`deposed`](Term::deposed) waits for a yes, for
@@ -215,10 +205,12 @@ impl Term {
 
     /// A token that is cancelled when the work should stop, for code that takes one. To ask for it is to ask
     /// for [`deposed`](Term::deposed), with the same time for stopping. Cancelling it does nothing to the term.
-    /// A task of the work should ask for its own.
+    /// A task of the work should ask for its own. All who wait for such tokens of a term are woken one after the
+    /// other, so a waker of your own that blocks or panics keeps the news from the rest; those who wait for
+    /// [`deposed`](Term::deposed) are woken each for himself.
     pub fn cancellation_token(&self) -> CancellationToken {
         self.state.listen();
-        self.state.cancelled.child_token()
+        self.state.tokens.child_token()
     }
 
     /// The work has recovered: from `Recovering` to `Leading`. Does nothing the second time.

@@ -2,9 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
+use std::task::Poll;
 
 use futures_util::task::AtomicWaker;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::leash::Leash;
 use crate::protocol::Instant;
+use crate::session::hands::{Hands, isolated};
 use crate::standing::ProcessState;
 
 #[derive(Debug)]
@@ -42,6 +46,9 @@ pub(crate) struct TermState {
     pub(crate) socket: Weak<OwnedFd>,
     /// Cancelled on a thread of its own: who waits for it is foreign, and so are the wakers.
     pub(crate) cancelled: CancellationToken,
+    /// Parent of those that the application was given: who waits for them is woken by them.
+    pub(crate) tokens: CancellationToken,
+    hands: Hands,
 }
 
 /// One task of the work.
@@ -53,6 +60,8 @@ pub(crate) struct TaskState {
     begun: AtomicBool,
     /// It has asked itself, and not only another task of the term.
     listens: AtomicBool,
+    /// How often it was polled.
+    polls: AtomicU64,
 }
 
 impl TaskState {
@@ -85,6 +94,7 @@ impl TermState {
         token: Arc<str>,
         leash: &Arc<Leash>,
         socket: &Arc<OwnedFd>,
+        hands: &Hands,
     ) -> Arc<TermState> {
         Arc::new(TermState {
             election: Arc::clone(election),
@@ -103,6 +113,8 @@ impl TermState {
             told: AtomicBool::new(false),
             socket: Arc::downgrade(socket),
             cancelled: CancellationToken::new(),
+            tokens: CancellationToken::new(),
+            hands: hands.clone(),
         })
     }
 
@@ -124,6 +136,31 @@ impl TermState {
         self.ending.load(Ordering::Acquire) || !self.is_current()
     }
 
+    /// Once the work should stop. Everybody who waits is woken by a hand of its own: a waker may block or panic.
+    pub(crate) async fn deposed(self: Arc<Self>) {
+        // By whoever waits: work is given time that asks itself, wherever this was made.
+        self.listen();
+        let mut cancelled = pin!(self.cancelled.cancelled());
+        let mut kept_from = None;
+        // The work itself is woken to look, sooner than all who wait are told.
+        let deposed = poll_fn(|context| {
+            if self.is_ending() {
+                // Work that is told goes on to stop by itself, in this very poll. Once that time is over, as when
+                // the process has just woken, it is not told any more, but dropped. Not where nobody drops it
+                // before it asks again: that waits on its thread.
+                let last_poll = self.last_poll(clock::now());
+                if last_poll.is_some() && kept_from != last_poll {
+                    kept_from = last_poll;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                return Poll::Ready(());
+            }
+            cancelled.as_mut().poll(context)
+        });
+        isolated(self.hands.clone(), deposed).await;
+    }
+
     /// Somebody asks to be told of the end.
     pub(crate) fn listen(self: &Arc<Self>) {
         self.listens.store(true, Ordering::Release);
@@ -143,6 +180,7 @@ impl TermState {
 
     pub(crate) fn run(self: &Arc<Self>, task: &Arc<TaskState>) -> Running {
         task.begun.store(true, Ordering::Release);
+        task.polls.fetch_add(1, Ordering::Relaxed);
         Running(CURRENT.replace(Some((Arc::clone(self), Arc::clone(task)))))
     }
 
@@ -165,6 +203,19 @@ impl TermState {
         } else {
             self.listens.load(Ordering::Acquire)
         }
+    }
+
+    /// Where this thread polls a task of this term that is dropped instead of polled again: which poll this is.
+    pub(crate) fn last_poll(self: &Arc<Self>, now: Instant) -> Option<u64> {
+        let last_poll = CURRENT.try_with(|current| {
+            let current = current.borrow();
+            let (_, task) = current
+                .as_ref()
+                .filter(|(term, _)| Arc::ptr_eq(term, self))?;
+            let lasts = self.may_run(task, now);
+            (!lasts).then(|| task.polls.load(Ordering::Relaxed))
+        });
+        last_poll.ok().flatten()
     }
 
     /// The work should stop. To be followed by a look of the watch, which tells the others.

@@ -10,7 +10,7 @@ use support::seat::Seat;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// Where null means something: the comments in the catalogue say what.
-const NULL_MEANS_SOMETHING: [&str; 8] = [
+const NULL_MEANS_SOMETHING: [&str; 10] = [
     "ask address",
     "ask only_term",
     "in_force address",
@@ -19,6 +19,8 @@ const NULL_MEANS_SOMETHING: [&str; 8] = [
     "turns instance",
     "vacate ended_by",
     "vacate ended_request",
+    "was_asked ended_by",
+    "was_asked ended_request",
 ];
 
 /// Any number is a priority.

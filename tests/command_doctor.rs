@@ -278,6 +278,13 @@ async fn a_role_without_rights_learns_what_to_grant() {
         "{missing}"
     );
     found(&observer, "schema", "fine");
+    cluster
+        .execute("SELECT pgleader.grant_candidate('poor'); DROP FUNCTION pgleader.evict; DROP FUNCTION pgleader.vacate")
+        .unwrap();
+    let poor = examine(&url_of(&cluster, "poor"));
+    assert_eq!(poor.code, 4, "{poor:?}");
+    let lacks = found(&poor, "privileges", "problem");
+    assert!(lacks.contains("lacks evict, vacate"), "{lacks}");
 
     let bare = Cluster::start().unwrap();
     bare.execute(

@@ -34,6 +34,8 @@ enum Kind {
     Log,
     /// The same, and it shuts down once the file beside the record is there.
     LogAndEnd,
+    /// Its driver panics once a file beside the record is there, and it shuts down once another one is.
+    PanicAndEnd,
     /// Its sink for the crate `log` blocks while the file beside the record is there.
     Sink,
 }
@@ -46,7 +48,12 @@ fn candidate_process() {
     };
     let log = format!("{:?}", Kind::Log);
     let log_and_end = format!("{:?}", Kind::LogAndEnd);
-    let end = (kind == log_and_end).then(|| Path::new(&record).with_extension("end"));
+    let panic_and_end = format!("{:?}", Kind::PanicAndEnd);
+    let until_there = async |extension: &str| {
+        while !Path::new(&record).with_extension(extension).exists() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
     let sink = format!("{:?}", Kind::Sink);
     if kind == log || kind == log_and_end {
         tracing_subscriber::fmt()
@@ -58,16 +65,20 @@ fn candidate_process() {
         log::set_logger(Box::leak(Box::new(sink))).expect("the only one");
         log::set_max_level(log::LevelFilter::Trace);
     }
-    let record = Record::append_to(Path::new(&record)).expect("the record can be opened");
+    let steps = Record::append_to(Path::new(&record)).expect("the record can be opened");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let config = config(&conninfo);
-        let leader = pg_leader::run(config, &election, &address, steady(&record)).await;
+        let leader = pg_leader::run(config, &election, &address, steady(&steps)).await;
         let leader = leader.expect("the cluster is fit");
-        let Some(end) = end else {
+        if kind == panic_and_end {
+            until_there("panic").await;
+            panic_driver(leader.elector(), PanicAt::Command);
+            drop(leader.elector().observe("any"));
+        } else if kind != log_and_end {
             return std::future::pending().await;
-        };
-        until("it is to end", || end.exists()).await;
+        }
+        until_there("end").await;
         leader.elector().shutdown().await;
         std::process::exit(0);
     });
@@ -160,6 +171,23 @@ async fn a_log_whose_reader_is_gone_stops_nothing() {
     drop(reader);
     race.cluster.terminate_leader("gone").unwrap();
     assert_stopped_and_goes_on(&mut race).await;
+}
+
+/// A panic hook writes to it, before anything is unwound.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_panics_goes_on_though_nobody_reads_what_is_said_of_it() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let stderr = Stdio::from(writer.try_clone().unwrap());
+    let mut race = race("unheard", Kind::PanicAndEnd, stderr).await;
+    fill(&writer);
+    File::create(race.file().with_extension("panic")).unwrap();
+    assert_stopped_and_goes_on(&mut race).await;
+    File::create(race.file().with_extension("end")).unwrap();
+    until("the process has ended", || {
+        race.processes[0].ended().is_some()
+    })
+    .await;
+    drop((reader, writer));
 }
 
 /// tokio-postgres logs while it is polled, so the session stands still with the sink; the work does not
@@ -361,6 +389,33 @@ async fn a_waker_that_blocks_delays_nobody() {
     record::assert_no_overlap(&record.steps());
 }
 
+/// There is a limit to how many may block at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn work_starts_however_many_wakers_block() {
+    let cluster = Cluster::start().unwrap();
+    let elector = elector(&cluster).await;
+    let record = Record::in_memory();
+    let leader = elector.campaign("wakes", "first", steady(&record)).unwrap();
+    until("it leads", || leader.state() == ProcessState::Leading).await;
+    let stuck = Arc::new(Stuck(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&stuck));
+    let mut context = Context::from_waker(&waker);
+    let mut readers: Vec<_> = (0..300).map(|_| leader.changes()).collect();
+    for changes in &mut readers {
+        while changes.poll_next_unpin(&mut context).is_ready() {}
+        // Whoever polls too much at once is woken by tokio itself.
+        tokio::task::yield_now().await;
+    }
+    let began = std::time::Instant::now();
+    let mut resigning = Box::pin(leader.resign());
+    assert!(resigning.as_mut().poll(&mut context).is_pending());
+    until("no hand is left", || stuck.0.load(Ordering::SeqCst) >= 256).await;
+    let other_record = Record::in_memory();
+    let _other = elector.campaign("starts", "first", steady(&other_record));
+    until("its work starts", || other_record.last_term() == 1).await;
+    assert!(began.elapsed() < LEASE * 15, "it had to wait for them");
+}
+
 /// Of several terms that are lost together, each is told, whoever waits for the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waker_that_blocks_keeps_the_end_of_its_term_from_nobody_else() {
@@ -400,7 +455,25 @@ async fn a_waker_that_blocks_keeps_the_end_of_its_term_from_nobody_else() {
     .await;
 }
 
-/// A hook that hangs, blocks its thread, panics and panics when it is dropped.
+/// An error of the application's.
+#[derive(Debug)]
+struct SlowToGo;
+
+impl std::fmt::Display for SlowToGo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("as the test wants it")
+    }
+}
+
+impl std::error::Error for SlowToGo {}
+
+impl Drop for SlowToGo {
+    fn drop(&mut self) {
+        std::thread::sleep(support::CEILING * 2);
+    }
+}
+
+/// A hook that hangs, blocks its thread, panics and panics when it is dropped, and whose error blocks then.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hook_that_misbehaves_is_asked_again() {
     let cluster = Cluster::start().unwrap();
@@ -427,6 +500,7 @@ async fn a_hook_that_misbehaves_is_asked_again() {
                         1 => panic!("as the test wants it"),
                         2 => std::thread::sleep(LEASE * 8),
                         3 => std::future::pending().await,
+                        4 => return Err(SlowToGo.into()),
                         _ => {}
                     }
                     Ok(Credentials::default())
@@ -452,7 +526,7 @@ async fn a_hook_that_misbehaves_is_asked_again() {
         leader.state() == ProcessState::Leading && record.last_term() > 1
     })
     .await;
-    assert!(asked.load(Ordering::SeqCst) > 4);
+    assert!(asked.load(Ordering::SeqCst) > 5);
     within(elector.shutdown()).await;
     record::assert_no_overlap(&record.steps());
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pg_leader::ProcessState;
 use pg_leader::testing::Cluster;
+use pg_leader::{Elector, ProcessState};
 use support::record::{self, Record};
 use support::{CEILING, LEASE, config, contest, history, until};
 
@@ -86,6 +86,29 @@ async fn shutdown_and_leave_release_the_leadership() {
         .elector
         .campaign("bye", "again", support::steady(&record));
     assert!(again.is_ok(), "who has left may come back");
+}
+
+/// Work that hears of the end and does not heed it uses up the grace. What it leaves to be told is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_that_has_used_up_the_grace_vacates_all_the_same() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = Elector::connect(config(&cluster.url()).grace(LEASE / 2)).await;
+    let elector = elector.unwrap();
+    let names: Vec<String> = (0..8).map(|number| format!("stubborn {number}")).collect();
+    let mut leaders = vec![];
+    for name in &names {
+        let work = support::work::of(support::work::Kind::Stubborn, &record);
+        leaders.push(elector.campaign(name, "stubborn", work).unwrap());
+    }
+    until("it leads all of them", || {
+        let mut leaders = leaders.iter();
+        leaders.all(|leader| leader.state() == ProcessState::Leading)
+    })
+    .await;
+    elector.shutdown().await;
+    let told = cluster.query("SELECT count(*) FROM pgleader.term WHERE vacated_at IS NOT NULL");
+    assert_eq!(told.unwrap().as_deref(), Some("8"));
 }
 
 /// Work that is wedged, and waits for something that never comes, ends all the same.

@@ -49,6 +49,9 @@ async fn nobody_deletes_or_lowers_what_keeps_the_numbers() {
             "UPDATE pgleader.election SET name = 'f'",
             "UPDATE pgleader.election SET id = DEFAULT",
             "UPDATE pgleader.election SET term = term - 1",
+            "UPDATE pgleader.election SET term = term + 1",
+            "UPDATE pgleader.election SET term = 1000, address = 'b'",
+            "INSERT INTO pgleader.election (name) VALUES ('e') ON CONFLICT (name) DO UPDATE SET term = 4",
             "UPDATE pgleader.election SET term = 0, closed_term = 0",
             "UPDATE pgleader.election SET closed_term = closed_term - 1",
             "INSERT INTO pgleader.election (name) VALUES ('e') ON CONFLICT (name) DO UPDATE SET term = 0",
@@ -63,7 +66,7 @@ async fn nobody_deletes_or_lowers_what_keeps_the_numbers() {
         }
         // What is not about the numbers is the owner's affair.
         for statement in [
-            "UPDATE pgleader.election SET term = term + 1, address = 'b'",
+            "UPDATE pgleader.election SET term = term, address = 'b'",
             "UPDATE pgleader.election SET name = name, id = DEFAULT WHERE false",
             "UPDATE pgleader.term SET address = 'b', number = number",
             "DELETE FROM pgleader.term WHERE number = 9",

@@ -342,7 +342,10 @@ async fn numbers_never_go_back() {
     // From numbers as they were before.
     let seat = Seat::join(&cluster, "old", "a").await;
     cluster
-        .execute("UPDATE pgleader.election SET term = 1000000007 WHERE name = 'old'")
+        .execute(
+            "BEGIN; SET LOCAL session_replication_role = replica; \
+             UPDATE pgleader.election SET term = 1000000007 WHERE name = 'old'; COMMIT",
+        )
         .unwrap();
     let won = seat.try_having_heard((0, 0)).await;
     assert_eq!(won.get::<_, &str>("outcome"), "won");

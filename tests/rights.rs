@@ -14,13 +14,13 @@ const OBSERVER: &str = "counters(), read_elections(text[],uuid), refractory_peri
 const CANDIDATE: &str = "announce(text,integer[],integer), backend_gone(text,integer,bigint), \
     campaign(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]), check_ids(text,integer[]), \
     check_mark(text), check_number(text,bigint), count_fenced_ended(text,integer,integer), counters(), \
-    end_fenced(text,integer), end_fenced_backend(text,integer,integer), end_leader(integer,bigint), \
-    end_leader_backend(integer,bigint), evict(text,integer,bigint), fence(text,bigint), \
+    end_fenced(text,integer), end_fenced_backend(text,integer,integer), \
+    evict(text,integer,bigint), evict_silent(text,integer,bigint), fence(text,bigint), \
     fence(text,bigint,uuid), heartbeat(text,oid,integer[]), is_behind_pgpool(integer,bigint), \
     join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer,bigint,integer), \
-    leader_backend(integer,bigint), leave_election(text,integer,uuid), may_be_behind_pgpool(integer), read_elections(text[],uuid), \
+    leader_backend(integer,bigint), lease_of(integer), leave_election(text,integer,uuid), may_be_behind_pgpool(integer), read_elections(text[],uuid), \
     ready(text,integer,uuid,bigint), record_pgpool(text,integer), refractory_period(integer), refuse(text,text,text), \
-    release(text,integer[],integer[],integer), system_identifier(), \
+    release(text,integer[],integer[],integer), silent_backend(integer,bigint), system_identifier(), \
     take_office(text,integer,uuid,boolean,boolean,integer,bigint,integer), timeline(), transfer_to(integer), \
     try_elections(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]), \
     vacate(text,integer,uuid,bigint,text,name,text), version()";
@@ -90,17 +90,24 @@ async fn assert_rights(cluster: &Cluster, when: &str) {
     assert_eq!(all.0, all.1, "{when}: the owner may call everything");
 }
 
-async fn install(cluster: &Cluster, role: &str) {
-    let client = client(&url_of(cluster, role)).await;
+fn migrations() -> Vec<(String, String)> {
     let mut files: Vec<_> = std::fs::read_dir("sql/migrations")
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
-    for file in files {
+    let read = |file: std::path::PathBuf| {
         let migration = std::fs::read_to_string(&file).unwrap();
+        (file.display().to_string(), migration)
+    };
+    files.into_iter().map(read).collect()
+}
+
+async fn install(cluster: &Cluster, role: &str) {
+    let client = client(&url_of(cluster, role)).await;
+    for (file, migration) in migrations() {
         let result = client.batch_execute(&migration).await;
-        assert!(result.is_ok(), "{}: {result:?}", file.display());
+        assert!(result.is_ok(), "{file}: {result:?}");
     }
 }
 
@@ -131,8 +138,136 @@ async fn who_may_do_what() {
     assert_rights(&cluster, "granted").await;
     install(&cluster, "owner").await;
     assert_rights(&cluster, "installed again").await;
-    install(&cluster, "postgres").await;
-    assert_rights(&cluster, "installed again by the superuser").await;
+}
+
+/// Whoever runs what another role has made runs it with his own rights, and what he makes is not the owner's.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_installs_over_what_another_role_has_made() {
+    let cluster = start("").await;
+    let versions = [
+        "SELECT 'of this build'",
+        "CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+    ];
+    let owner = client(&url_of(&cluster, "owner")).await;
+    for version in versions {
+        owner.batch_execute(version).await.unwrap();
+        refuse_to_install(&cluster, "postgres", "postgres", "owner").await;
+    }
+    let owners = "SELECT count(DISTINCT proowner) FROM pg_proc WHERE pronamespace = 'pgleader'::regnamespace";
+    assert_eq!(cluster.query(owners).unwrap().as_deref(), Some("1"));
+    install(&cluster, "owner").await;
+    assert_rights(&cluster, "installed again").await;
+
+    // It waits for whoever installs.
+    cluster.execute("CREATE DATABASE trap").unwrap();
+    cluster
+        .execute("GRANT CREATE ON DATABASE trap TO spy")
+        .unwrap();
+    let url = |role: &str| within(&url_of(&cluster, role), "trap");
+    let spy = client(&url("spy")).await;
+    spy.batch_execute(
+        "CREATE SCHEMA pgleader; \
+         CREATE TABLE pgleader.grantee (role name, kind text, PRIMARY KEY (role, kind)); \
+         CREATE FUNCTION pgleader.take_over() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN EXECUTE 'ALTER ROLE spy SUPERUSER'; RETURN NULL; END $$; \
+         CREATE TRIGGER trap AFTER DELETE ON pgleader.grantee FOR EACH STATEMENT EXECUTE FUNCTION pgleader.take_over()",
+    )
+    .await
+    .unwrap();
+    refuse_to_install(&cluster, "postgres", "trap", "spy").await;
+    let connected = pg_leader::Elector::connect(support::config(&url("postgres"))).await;
+    let error = connected.unwrap_err().to_string();
+    assert!(error.contains("belongs to the role \"spy\""), "{error}");
+    // Nor where the schema is his own and something in it is not.
+    cluster
+        .execute("ALTER DATABASE trap OWNER TO owner")
+        .unwrap();
+    let superuser = client(&url("postgres")).await;
+    superuser
+        .batch_execute("ALTER SCHEMA pgleader OWNER TO owner")
+        .await
+        .unwrap();
+    refuse_to_install(&cluster, "owner", "trap", "spy").await;
+    let taken = "SELECT rolsuper FROM pg_roles WHERE rolname = 'spy'";
+    assert_eq!(cluster.query(taken).unwrap().as_deref(), Some("f"));
+}
+
+/// The same server's other database.
+fn within(url: &str, database: &str) -> String {
+    let (server, _) = url.rsplit_once('/').unwrap();
+    format!("{server}/{database}")
+}
+
+/// Each of the migrations by itself, as psql goes on after an error.
+async fn refuse_to_install(cluster: &Cluster, role: &str, database: &str, whose: &str) {
+    let client = client(&within(&url_of(cluster, role), database)).await;
+    for (file, migration) in migrations() {
+        let error = client.batch_execute(&migration).await.expect_err(&file);
+        client.batch_execute("ROLLBACK").await.unwrap();
+        let error = error.as_db_error().unwrap();
+        assert_eq!(error.code().code(), "PL004", "{file}: {error:?}");
+        assert!(
+            error
+                .message()
+                .contains(&format!("belongs to the role \"{whose}\"")),
+            "{file}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_role_keeps_what_it_was_granted() {
+    let cluster = start("").await;
+    cluster
+        .execute("ALTER ROLE app RENAME TO other; ALTER ROLE watcher RENAME TO app")
+        .unwrap();
+    install(&cluster, "owner").await;
+    // Whoever has another's name has not what that one was granted.
+    let client = client(&cluster.url()).await;
+    assert_eq!(rights(&client, "app").await.2, OBSERVER);
+    assert_eq!(rights(&client, "other").await.2, "");
+    assert_eq!(rights(&client, "alice").await.2, OPERATOR);
+    cluster.execute("ALTER ROLE alice RENAME TO bob").unwrap();
+    install(&cluster, "owner").await;
+    assert_eq!(rights(&client, "bob").await.2, OPERATOR);
+}
+
+/// A function that this build does not bring is not there after an upgrade, and one that is missing is missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_of_another_version_are_gone_after_an_upgrade() {
+    let cluster = start("").await;
+    let owner = client(&url_of(&cluster, "owner")).await;
+    let names = "SELECT string_agg(p.oid::regprocedure::text, ', ' ORDER BY 1) FROM pg_proc AS p \
+                 WHERE p.pronamespace = 'pgleader'::regnamespace";
+    let names = format!(
+        "SELECT string_agg(n, ', ' ORDER BY n) FROM ({}) AS f (n)",
+        names.replace(
+            "string_agg(p.oid::regprocedure::text, ', ' ORDER BY 1)",
+            "p.oid::regprocedure::text"
+        )
+    );
+    let made = cluster.query(&names).unwrap();
+    owner
+        .batch_execute(
+            "CREATE FUNCTION pgleader.heartbeat(integer[]) RETURNS void LANGUAGE sql AS ''; \
+             CREATE FUNCTION pgleader.of_old() RETURNS void LANGUAGE sql AS ''; \
+             DROP FUNCTION pgleader.evict; \
+             CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer LANGUAGE sql AS 'SELECT 100'",
+        )
+        .await
+        .unwrap();
+    install(&cluster, "owner").await;
+    assert_eq!(cluster.query(&names).unwrap(), made);
+    assert_rights(&cluster, "brought up to date").await;
+    // A newer one is left alone.
+    owner
+        .batch_execute("CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer LANGUAGE sql AS 'SELECT 102'")
+        .await
+        .unwrap();
+    let (_, first) = migrations().remove(0);
+    let error = owner.batch_execute(&first).await.unwrap_err();
+    owner.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(error.code().map(|code| code.code()), Some("55000"));
 }
 
 /// They give rights in whatever is made, to whoever was meant by something else.
@@ -190,6 +325,24 @@ async fn a_role_that_was_dropped_and_made_anew_has_nothing() {
         .unwrap();
     install(&cluster, "owner").await;
     assert_rights(&cluster, "made anew").await;
+    // Nor does it come back with the next grant.
+    owner
+        .batch_execute("SELECT pgleader.grant_candidate('made_anew')")
+        .await
+        .unwrap();
+    cluster
+        .execute("DROP OWNED BY made_anew; DROP ROLE made_anew; CREATE ROLE made_anew LOGIN")
+        .unwrap();
+    owner
+        .batch_execute("SELECT pgleader.grant_observer('made_anew')")
+        .await
+        .unwrap();
+    install(&cluster, "owner").await;
+    let superuser = client(&cluster.url()).await;
+    assert_eq!(rights(&superuser, "made_anew").await.2, OBSERVER);
+    cluster
+        .execute("DROP OWNED BY made_anew; DROP ROLE made_anew; CREATE ROLE made_anew LOGIN")
+        .unwrap();
     // So can anybody be shut out for good.
     owner
         .batch_execute(

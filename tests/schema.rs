@@ -33,7 +33,7 @@ const GRANTS: &str = "SELECT pgleader.grant_observer('observer'), \
     pgleader.grant_candidate('candidate'), pgleader.grant_operator('operator')";
 
 /// Those that run with the rights of whoever calls: they tell nothing secret, or need the caller's rights.
-const WITH_THE_CALLERS_RIGHTS: [&str; 24] = [
+const WITH_THE_CALLERS_RIGHTS: [&str; 25] = [
     "block",
     "campaign",
     "check_address",
@@ -55,6 +55,7 @@ const WITH_THE_CALLERS_RIGHTS: [&str; 24] = [
     "refuse",
     "release",
     "set_rights",
+    "silent_backend",
     "system_identifier",
     "timeline",
     "version",

@@ -2,10 +2,12 @@
 //!
 //! `PG_LEADER_CHAOS_SECONDS` says how long each lasts; 15 by default.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
-use pg_leader_proof::chaos::plan;
+use pg_leader_proof::chaos::{Planned, Target, plan};
+use pg_leader_proof::judge::history::Kind;
 
 fn chaos(seed: u64) {
     let seconds = std::env::var("PG_LEADER_CHAOS_SECONDS").unwrap_or_else(|_| "15".to_owned());
@@ -57,4 +59,56 @@ fn the_same_seed_gives_the_same_faults() {
     assert!(one.len() >= 300, "{} faults in ten minutes", one.len());
     let times: Vec<Duration> = one.iter().map(|planned| planned.at).collect();
     assert!(times.is_sorted());
+}
+
+/// In ten minutes each kind comes again and again, whatever the seed, and in one mostly too.
+#[test]
+fn no_kind_is_missing_for_long() {
+    let seeds = 0..200;
+    let mut whole_minutes = 0;
+    for seed in seeds.clone() {
+        let plan = plan(seed, 600, Duration::from_secs(1));
+        let kinds = |from: u64, to: u64| -> BTreeSet<Kind> {
+            let times = Duration::from_secs(from)..Duration::from_secs(to);
+            let within = plan.iter().filter(|planned| times.contains(&planned.at));
+            within.map(|planned| planned.kind).collect()
+        };
+        // All but the end of a promotion for a while, which comes with it.
+        const ALL: usize = 33;
+        for (from, to) in [(0, 200), (200, 400), (400, 600)] {
+            let kinds = kinds(from, to);
+            assert_eq!(kinds.len(), ALL, "seed {seed}, from {from} s: {kinds:?}");
+        }
+        whole_minutes += usize::from(kinds(0, 60).len() == ALL);
+    }
+    assert!(
+        whole_minutes * 3 >= seeds.count() * 2,
+        "{whole_minutes} minutes have every kind"
+    );
+}
+
+/// Whether nothing begins or lasts so shortly before it, or after it.
+fn is_alone(planned: &Planned, plan: &[Planned]) -> bool {
+    let rest = Duration::from_secs(1);
+    plan.iter().filter(|other| *other != planned).all(|other| {
+        other.at > planned.at + planned.lasts + rest || other.at + other.lasts + rest < planned.at
+    })
+}
+
+#[test]
+fn leaders_hang_with_nothing_else_around() {
+    for seed in 0..50 {
+        let plan = plan(seed, 600, Duration::from_secs(1));
+        let hangs = plan.iter().filter(|planned| {
+            planned.kind == Kind::StoppedProcess
+                && planned.target == Target::Leader
+                && planned.lasts > Duration::from_millis(1400)
+                && is_alone(planned, &plan)
+        });
+        let count = hangs.count();
+        assert!(count >= 40, "seed {seed}: {count} hangs");
+        let alone = plan.iter().filter(|planned| is_alone(planned, &plan));
+        let count = alone.count();
+        assert!(count >= 80, "seed {seed}: {count} alone");
+    }
 }

@@ -30,6 +30,27 @@ SET LOCAL lock_timeout = '50ms';
 
 -- Not pg_leader: PostgreSQL reserves the prefix pg_ for schemas of its own.
 CREATE SCHEMA IF NOT EXISTS pgleader;
+-- Whoever runs what another role has made, a trigger say, runs it with his own rights; and what he makes is not the
+-- owner's.
+DO $$
+DECLARE
+    another text;
+BEGIN
+    another := (
+        SELECT min(r.rolname::text)
+        FROM (SELECT n.nspowner AS owner FROM pg_namespace AS n WHERE n.nspname = 'pgleader'
+              UNION ALL SELECT c.relowner FROM pg_class AS c
+              JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'pgleader'
+              UNION ALL SELECT p.proowner FROM pg_proc AS p
+              JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'pgleader') AS made
+        JOIN pg_roles AS r ON r.oid = made.owner
+        WHERE r.rolname <> current_user);
+    IF another IS NOT NULL THEN
+        RAISE EXCEPTION 'the schema pgleader, or something in it, belongs to the role "%"', another
+            USING ERRCODE = 'PL004', HINT = 'Install as the owner of the schema, and of everything in it.';
+    END IF;
+END
+$$;
 COMMENT ON SCHEMA pgleader IS 'Leader election. Start with: SELECT * FROM pgleader.status';
 
 -- To whom grant_observer, grant_candidate and grant_operator gave what: everybody else is shut out by every
@@ -39,6 +60,8 @@ CREATE TABLE IF NOT EXISTS pgleader.grantee (
     kind text NOT NULL CHECK (kind IN ('observer', 'candidate', 'operator')),
     PRIMARY KEY (role, kind)
 );
+-- By which it is found where it was renamed.
+ALTER TABLE pgleader.grantee ADD COLUMN IF NOT EXISTS role_oid oid;
 
 -- From version 1, which kept the secret itself and recorded no grants. What was granted is read from the rights: who
 -- may also call an inner function has it by default privileges, and from nobody's decision.
@@ -61,25 +84,6 @@ BEGIN
         WHERE i.pronamespace = p.pronamespace AND i.proname = 'close_term' AND o.grantee = g.grantee)
     ON CONFLICT DO NOTHING;
     DROP VIEW IF EXISTS pgleader.status, pgleader.candidates, pgleader.alive;
-    DROP FUNCTION IF EXISTS
-        pgleader.join_election(text, uuid, text, integer, timestamptz, text, integer),
-        pgleader.leave_election(integer, uuid),
-        pgleader.next_number(integer, bigint, bigint),
-        pgleader.begin_term(integer, uuid, boolean),
-        pgleader.refractory_period(integer, bigint),
-        pgleader.try_elections(integer[], integer[], integer[], uuid, boolean, integer),
-        pgleader.campaign(integer[], integer[], integer[], uuid, boolean, integer),
-        pgleader.take_office(integer, uuid, boolean, boolean),
-        pgleader.ready(integer, uuid, bigint),
-        pgleader.heartbeat(integer[]),
-        pgleader.vacate(integer, uuid, bigint, text, name, text),
-        pgleader.release(integer[], integer[], integer),
-        pgleader.announce(integer[], integer),
-        pgleader.backend_gone(integer, bigint),
-        pgleader.evict(integer, bigint),
-        pgleader.end_fenced(integer),
-        pgleader.end_fenced_backend(integer, integer),
-        pgleader.count_fenced_ended(integer, integer);
     DELETE FROM pgleader.candidate WHERE lease NOT BETWEEN '100 ms' AND '1 h';
     UPDATE pgleader.term SET lease = greatest(least(lease, '1 h'), '100 ms') WHERE lease NOT BETWEEN '100 ms' AND '1 h';
     ALTER TABLE pgleader.candidate RENAME COLUMN instance TO instance_hash;
@@ -97,10 +101,35 @@ BEGIN
 END
 $$;
 
+-- Functions of another version: no build may find one that is not its own. (Those that a view or trigger uses are
+-- replaced below.)
+DO $$
+DECLARE
+    build CONSTANT integer := 101;
+    found integer;
+    others text;
+BEGIN
+    IF to_regprocedure('pgleader.version()') IS NULL THEN
+        RETURN;
+    END IF;
+    EXECUTE 'SELECT pgleader.version()' INTO found;
+    IF found > build THEN
+        RAISE EXCEPTION 'the schema pgleader has version %, these migrations make version %', found, build
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Use those of a newer build.';
+    ELSIF found < build THEN
+        others := (
+            SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc AS p
+            WHERE p.pronamespace = 'pgleader'::regnamespace AND NOT EXISTS (
+                SELECT FROM pg_depend AS d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid));
+        EXECUTE 'DROP ROUTINE ' || others;
+    END IF;
+END
+$$;
+
 -- Tables -------------------------------------------------------------------------------------------------
 
--- A row an election, written by the holder of its leadership lock alone, and never deleted: its terms must
--- not start again.
+-- A row an election, made by whoever joins it first, then written by the holder of its leadership lock alone, and never
+-- deleted: its terms must not start again.
 CREATE TABLE IF NOT EXISTS pgleader.election (
     id         integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name       text NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 200),
@@ -136,6 +165,8 @@ CREATE TABLE IF NOT EXISTS pgleader.candidate (
 CREATE INDEX IF NOT EXISTS candidate_pid ON pgleader.candidate (pid);
 -- Whether its session is behind pgpool-II, which takes the end of a session by force for the end of its server.
 ALTER TABLE pgleader.candidate ADD COLUMN IF NOT EXISTS behind_pgpool boolean NOT NULL DEFAULT false;
+-- And from where it comes then; null by a Unix socket. Other sessions that come from there are pgpool-II's too.
+ALTER TABLE pgleader.candidate ADD COLUMN IF NOT EXISTS client_addr inet;
 -- Empty where nobody has a priority: then nobody looks further.
 CREATE INDEX IF NOT EXISTS candidate_priority ON pgleader.candidate (election_id) WHERE priority <> 0;
 
@@ -182,6 +213,7 @@ CREATE TABLE IF NOT EXISTS pgleader.term (
 );
 -- As its candidate's.
 ALTER TABLE pgleader.term ADD COLUMN IF NOT EXISTS behind_pgpool boolean NOT NULL DEFAULT false;
+ALTER TABLE pgleader.term ADD COLUMN IF NOT EXISTS client_addr inet;
 
 -- What operators ask for; in force until `ended_at`. Only operators insert here, and none of them writes
 -- elsewhere, so that an operator's open transaction holds no row that a leader needs.
@@ -220,6 +252,19 @@ BEGIN
 END
 $$;
 
+-- Purpose: refuse a term that has no row: nobody could tell what its work is, and whether it began here.
+CREATE OR REPLACE FUNCTION pgleader.keep_record() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pgleader.term AS t WHERE t.election_id = NEW.id AND t.number = NEW.term) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'UPDATE of pgleader.election: term % has no row', NEW.term
+        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Only who leads begins terms.';
+END
+$$;
+
 -- Purpose: refuse to delete terms but those that are older than the last 1,000 of their election.
 CREATE OR REPLACE FUNCTION pgleader.keep_terms() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -244,6 +289,8 @@ CREATE OR REPLACE TRIGGER stays_itself BEFORE UPDATE ON pgleader.election
 FOR EACH ROW WHEN (OLD.id <> NEW.id OR OLD.name <> NEW.name OR OLD.term > NEW.term
                    OR OLD.closed_term > NEW.closed_term)
 EXECUTE FUNCTION pgleader.keep_rows();
+CREATE OR REPLACE TRIGGER is_on_record BEFORE UPDATE ON pgleader.election
+FOR EACH ROW WHEN (OLD.term < NEW.term) EXECUTE FUNCTION pgleader.keep_record();
 CREATE OR REPLACE TRIGGER stays BEFORE TRUNCATE ON pgleader.term
 FOR EACH STATEMENT EXECUTE FUNCTION pgleader.keep_rows();
 CREATE OR REPLACE TRIGGER stays_a_while AFTER DELETE ON pgleader.term REFERENCING OLD TABLE AS gone
@@ -267,11 +314,15 @@ EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_suppo
 END
 $$;
 
--- Purpose: the identity of this cluster; null where the platform does not tell.
+-- Purpose: the identity of this cluster; null where the platform does not tell, or does not tell its timeline: the one
+--          proves nothing without the other.
 CREATE OR REPLACE FUNCTION pgleader.system_identifier() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF NOT pg_is_in_recovery() THEN
+        PERFORM pg_walfile_name(pg_current_wal_lsn());
+    END IF;
     RETURN (SELECT c.system_identifier FROM pg_control_system() AS c);
 EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
     RETURN NULL;
@@ -335,9 +386,10 @@ BEGIN
         PERFORM pgleader.refuse('argument', NULL, '');
     END IF;
     -- Null where one of them is.
-    IF (1 <= ALL (ids)) IS NOT TRUE THEN
+    IF (1 <= ALL (ids)) IS NOT TRUE OR array_ndims(ids) > 1 THEN
         PERFORM pgleader.refuse(
-            argument, CASE WHEN array_position(ids, NULL) IS NULL THEN ids::text END, 'hold ids of elections');
+            argument, CASE WHEN array_ndims(ids) > 1 OR array_position(ids, NULL) IS NULL THEN ids::text END,
+            'be a plain list of ids of elections');
     END IF;
 END
 $$;
@@ -443,6 +495,10 @@ BEGIN
     END IF;
     PERFORM set_config('application_name', application, false);
     -- Those of earlier clients of this backend, where a pooler has handed it on.
+    UPDATE pgleader.candidate AS c SET pid = 0
+    FROM pgleader.election AS e
+    WHERE e.id = c.election_id AND c.heard > e.term AND c.pid = pg_backend_pid() AND c.instance_hash <> hash
+      AND c.backend_start = join_election.backend_start;
     DELETE FROM pgleader.candidate AS c
     WHERE c.pid = pg_backend_pid() AND c.instance_hash <> hash
       AND c.backend_start = join_election.backend_start;
@@ -464,6 +520,11 @@ BEGIN
     WHERE c.backend_start <= excluded.backend_start OR NOT EXISTS (
         SELECT FROM pg_stat_get_activity(c.pid) AS a
         WHERE a.backend_start IS NULL OR a.backend_start = c.backend_start);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'a later session of this process is the candidate of election "%"', election
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Where the server''s clock was set back: wait until that session has ended.';
+    END IF;
     SELECT o.* INTO outlook FROM pgleader.outlook(election_id, heard, heard_lease_ms) AS o;
     IF outlook.known > greatest(outlook.last, heard) THEN
         PERFORM pgleader.keep_heard(election_id, instance, outlook.known, outlook.known_lease_ms);
@@ -481,7 +542,7 @@ AS $$
 BEGIN
     PERFORM pgleader.check_mark(mark);
     PERFORM pgleader.check_number('election', election);
-    UPDATE pgleader.candidate AS c SET behind_pgpool = true
+    UPDATE pgleader.candidate AS c SET behind_pgpool = true, client_addr = inet_client_addr()
     WHERE c.election_id = election AND c.pid = pg_backend_pid();
     IF NOT FOUND THEN
         RAISE EXCEPTION 'this session is no candidate of election %', election
@@ -490,7 +551,8 @@ BEGIN
 END
 $$;
 
--- Purpose: take the candidacy of this session back.
+-- Purpose: take the candidacy of this session back. What it has heard of stays, without a session, while that is more
+--          than this server knows: the next term forgets it.
 CREATE OR REPLACE FUNCTION pgleader.leave_election(mark text, election integer, instance uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -500,6 +562,10 @@ BEGIN
     IF instance IS NULL THEN
         PERFORM pgleader.refuse('instance', NULL, '');
     END IF;
+    UPDATE pgleader.candidate AS c SET pid = 0
+    FROM pgleader.election AS e
+    WHERE e.id = c.election_id AND c.heard > e.term AND c.election_id = election
+      AND c.instance_hash = sha256(uuid_send(instance)) AND c.pid = pg_backend_pid();
     DELETE FROM pgleader.candidate AS c
     WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance)) AND c.pid = pg_backend_pid();
 END
@@ -525,7 +591,7 @@ BEGIN
     RETURN EXISTS (
         SELECT FROM pgleader.lock AS l
         WHERE l.kind = 'pgleader.election'::regclass AND l.election_id = election
-          AND l.pid = pg_backend_pid() AND l.granted);
+          AND l.pid = pg_backend_pid() AND l.mode = 'ExclusiveLock' AND l.granted);
 END
 $$;
 
@@ -616,14 +682,18 @@ $$;
 --   below         no term that begins on this server has this number or a smaller one: the last one's, or the end of
 --                 the blocks before the one in which the next term lies. Blocks are counted from that of the last
 --                 term: a restored cluster begins its timelines again, its numbers go on
---   wait_ms       how long a new term must wait for the work of the last one, if nothing else tells that it stopped
+--   wait_ms       how long a new term must wait for the work of the last one, if nothing else tells that it stopped:
+--                 its lease; 0 where it was vacated here, or where the record proves that it began on another server.
+--                 Where the record proves neither, the longest lease on record: a right that was taken away or a
+--                 row that is missing is no failover, and the last session may have lived until the lock was won
 --   elsewhere_ms  how long, from the proof that this server is the primary, the work of terms may run that began on
 --                 others: of a later one that an asynchronous failover has lost, where the last one began on another
 --                 timeline; of one that somebody has heard of and this server does not know, for a promotion was
 --                 thrown away. The longest lease on record, or heard of. No vacate counts for that work
 --   known         the greatest term on record, or heard of by the caller or a candidate; known_lease_ms, the longest
 --                 lease among them
---   beyond        what the caller has heard of lies more than 16 blocks beyond this server's record and timeline. It
+--   beyond        what the caller has heard of lies more than 16 blocks beyond this server's record and timeline, or
+--                 100,000 blocks or more beyond the timeline (there are 922,337 in all, and a failover takes one). It
 --                 is not believed: it would burn the numbers
 CREATE OR REPLACE FUNCTION pgleader.outlook(
     election integer, heard bigint, heard_lease_ms integer,
@@ -638,13 +708,15 @@ DECLARE
     theirs record;
     next_block bigint;
     last_block bigint;
-    farthest bigint;
+    farthest_block bigint;
     is_here boolean;
+    is_elsewhere boolean;
+    mine bigint := pgleader.system_identifier();
 BEGIN
     PERFORM pgleader.check_number('election', election);
     PERFORM pgleader.check_heard(heard, heard_lease_ms);
-    SELECT e.term, e.lease, t.number, t.timeline, t.vacated_at,
-           t.system_identifier IS NOT DISTINCT FROM pgleader.system_identifier() AS same_cluster
+    SELECT e.term, e.lease, t.number, t.timeline, t.vacated_at, t.system_identifier,
+           t.system_identifier IS NOT DISTINCT FROM mine AS same_cluster
     INTO STRICT its
     FROM pgleader.election AS e
     LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
@@ -659,17 +731,25 @@ BEGIN
     below := CASE WHEN next_block > last_block THEN next_block * bigint '10000000000000' ELSE last END;
     is_here := CASE WHEN last = 0 THEN timeline = 1
                     ELSE its.number IS NOT NULL AND its.same_cluster AND its.timeline = timeline END;
-    wait_ms := CASE WHEN last > 0 AND is_here AND its.vacated_at IS NULL
-                    THEN ceil(extract(epoch FROM its.lease) * 1000)::integer ELSE 0 END;
-    farthest := (pgleader.block(below) + 17) * bigint '10000000000000';
-    beyond := heard >= farthest;
-    SELECT greatest(max(c.lease), max(c.heard_lease) FILTER (WHERE c.heard > below AND c.heard < farthest)) AS lease,
-           max(c.heard) FILTER (WHERE c.heard < farthest) AS heard
+    -- Null, which is no proof, where one of them is unknown.
+    is_elsewhere := its.system_identifier <> mine OR (its.system_identifier = mine AND its.timeline < timeline);
+    farthest_block := least(pgleader.block(below) + 17, timeline + 100000);
+    beyond := heard > below AND pgleader.block(heard) >= farthest_block;
+    SELECT greatest(max(c.lease), max(c.heard_lease) FILTER (WHERE c.is_believed)) AS lease,
+           max(c.heard) FILTER (WHERE c.is_believed) AS heard
     INTO theirs
-    FROM pgleader.candidate AS c WHERE c.election_id = outlook.election;
+    FROM (SELECT o.lease, o.heard, o.heard_lease,
+                 o.heard > below AND pgleader.block(o.heard) < farthest_block AS is_believed
+          FROM pgleader.candidate AS o WHERE o.election_id = outlook.election) AS c;
     known := greatest(last, theirs.heard, CASE WHEN NOT beyond THEN heard END);
     known_lease_ms := coalesce(
         ceil(extract(epoch FROM greatest(theirs.lease, its.lease)) * 1000)::integer, 3600000);
+    wait_ms := CASE
+        WHEN last = 0 OR is_elsewhere IS TRUE THEN 0
+        WHEN NOT is_here THEN known_lease_ms
+        WHEN its.vacated_at IS NULL THEN ceil(extract(epoch FROM its.lease) * 1000)::integer
+        ELSE 0
+    END;
     IF heard > below THEN
         known_lease_ms := greatest(known_lease_ms, heard_lease_ms);
     END IF;
@@ -757,22 +837,25 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    SELECT c.* INTO STRICT candidate FROM pgleader.candidate AS c
-    WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance));
+    SELECT c.* INTO candidate FROM pgleader.candidate AS c
+    WHERE c.election_id = election AND c.instance_hash = sha256(uuid_send(instance)) AND c.pid = pg_backend_pid();
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this session is no candidate of election %', election
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.join_election first.';
+    END IF;
     token := gen_random_uuid();
-    UPDATE pgleader.election AS e
-    SET term = pgleader.next_number(e.term, below, known), state = 'recovering',
-        address = candidate.address, pid = pg_backend_pid(), lease = candidate.lease,
-        ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
-    FROM (SELECT o.fenced_ended FROM pgleader.election AS o WHERE o.id = election) AS before
-    WHERE e.id = election
-    RETURNING e.term, before.fenced_ended INTO begin_term.term, ended;
+    SELECT pgleader.next_number(e.term, below, known), e.fenced_ended INTO STRICT begin_term.term, ended
+    FROM pgleader.election AS e WHERE e.id = election;
     INSERT INTO pgleader.term
         (election_id, number, address, instance_hash, lease, pid, backend_start, direct, system_identifier,
-         timeline, fenced_ended, token, behind_pgpool)
+         timeline, fenced_ended, token, behind_pgpool, client_addr)
     VALUES (election, begin_term.term, candidate.address, candidate.instance_hash, candidate.lease, candidate.pid,
             candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended, begin_term.token,
-            candidate.behind_pgpool);
+            candidate.behind_pgpool, candidate.client_addr);
+    UPDATE pgleader.election AS e
+    SET term = begin_term.term, state = 'recovering', address = candidate.address, pid = candidate.pid,
+        lease = candidate.lease, ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
+    WHERE e.id = election;
     PERFORM pgleader.end_requests(election, begin_term.term);
     IF begin_term.term % 20 = 0 THEN
         PERFORM pgleader.forget_candidates(election);
@@ -847,7 +930,8 @@ DECLARE
 BEGIN
     IF (mark = nullif(current_setting('pgleader.mark', true), '')) IS NOT TRUE THEN
         PERFORM pgleader.check_mark(mark);
-    ELSIF (1 <= ALL (elections) AND 1 <= ALL (successor_of) AND 1 <= ALL (overdue)) IS NOT TRUE THEN
+    ELSIF (1 <= ALL (elections) AND 1 <= ALL (successor_of) AND 1 <= ALL (overdue)) IS NOT TRUE
+        OR greatest(array_ndims(elections), array_ndims(successor_of), array_ndims(overdue)) > 1 THEN
         PERFORM pgleader.check_ids('elections', elections);
         PERFORM pgleader.check_ids('successor_of', successor_of);
         PERFORM pgleader.check_ids('overdue', overdue);
@@ -856,9 +940,11 @@ BEGIN
     ELSIF (silence_ms > 0) IS NOT TRUE THEN
         PERFORM pgleader.refuse('silence_ms', silence_ms::text, 'be above 0');
     ELSIF (cardinality(heard) = cardinality(elections) AND cardinality(heard_lease_ms) = cardinality(elections)
-           AND 0 <= ALL (heard) AND 0 <= ALL (heard_lease_ms) AND 3600000 >= ALL (heard_lease_ms)) IS NOT TRUE THEN
+           AND 0 <= ALL (heard) AND 0 <= ALL (heard_lease_ms) AND 3600000 >= ALL (heard_lease_ms)) IS NOT TRUE
+        OR greatest(array_ndims(heard), array_ndims(heard_lease_ms)) > 1 THEN
         PERFORM pgleader.refuse('heard or heard_lease_ms', CASE
-            WHEN heard IS NOT NULL AND array_position(heard, NULL) IS NULL
+            WHEN greatest(array_ndims(heard), array_ndims(heard_lease_ms)) > 1
+                OR heard IS NOT NULL AND array_position(heard, NULL) IS NULL
                 AND heard_lease_ms IS NOT NULL AND array_position(heard_lease_ms, NULL) IS NULL
             THEN format('%s, %s', heard, heard_lease_ms) END,
             'hold a term, 0 or more, and a lease, 0 to 3600000, for each election');
@@ -957,8 +1043,11 @@ BEGIN
                try_elections.killed, try_elections.fatal, try_elections.reset, h.bar, 0, NULL::bigint, NULL::integer
         FROM unnest(held, held_bars) AS h (id, bar)
         JOIN pgleader.election AS e ON e.id = h.id
-        LEFT JOIN pgleader.lock AS l
-            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.granted;
+        -- Anybody may hold a share of it, and one session several modes: whoever leads comes first.
+        LEFT JOIN (
+            SELECT DISTINCT ON (o.election_id) o.election_id, o.pid FROM pgleader.lock AS o
+            WHERE o.kind = 'pgleader.election'::regclass AND o.granted
+            ORDER BY o.election_id, o.mode = 'ExclusiveLock' DESC, o.pid) AS l ON l.election_id = e.id;
     END IF;
 END
 $$;
@@ -1079,7 +1168,8 @@ $$;
 -- Meaning of a row: a term that must end, and the operator's request that ends it; the oldest comes first.
 -- Hazards: whoever has locked the table of requests must not cost the leadership: what is asked waits then.
 --          Whoever dropped the schema and made it anew has made new locks: those held are void, and the
---          session must end.
+--          session must end. So it must where the election's row is gone: whoever joins it anew gets another id, and
+--          with it another lock.
 CREATE OR REPLACE FUNCTION pgleader.heartbeat(mark text, locks oid, elections integer[])
 RETURNS TABLE (election integer, term bigint, kind text, requested_by name)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5ms'
@@ -1087,7 +1177,7 @@ AS $$
 BEGIN
     IF (mark = nullif(current_setting('pgleader.mark', true), '')) IS NOT TRUE THEN
         PERFORM pgleader.check_mark(mark);
-    ELSIF (1 <= ALL (elections)) IS NOT TRUE THEN
+    ELSIF (1 <= ALL (elections)) IS NOT TRUE OR array_ndims(elections) > 1 THEN
         PERFORM pgleader.check_ids('elections', elections);
     ELSIF locks IS NULL THEN
         PERFORM pgleader.refuse('locks', NULL, '');
@@ -1095,6 +1185,11 @@ BEGIN
         RAISE EXCEPTION 'the schema pgleader was made anew under this session: the locks that it holds are void'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Connect and join again. Restore a schema only while no candidate runs.';
+    ELSIF EXISTS (
+        SELECT FROM unnest(elections) AS u (id)
+        WHERE NOT EXISTS (SELECT FROM pgleader.election AS e WHERE e.id = u.id)) THEN
+        RAISE EXCEPTION 'an election that this session leads has no row any more: its lock is another election''s'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Connect and join again.';
     END IF;
     RETURN QUERY
     SELECT r.election_id, e.term, r.kind, r.requested_by
@@ -1112,6 +1207,32 @@ EXCEPTION WHEN lock_not_available THEN
     RETURN;
 END
 $$;
+
+-- Purpose: whether that operator has asked for such an end of a term, or nobody can know.
+CREATE OR REPLACE FUNCTION pgleader.was_asked(
+    election integer, term bigint, ended_by name, ended_request text
+) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5ms'
+AS $$
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    PERFORM pgleader.check_number('term', term);
+    IF ended_by = '' THEN
+        PERFORM pgleader.refuse('ended_by', '""', 'be null or a role');
+    ELSIF ended_request NOT IN ('step down', 'transfer', 'suspend', 'exclude', 'depose') THEN
+        PERFORM pgleader.refuse('ended_request', ended_request, 'be null or the kind of a request');
+    END IF;
+    RETURN EXISTS (
+        SELECT FROM pgleader.request AS r
+        WHERE r.election_id = election AND r.term <= was_asked.term AND r.kind = was_asked.ended_request
+          AND r.requested_by = was_asked.ended_by);
+EXCEPTION WHEN lock_not_available THEN
+    RETURN true;
+END
+$$;
+
+COMMENT ON FUNCTION pgleader.was_asked(integer, bigint, name, text) IS
+    'null ended_by: no operator asked for it; null ended_request: no operator asked for it';
 
 -- Purpose: record that a term is over and its work has stopped. From the leader's session it also frees the
 --          election's row; from any other session of the same process it writes the term's row alone.
@@ -1135,10 +1256,12 @@ BEGIN
         PERFORM pgleader.refuse('instance', NULL, '');
     ELSIF (ending IN ('resigned', 'stepped down', 'failed', 'deposed')) IS NOT TRUE THEN
         PERFORM pgleader.refuse('ending', ending, 'be resigned, stepped down, failed or deposed');
-    ELSIF ended_by = '' THEN
-        PERFORM pgleader.refuse('ended_by', '""', 'be null or a role');
-    ELSIF ended_request NOT IN ('step down', 'transfer', 'suspend', 'exclude', 'depose') THEN
-        PERFORM pgleader.refuse('ended_request', ended_request, 'be null or the kind of a request');
+    END IF;
+    -- Only who asked is on record as who asked.
+    IF num_nonnulls(ended_by, ended_request) > 0
+        AND NOT pgleader.was_asked(election, term, ended_by, ended_request) THEN
+        ended_by := NULL;
+        ended_request := NULL;
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM FROM pgleader.term AS t
@@ -1237,14 +1360,17 @@ AS $$
 DECLARE
     turns jsonb;
 BEGIN
-    IF names IS NULL OR array_position(names, NULL) IS NOT NULL THEN
+    IF array_ndims(names) > 1 THEN
+        PERFORM pgleader.refuse('names', names::text, 'be a plain list');
+    ELSIF names IS NULL OR array_position(names, NULL) IS NOT NULL THEN
         PERFORM pgleader.refuse('names or a name', NULL, '');
     END IF;
     turns := pgleader.turns(
         ARRAY(SELECT e.id FROM pgleader.election AS e WHERE e.name = ANY (names)), instance);
     RETURN QUERY
     WITH lock AS MATERIALIZED (
-        SELECT l.kind, l.election_id, l.pid FROM pgleader.lock AS l WHERE l.granted
+        SELECT l.kind, l.election_id, l.pid FROM pgleader.lock AS l
+        WHERE l.granted AND l.mode = 'ExclusiveLock'
     )
     SELECT e.id, e.name, e.term,
            CASE WHEN l.pid IS NULL THEN 'vacant' ELSE e.state END,
@@ -1300,7 +1426,8 @@ BEGIN
         SELECT l.pid
         FROM pgleader.election AS e
         JOIN pgleader.lock AS l
-            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid AND l.granted
+            ON l.kind = 'pgleader.election'::regclass AND l.election_id = e.id AND l.pid = e.pid
+                AND l.mode = 'ExclusiveLock' AND l.granted
         WHERE e.id = election AND e.term = leader_backend.term);
 END
 $$;
@@ -1349,13 +1476,59 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 
--- Purpose: eviction: end the backend of a leader that has been silent for its lease.
-CREATE OR REPLACE FUNCTION pgleader.evict(mark text, election integer, term bigint) RETURNS boolean
+-- Purpose: the backend that leads an election on record, if it has been silent for its lease as far as the caller, or
+--          the owner of the schema, may see.
+CREATE OR REPLACE FUNCTION pgleader.silent_backend(election integer, term bigint) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    backend integer := pgleader.leader_backend(election, term);
+    its_lease interval := pgleader.lease_of(election);
+BEGIN
+    RETURN (
+        SELECT backend FROM pg_stat_get_activity(backend) AS a
+        WHERE a.state_change <= clock_timestamp() - its_lease AND NOT pgleader.is_behind_pgpool(election, term));
+END
+$$;
+
+-- Purpose: the lease of the last term.
+CREATE OR REPLACE FUNCTION pgleader.lease_of(election integer) RETURNS interval
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgleader.check_number('election', election);
+    RETURN (SELECT e.lease FROM pgleader.election AS e WHERE e.id = election);
+END
+$$;
+
+-- Purpose: eviction, with the rights of the schema's owner.
+CREATE OR REPLACE FUNCTION pgleader.evict_silent(mark text, election integer, term bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM pgleader.check_mark(mark);
-    RETURN pgleader.end_leader(election, term);
+    RETURN coalesce(pg_terminate_backend(pgleader.silent_backend(election, term)), false);
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN false;
+END
+$$;
+
+-- Purpose: eviction: end the backend of a leader that has been silent for its lease. The caller's own rights are tried
+--          first (the same role, usually), then those of the schema's owner.
+CREATE OR REPLACE FUNCTION pgleader.evict(mark text, election integer, term bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    backend integer;
+BEGIN
+    PERFORM pgleader.check_mark(mark);
+    backend := pgleader.silent_backend(election, term);
+    IF backend IS NOT NULL THEN
+        RETURN pg_terminate_backend(backend);
+    END IF;
+    RETURN pgleader.evict_silent(mark, election, term);
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN pgleader.evict_silent(mark, election, term);
 END
 $$;
 

@@ -14,6 +14,27 @@ EXCEPTION WHEN lock_not_available THEN
         USING ERRCODE = 'lock_not_available', HINT = 'See pg_locks for who it is; then run this again.';
 END
 $$;
+-- Whoever runs what another role has made, a trigger say, runs it with his own rights; and what he makes is not the
+-- owner's.
+DO $$
+DECLARE
+    another text;
+BEGIN
+    another := (
+        SELECT min(r.rolname::text)
+        FROM (SELECT n.nspowner AS owner FROM pg_namespace AS n WHERE n.nspname = 'pgleader'
+              UNION ALL SELECT c.relowner FROM pg_class AS c
+              JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'pgleader'
+              UNION ALL SELECT p.proowner FROM pg_proc AS p
+              JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'pgleader') AS made
+        JOIN pg_roles AS r ON r.oid = made.owner
+        WHERE r.rolname <> current_user);
+    IF another IS NOT NULL THEN
+        RAISE EXCEPTION 'the schema pgleader, or something in it, belongs to the role "%"', another
+            USING ERRCODE = 'PL004', HINT = 'Install as the owner of the schema, and of everything in it.';
+    END IF;
+END
+$$;
 -- Whoever waits for a lock holds up all that come after him, leaders too. Where it fails: run it again.
 SET LOCAL lock_timeout = '50ms';
 
@@ -46,7 +67,7 @@ DECLARE
     over boolean;
     anothers boolean;
     its_timeline bigint;
-    snapshot_is_kept boolean := current_setting('transaction_isolation') <> 'read committed';
+    snapshot_is_kept boolean := current_setting('transaction_isolation') IN ('repeatable read', 'serializable');
 BEGIN
     IF (length(election) BETWEEN 1 AND 200 AND term >= 1) IS NOT TRUE THEN
         PERFORM pgleader.check_name(election);
@@ -99,6 +120,10 @@ BEGIN
     WHERE e.id = its_id;
     IF term > current_term THEN
         IF snapshot_is_kept THEN
+            -- Raises 40001 itself where the row has changed since the snapshot. Unchanged it is the newest.
+            PERFORM FROM pgleader.election AS e WHERE e.id = its_id FOR SHARE SKIP LOCKED;
+        END IF;
+        IF snapshot_is_kept AND NOT FOUND THEN
             RAISE EXCEPTION 'term % of election "%" is not in this transaction''s snapshot, which ends at term %',
                     term, election, current_term
                 USING ERRCODE = 'serialization_failure', HINT = 'Run the transaction again.';
@@ -131,26 +156,28 @@ BEGIN
 END
 $$;
 
--- Purpose: the sessions whose fenced transactions stand in the way of the next term. A prepared transaction
---          has no pid: it must be committed or rolled back by hand.
+-- Purpose: the sessions that stand in the way of the next term: those of fenced transactions, and strangers that hold
+--          the lock with which a term begins. A prepared transaction has no pid: it must be committed or rolled back
+--          by hand.
 CREATE OR REPLACE VIEW pgleader.fenced AS
-SELECT l.election_id, l.pid
+SELECT DISTINCT l.election_id, l.pid
 FROM pgleader.lock AS l
-WHERE l.kind = 'pgleader.term'::regclass AND l.mode = 'ShareLock' AND l.granted;
+WHERE l.kind = 'pgleader.term'::regclass AND l.granted
+  -- Who looks may be beginning a term himself.
+  AND (l.mode <> 'ExclusiveLock' OR l.pid IS DISTINCT FROM pg_backend_pid());
 
--- Purpose: whether a session may be behind pgpool-II: a candidate's that is, or one that comes from where such a
---          candidate's comes from, as far as the owner of the schema can see.
+-- Purpose: whether a session may be behind pgpool-II: one that comes from where a candidate's did, or a recorded term's,
+--          that was behind it. So may any that the owner of the schema may not look at.
 CREATE OR REPLACE FUNCTION pgleader.may_be_behind_pgpool(backend integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM pgleader.check_number('backend', backend);
     RETURN EXISTS (
-        SELECT FROM pgleader.candidate AS c
-        CROSS JOIN LATERAL pg_stat_get_activity(c.pid) AS its
-        WHERE c.behind_pgpool
-          AND (c.pid = backend OR its.client_addr IS NOT DISTINCT FROM (
-              SELECT a.client_addr FROM pg_stat_get_activity(backend) AS a)));
+        SELECT FROM (SELECT c.client_addr FROM pgleader.candidate AS c WHERE c.behind_pgpool
+                     UNION ALL SELECT t.client_addr FROM pgleader.term AS t WHERE t.behind_pgpool) AS pgpool
+        JOIN pg_stat_get_activity(backend) AS a
+            ON a.backend_start IS NULL OR a.client_addr IS NOT DISTINCT FROM pgpool.client_addr);
 END
 $$;
 
@@ -188,9 +215,10 @@ $$;
 -- Purpose: end the sessions whose fenced transactions of past terms stand in the way, once the refractory
 --          period is over. The caller's own rights are tried first, then those of the schema's owner. What may be
 --          behind pgpool-II has its statement cancelled, and is left where it has none.
--- Meaning: how many were ended, and how many are left that may not or cannot be ended.
+-- Meaning: how many were ended, how many are left that may not or cannot be ended, and who these are, in words; null
+--          where there is none.
 CREATE OR REPLACE FUNCTION pgleader.end_fenced(
-    mark text, election integer, OUT ended integer, OUT remaining integer
+    mark text, election integer, OUT ended integer, OUT remaining integer, OUT who text
 )
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -219,6 +247,9 @@ BEGIN
             ended := ended + 1;
         ELSE
             remaining := remaining + 1;
+            who := concat_ws(', ', who, CASE WHEN backend IS NULL THEN 'a prepared transaction' ELSE concat(
+                'backend ', backend, (SELECT ' of ' || a.usename FROM pg_stat_activity AS a WHERE a.pid = backend))
+            END);
         END IF;
     END LOOP;
     IF ended > 0 THEN

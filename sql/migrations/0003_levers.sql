@@ -17,6 +17,27 @@ EXCEPTION WHEN lock_not_available THEN
         USING ERRCODE = 'lock_not_available', HINT = 'See pg_locks for who it is; then run this again.';
 END
 $$;
+-- Whoever runs what another role has made, a trigger say, runs it with his own rights; and what he makes is not the
+-- owner's.
+DO $$
+DECLARE
+    another text;
+BEGIN
+    another := (
+        SELECT min(r.rolname::text)
+        FROM (SELECT n.nspowner AS owner FROM pg_namespace AS n WHERE n.nspname = 'pgleader'
+              UNION ALL SELECT c.relowner FROM pg_class AS c
+              JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'pgleader'
+              UNION ALL SELECT p.proowner FROM pg_proc AS p
+              JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'pgleader') AS made
+        JOIN pg_roles AS r ON r.oid = made.owner
+        WHERE r.rolname <> current_user);
+    IF another IS NOT NULL THEN
+        RAISE EXCEPTION 'the schema pgleader, or something in it, belongs to the role "%"', another
+            USING ERRCODE = 'PL004', HINT = 'Install as the owner of the schema, and of everything in it.';
+    END IF;
+END
+$$;
 -- Whoever waits for a lock holds up all that come after him, leaders too. Where it fails: run it again.
 SET LOCAL lock_timeout = '50ms';
 

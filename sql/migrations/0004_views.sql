@@ -14,13 +14,35 @@ EXCEPTION WHEN lock_not_available THEN
         USING ERRCODE = 'lock_not_available', HINT = 'See pg_locks for who it is; then run this again.';
 END
 $$;
+-- Whoever runs what another role has made, a trigger say, runs it with his own rights; and what he makes is not the
+-- owner's.
+DO $$
+DECLARE
+    another text;
+BEGIN
+    another := (
+        SELECT min(r.rolname::text)
+        FROM (SELECT n.nspowner AS owner FROM pg_namespace AS n WHERE n.nspname = 'pgleader'
+              UNION ALL SELECT c.relowner FROM pg_class AS c
+              JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'pgleader'
+              UNION ALL SELECT p.proowner FROM pg_proc AS p
+              JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'pgleader') AS made
+        JOIN pg_roles AS r ON r.oid = made.owner
+        WHERE r.rolname <> current_user);
+    IF another IS NOT NULL THEN
+        RAISE EXCEPTION 'the schema pgleader, or something in it, belongs to the role "%"', another
+            USING ERRCODE = 'PL004', HINT = 'Install as the owner of the schema, and of everything in it.';
+    END IF;
+END
+$$;
 -- Whoever waits for a lock holds up all that come after him, leaders too. Where it fails: run it again.
 SET LOCAL lock_timeout = '50ms';
 
 -- Purpose: how every election stands.
 --   waiting_for    null (for nothing), `resume` (it is suspended), `transfer` (it is handed over to
 --                  `transfer_to`), `refractory period`, `fenced transactions` or `candidates` (that may lead)
---   stranger_pid   a session that holds the leadership and is no candidate: nobody can lead until it ends
+--   stranger_pid   a session that is no candidate and holds the leadership, or the lock with which a term begins:
+--                  nobody can lead until it ends, or begin to lead and pass a fence
 --   suspended_by   who has suspended it
 --   excluded       the addresses that may not lead
 CREATE OR REPLACE VIEW pgleader.status AS
@@ -40,11 +62,10 @@ SELECT e.name,
         WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id LIMIT 1) AS successor,
        (SELECT count(*) FROM alive AS a WHERE a.election_id = e.id) AS candidates,
        CASE
-           WHEN leads.yes OR stranger.yes THEN NULL
+           WHEN leads.yes OR stranger.pid IS NOT NULL THEN NULL
            WHEN asked.suspended_by IS NOT NULL THEN 'resume'
            WHEN h.pid IS NOT NULL AND EXISTS (
-               SELECT FROM lock AS f WHERE f.kind = 'pgleader.term'::regclass AND f.election_id = e.id
-                 AND f.mode = 'ShareLock')
+               SELECT FROM lock AS f WHERE f.kind = 'pgleader.term'::regclass AND f.election_id = e.id)
                AND e.changed_at + pgleader.refractory_period(e.id) * interval '1 ms'
                    <= clock_timestamp() THEN 'fenced transactions'
            WHEN h.pid IS NOT NULL THEN 'refractory period'
@@ -53,14 +74,24 @@ SELECT e.name,
                SELECT FROM alive AS a
                WHERE a.election_id = e.id AND a.address <> ALL (asked.excluded)) THEN 'candidates'
        END AS waiting_for,
-       CASE WHEN stranger.yes THEN h.pid END AS stranger_pid,
+       stranger.pid AS stranger_pid,
        asked.suspended_by, asked.transfer_to, asked.excluded
 FROM pgleader.election AS e
-LEFT JOIN lock AS h ON h.kind = 'pgleader.election'::regclass AND h.election_id = e.id
+-- Anybody may hold a share of it, and one session several modes: whoever leads comes first.
+LEFT JOIN (
+    SELECT DISTINCT ON (l.election_id) l.election_id, l.pid FROM lock AS l
+    WHERE l.kind = 'pgleader.election'::regclass
+    ORDER BY l.election_id, l.mode = 'ExclusiveLock' DESC, l.pid) AS h ON h.election_id = e.id
 CROSS JOIN LATERAL (SELECT coalesce(h.pid = e.pid, false) AS yes) AS leads
 CROSS JOIN LATERAL (
-    SELECT h.pid IS NOT NULL AND NOT leads.yes AND NOT EXISTS (
-        SELECT FROM alive AS a WHERE a.election_id = e.id AND a.pid = h.pid) AS yes) AS stranger
+    SELECT CASE
+        WHEN h.pid IS NOT NULL AND NOT leads.yes AND NOT EXISTS (
+            SELECT FROM alive AS a WHERE a.election_id = e.id AND a.pid = h.pid) THEN h.pid
+        -- The holder of the leadership begins terms by it.
+        ELSE (SELECT min(t.pid) FROM lock AS t
+              WHERE t.kind = 'pgleader.term'::regclass AND t.election_id = e.id AND t.mode = 'ExclusiveLock'
+                AND t.pid IS DISTINCT FROM h.pid)
+    END AS pid) AS stranger
 CROSS JOIN LATERAL (
     SELECT (array_agg(r.requested_by ORDER BY r.id) FILTER (WHERE r.kind = 'suspend'))[1] AS suspended_by,
            -- A standby, where somebody may look too, writes no timeline.

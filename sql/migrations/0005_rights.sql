@@ -14,6 +14,27 @@ EXCEPTION WHEN lock_not_available THEN
         USING ERRCODE = 'lock_not_available', HINT = 'See pg_locks for who it is; then run this again.';
 END
 $$;
+-- Whoever runs what another role has made, a trigger say, runs it with his own rights; and what he makes is not the
+-- owner's.
+DO $$
+DECLARE
+    another text;
+BEGIN
+    another := (
+        SELECT min(r.rolname::text)
+        FROM (SELECT n.nspowner AS owner FROM pg_namespace AS n WHERE n.nspname = 'pgleader'
+              UNION ALL SELECT c.relowner FROM pg_class AS c
+              JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'pgleader'
+              UNION ALL SELECT p.proowner FROM pg_proc AS p
+              JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'pgleader') AS made
+        JOIN pg_roles AS r ON r.oid = made.owner
+        WHERE r.rolname <> current_user);
+    IF another IS NOT NULL THEN
+        RAISE EXCEPTION 'the schema pgleader, or something in it, belongs to the role "%"', another
+            USING ERRCODE = 'PL004', HINT = 'Install as the owner of the schema, and of everything in it.';
+    END IF;
+END
+$$;
 -- Whoever waits for a lock holds up all that come after him, leaders too. Where it fails: run it again.
 SET LOCAL lock_timeout = '50ms';
 
@@ -21,7 +42,7 @@ SET LOCAL lock_timeout = '50ms';
 --          refuse what is 100 or more.
 CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT 100 $$;
+AS $$ SELECT 101 $$;
 
 -- Purpose: what each kind of role needs, and nothing more. Called by the owner of the schema. Recorded: an install takes
 --          all rights from everybody else.
@@ -32,6 +53,12 @@ BEGIN
     IF (role <> '') IS NOT TRUE THEN
         PERFORM pgleader.refuse('role', role::text, 'be the name of a role');
     END IF;
+    -- What is recorded of a role that may not even look was another's of its name.
+    DELETE FROM pgleader.grantee AS g
+    WHERE g.role = grant_observer.role AND NOT EXISTS (
+        SELECT FROM pg_namespace AS n CROSS JOIN LATERAL aclexplode(n.nspacl) AS a
+        JOIN pg_roles AS r ON r.oid = a.grantee
+        WHERE n.nspname = 'pgleader' AND r.rolname = grant_observer.role AND a.privilege_type = 'USAGE');
     EXECUTE format('GRANT USAGE ON SCHEMA pgleader TO %I', role);
     EXECUTE format(
         'GRANT SELECT ON pgleader.lock, pgleader.fenced, pgleader.status, pgleader.history, '
@@ -40,7 +67,9 @@ BEGIN
         'GRANT EXECUTE ON FUNCTION pgleader.version(), pgleader.timeline(), '
         'pgleader.system_identifier(), pgleader.counters(), pgleader.read_elections(text[], uuid), '
         'pgleader.refractory_period(integer), pgleader.transfer_to(integer) TO %I', role);
-    INSERT INTO pgleader.grantee (role, kind) VALUES (grant_observer.role, 'observer') ON CONFLICT DO NOTHING;
+    INSERT INTO pgleader.grantee (role, kind, role_oid)
+    SELECT r.rolname, 'observer', r.oid FROM pg_roles AS r WHERE r.rolname = grant_observer.role
+    ON CONFLICT ON CONSTRAINT grantee_pkey DO UPDATE SET role_oid = excluded.role_oid;
 END
 $$;
 
@@ -71,15 +100,18 @@ BEGIN
         'pgleader.announce(text, integer[], integer), '
         'pgleader.backend_gone(text, integer, bigint), '
         'pgleader.leader_backend(integer, bigint), '
-        'pgleader.end_leader_backend(integer, bigint), '
-        'pgleader.end_leader(integer, bigint), '
+        'pgleader.lease_of(integer), '
+        'pgleader.silent_backend(integer, bigint), '
         'pgleader.evict(text, integer, bigint), '
+        'pgleader.evict_silent(text, integer, bigint), '
         'pgleader.fence(text, bigint), '
         'pgleader.fence(text, bigint, uuid), '
         'pgleader.end_fenced(text, integer), '
         'pgleader.end_fenced_backend(text, integer, integer), '
         'pgleader.count_fenced_ended(text, integer, integer) TO %I', role);
-    INSERT INTO pgleader.grantee (role, kind) VALUES (grant_candidate.role, 'candidate') ON CONFLICT DO NOTHING;
+    INSERT INTO pgleader.grantee (role, kind, role_oid)
+    SELECT r.rolname, 'candidate', r.oid FROM pg_roles AS r WHERE r.rolname = grant_candidate.role
+    ON CONFLICT ON CONSTRAINT grantee_pkey DO UPDATE SET role_oid = excluded.role_oid;
 END
 $$;
 
@@ -95,7 +127,9 @@ BEGIN
         'pgleader.request_depose(text), pgleader.depose(text), pgleader.is_behind_pgpool(integer, bigint), '
         'pgleader.leader_backend(integer, bigint), '
         'pgleader.end_leader_backend(integer, bigint), pgleader.end_leader(integer, bigint) TO %I', role);
-    INSERT INTO pgleader.grantee (role, kind) VALUES (grant_operator.role, 'operator') ON CONFLICT DO NOTHING;
+    INSERT INTO pgleader.grantee (role, kind, role_oid)
+    SELECT r.rolname, 'operator', r.oid FROM pg_roles AS r WHERE r.rolname = grant_operator.role
+    ON CONFLICT ON CONSTRAINT grantee_pkey DO UPDATE SET role_oid = excluded.role_oid;
 END
 $$;
 
@@ -110,6 +144,17 @@ DECLARE
     its_schema pg_namespace := (SELECT n FROM pg_namespace AS n WHERE n.nspname = 'pgleader');
     other record;
 BEGIN
+    -- Whose name another role has now, and whose oid a third one: a dump may have brought it here. Nobody has it then.
+    DELETE FROM pgleader.grantee AS g
+    WHERE EXISTS (
+        SELECT FROM pg_roles AS r JOIN aclexplode(its_schema.nspacl) AS a ON a.grantee = r.oid
+        WHERE r.oid = g.role_oid AND r.rolname <> g.role AND a.privilege_type = 'USAGE')
+      AND EXISTS (SELECT FROM pg_roles AS o WHERE o.rolname = g.role);
+    -- Renamed: no role has its name any more, and one has its oid.
+    UPDATE pgleader.grantee AS g SET role = r.rolname
+    FROM pg_roles AS r
+    WHERE r.oid = g.role_oid AND NOT EXISTS (SELECT FROM pg_roles AS o WHERE o.rolname = g.role)
+      AND NOT EXISTS (SELECT FROM pgleader.grantee AS o WHERE o.role = r.rolname AND o.kind = g.kind);
     DELETE FROM pgleader.grantee AS g
     WHERE NOT EXISTS (
         SELECT FROM pg_roles AS r JOIN aclexplode(its_schema.nspacl) AS a ON a.grantee = r.oid

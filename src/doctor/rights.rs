@@ -56,6 +56,14 @@ pub(super) fn functions(role: &str, rights: &Rights) -> Finding {
         _ if rights.owner.is_none() => {
             Finding::note(CHECK, "not looked at: there is no schema yet")
         }
+        _ if !rights.absent.is_empty() => Finding::problem(
+            CHECK,
+            format!(
+                "the schema pgleader lacks {}, which a candidate calls",
+                rights.absent.join(", ")
+            ),
+        )
+        .remedy("run pg-leader install --print | psql as the schema's owner"),
         [] => Finding::fine(CHECK, "this role may do all that a candidate does"),
         missing => Finding::problem(
             CHECK,

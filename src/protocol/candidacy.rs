@@ -108,6 +108,11 @@ pub(crate) struct Owed {
     /// A vacate is under way on the session of the moment.
     pub(crate) asked: bool,
     pub(crate) ask_at: Instant,
+    /// Since when the database has refused it: a fenced transaction holds the term's row.
+    pub(crate) refused_since: Option<Instant>,
+    /// It was refused for a lease, its work having stopped, and bars nobody any more: whoever wins waits for a lease, and
+    /// ends what is fenced.
+    pub(crate) overdue: bool,
 }
 
 impl Candidacy {
@@ -165,7 +170,7 @@ impl Candidacy {
     pub(crate) fn may_campaign(&self) -> bool {
         matches!(self.place, Place::Following(_))
             && self.work.is_none()
-            && self.owed.is_none()
+            && self.owed.as_ref().is_none_or(|owed| owed.overdue)
             && self.leave_by.is_none()
     }
 
@@ -209,6 +214,8 @@ impl Owed {
             ending,
             asked: false,
             ask_at,
+            refused_since: None,
+            overdue: false,
         }
     }
 }

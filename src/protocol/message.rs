@@ -146,6 +146,8 @@ pub(crate) enum Notice {
     },
     /// A term has ended, in order or not, and is recorded as vacated.
     Vacated { key: Key, term: u64, ending: Ending },
+    /// For a lease a term could not be recorded as vacated, for a fenced transaction holds its row.
+    VacateRefused { key: Key, term: u64 },
     /// It gave up the lock before it took office.
     Declined { key: Key },
     /// A term began that is not above what was heard of: it is given up without work (invariant 2).

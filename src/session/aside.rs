@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,6 +89,21 @@ pub(crate) struct Oracle<T: Send + 'static> {
     count: Arc<AtomicUsize>,
 }
 
+/// An answer that nobody takes any more is dropped on a thread of its own: it is the application's.
+struct Answered<T: Send + 'static>(oneshot::Receiver<Result<T, Absent>>);
+
+impl<T: Send + 'static> Drop for Answered<T> {
+    fn drop(&mut self) {
+        self.0.close();
+        if let Ok(Ok(answer)) = self.0.try_recv() {
+            // Without such a thread it is left undropped.
+            let answer = ManuallyDrop::new(answer);
+            let thread = std::thread::Builder::new().name("pg-leader-hand".to_owned());
+            let _ = thread.spawn(move || quietly(|| drop(ManuallyDrop::into_inner(answer))));
+        }
+    }
+}
+
 impl<T: Send + 'static> Oracle<T> {
     pub(crate) fn new<F>(ask: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
@@ -102,11 +118,13 @@ impl<T: Send + 'static> Oracle<T> {
 
     pub(crate) async fn ask(&self, limit: Duration) -> Result<T, Absent> {
         let (answer, answered) = oneshot::channel();
-        self.thread(limit)?
-            .send(answer)
-            .map_err(|_| Absent::NoThread)?;
+        let mut answered = Answered(answered);
+        if self.thread(limit)?.send(answer).is_err() {
+            *self.lock() = None;
+            return Err(Absent::NoThread);
+        }
         // Later than the thread itself, which goes on where only the answer is late.
-        match tokio::time::timeout(limit + limit / 10, answered).await {
+        match tokio::time::timeout(limit + limit / 10, &mut answered.0).await {
             Ok(Ok(answer)) => answer,
             late => {
                 *self.lock() = None;
@@ -125,16 +143,22 @@ impl<T: Send + 'static> Oracle<T> {
             return Ok(calls.clone());
         }
         let counted = Counted::new(&self.count)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|_| Absent::NoThread)?;
         let (calls, mut called) = mpsc::unbounded_channel::<Answer<T>>();
         let ask = Arc::clone(&self.ask);
         std::thread::Builder::new()
             .name("pg-leader-hook".to_owned())
             .spawn(move || {
                 let _counted = counted;
+                // Made here: where no thread can be made it would be dropped inside another one.
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                let Ok(runtime) = runtime else {
+                    let _ = called
+                        .blocking_recv()
+                        .map(|answer| answer.send(Err(Absent::NoThread)));
+                    return;
+                };
                 let serve = async {
                     while let Some(answer) = called.recv().await {
                         let asked = AssertUnwindSafe(async { ask().await }).catch_unwind();
@@ -165,6 +189,10 @@ impl<T: Send + 'static> fmt::Debug for Oracle<T> {
 mod tests {
     use super::*;
     use std::sync::mpsc::{Sender, channel};
+    use std::task::Context;
+    use std::thread::ThreadId;
+
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     const LIMIT: Duration = Duration::from_millis(20);
 
@@ -235,5 +263,77 @@ mod tests {
         let first = oracle.ask(limit).await.unwrap();
         assert_ne!(first, std::thread::current().id());
         assert_eq!(oracle.ask(limit).await, Ok(first));
+    }
+
+    /// It tells who drops it.
+    struct Traced(Sender<ThreadId>);
+
+    impl Drop for Traced {
+        fn drop(&mut self) {
+            let _ = self.0.send(std::thread::current().id());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_takes_is_dropped_elsewhere() {
+        let (dropped, is_dropped) = channel();
+        let oracle = Oracle::new(move || std::future::ready(Traced(dropped.clone())));
+        let mut asking = Box::pin(oracle.ask(Duration::from_secs(3600)));
+        let woken = Arc::new(AtomicUsize::new(0));
+        let waker = futures_util::task::waker(Arc::new(Counting(Arc::clone(&woken))));
+        let polled = asking.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while woken.load(Ordering::SeqCst) == 0 {
+            assert!(std::time::Instant::now() < deadline, "no answer");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(asking);
+        let by = is_dropped.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_ne!(by, std::thread::current().id());
+    }
+
+    struct Counting(Arc<AtomicUsize>);
+
+    impl futures_util::task::ArcWake for Counting {
+        fn wake_by_ref(counting: &Arc<Self>) {
+            counting.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    const ALONE: &str = "PG_LEADER_TEST_ALONE";
+
+    /// In a process that can have no thread more.
+    #[test]
+    fn a_hook_without_a_thread_fails_the_connect_and_no_more() {
+        if std::env::var_os(ALONE).is_none() {
+            let name = std::thread::current().name().map(ToOwned::to_owned);
+            let name = name.expect("a test's thread has its name");
+            let child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", &name, "--nocapture"])
+                .env(ALONE, "")
+                .output()
+                .unwrap();
+            return assert!(child.status.success(), "{child:?}");
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let oracle = Oracle::new(|| async {});
+            let before = getrlimit(Resource::As);
+            let none = Rlimit {
+                current: Some(0),
+                ..before
+            };
+            // Whoever has no room for a stack has no thread.
+            setrlimit(Resource::As, none).unwrap();
+            let asked = oracle.ask(LIMIT).await;
+            setrlimit(Resource::As, before).unwrap();
+            assert_eq!(asked, Err(Absent::NoThread));
+            // And later it goes on.
+            assert_eq!(oracle.ask(Duration::from_secs(30)).await, Ok(()));
+        });
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct Rights {
     pub(crate) owner: Option<String>,
     /// Functions that a candidate calls and this role may not.
     pub(crate) missing: Vec<String>,
+    /// Functions that a candidate calls and that are not there.
+    pub(crate) absent: Vec<String>,
     pub(crate) may_create: bool,
     pub(crate) superuser: bool,
     pub(crate) role_sees: bool,
@@ -96,6 +98,10 @@ pub(crate) async fn rights(client: &Client) -> Result<Rights, Error> {
                       WHERE p.pronamespace = n.oid AND p.proname = ANY ($1)
                         AND NOT has_function_privilege(p.oid, 'EXECUTE')
                       ORDER BY 1),
+                ARRAY(SELECT c.name FROM unnest($1) AS c (name)
+                      WHERE n.oid IS NOT NULL AND NOT EXISTS (
+                          SELECT FROM pg_proc AS p WHERE p.pronamespace = n.oid AND p.proname = c.name)
+                      ORDER BY 1),
                 has_database_privilege(current_database(), 'CREATE'),
                 me.rolsuper,
                 pg_has_role('pg_read_all_stats', 'USAGE'),
@@ -112,12 +118,13 @@ pub(crate) async fn rights(client: &Client) -> Result<Rights, Error> {
     Ok(Rights {
         owner: column(&row, 0)?,
         missing: column(&row, 1)?,
-        may_create: column(&row, 2)?,
-        superuser: column(&row, 3)?,
-        role_sees: column(&row, 4)?,
-        owner_sees: column(&row, 5)?,
-        role_signals: column(&row, 6)?,
-        owner_signals: column(&row, 7)?,
+        absent: column(&row, 2)?,
+        may_create: column(&row, 3)?,
+        superuser: column(&row, 4)?,
+        role_sees: column(&row, 5)?,
+        owner_sees: column(&row, 6)?,
+        role_signals: column(&row, 7)?,
+        owner_signals: column(&row, 8)?,
     })
 }
 

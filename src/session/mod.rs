@@ -14,6 +14,7 @@ mod notices;
 pub(crate) mod operations;
 mod options;
 mod pairs;
+mod panics;
 mod peer;
 mod pooler;
 mod prove;

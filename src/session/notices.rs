@@ -30,8 +30,8 @@ fn words(notice: &Notice) -> Entry {
             Entry::new(Level::INFO, message).term(*last_term)
         }
         Notice::Fenced { .. } => info(
-            "waiting for fenced transactions of past terms; the sessions of those that outlast the refractory \
-             period are ended",
+            "waiting for fenced transactions of past terms, or a stranger that holds their lock (see \
+             pgleader.fenced); the sessions of those that outlast the refractory period are ended",
         ),
         Notice::FencedEnded {
             ended, remaining, ..
@@ -39,11 +39,13 @@ fn words(notice: &Notice) -> Entry {
             ended: Some(*ended),
             remaining: (*remaining > 0).then_some(*remaining),
             ..warn(if *remaining == 0 {
-                "fenced transactions of past terms stood in the way for too long: ended them"
+                "sessions of fenced transactions of past terms, or of strangers that hold their lock, stood in the \
+                 way for too long: ended them"
             } else {
-                "fenced transactions of past terms stand in the way, and this role may not end them or they \
-                 are prepared or may be behind pgpool-II: see pgleader.fenced; grant pg_signal_backend to the \
-                 schema's owner, or end them by hand, at their client where pgpool-II is between"
+                "fenced transactions of past terms, or strangers that hold their lock, stand in the way, and this \
+                 role may not end them or they are prepared or may be behind pgpool-II: see pgleader.fenced; grant \
+                 pg_signal_backend to the schema's owner, or end them by hand, at their client where pgpool-II is \
+                 between"
             })
         },
         Notice::Evicting { term, .. } => {
@@ -56,6 +58,11 @@ fn words(notice: &Notice) -> Entry {
             ending: Some(*ending),
             ..info("the term is vacated").term(*term)
         },
+        Notice::VacateRefused { term, .. } => warn(
+            "the work has stopped, and for a lease it could not be recorded: a fenced transaction of the term is \
+             under way (see pgleader.fenced). Whoever leads next waits for a lease and ends it",
+        )
+        .term(*term),
         Notice::Stale { term, heard, .. } => Entry::new(
             Level::ERROR,
             format!(
@@ -91,7 +98,7 @@ fn barred(bar: Option<Bar>) -> Entry {
         Some(Bar::Beyond) => Entry::new(
             Level::ERROR,
             "this process has heard of a term that lies more than 16 blocks beyond this server's record and \
-             timeline, and will not work below it: is this the right server? Restart the process to forget that \
+             timeline, or too far from it altogether, and will not work below it: is this the right server? Restart the process to forget that \
              term",
         ),
     }

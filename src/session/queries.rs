@@ -241,7 +241,16 @@ impl Asker {
                 Ok(Answer::Counters { key, counters })
             }
             Query::EndFenced { key } => {
-                let (ended, remaining) = statements::end_fenced(link, self.id(key)?).await?;
+                let (ended, remaining, who) = statements::end_fenced(link, self.id(key)?).await?;
+                if let Some(who) = who {
+                    let known = self.known(key)?;
+                    let message =
+                        format!("in the way of the next term, and cannot be ended: {who}");
+                    let entry = Entry::new(Level::WARN, message);
+                    reply
+                        .said
+                        .push(entry.of(&known.name, known.address.as_ref()));
+                }
                 Ok(Answer::FencedEnded {
                     key,
                     ended,

@@ -624,14 +624,17 @@ pub(crate) async fn is_behind_pgpool(link: &Link, election: i32, term: u64) -> R
     value(link, statement, &parameters).await
 }
 
-/// How many sessions with fenced transactions were ended, and how many could not be.
-pub(crate) async fn end_fenced(link: &Link, election: i32) -> Result<(u32, u32), Error> {
-    let statement = "SELECT ended, remaining FROM pgleader.end_fenced($1, $2)";
+/// How many sessions with fenced transactions were ended, how many could not be, and who these are.
+pub(crate) async fn end_fenced(
+    link: &Link,
+    election: i32,
+) -> Result<(u32, u32, Option<String>), Error> {
+    let statement = "SELECT ended, remaining, who FROM pgleader.end_fenced($1, $2)";
     let parameters: [Parameter<'_>; 2] = [(&link.mark, Type::TEXT), (&election, Type::INT4)];
     let rows = rows(link, statement, &parameters).await?;
     let row = rows
         .first()
         .ok_or_else(|| unexpected("no count".to_owned()))?;
     let count = |index| Ok(column::<i32>(row, index)?.cast_unsigned());
-    Ok((count(0)?, count(1)?))
+    Ok((count(0)?, count(1)?, column(row, 2)?))
 }

@@ -117,31 +117,41 @@ enum Outcome<T> {
     Panicked(Panic),
 }
 
-/// Run `work`. The clock is looked at before each step, behind everything that may take time, and from 0.85 of
-/// the lease on the work is dropped instead. Once this has returned nothing of the work is left.
+/// Make work and run it. The clock is looked at before it is made and before each step, behind everything that may
+/// take time, and from 0.85 of the lease on the work is dropped instead. Once this has returned nothing of the
+/// work is left.
 async fn on_leash<F: Future>(
     state: &Arc<TermState>,
     task: &Arc<TaskState>,
     span: &Span,
-    work: F,
+    make: impl FnOnce() -> F,
 ) -> Outcome<F::Output> {
-    let mut work = Box::pin(work);
+    let mut make = Some(make);
+    let mut work = None;
     let outcome = poll_fn(|context| {
         task.waker.register(context.waker());
         let step = catch_unwind(AssertUnwindSafe(|| {
             let _entered = span.enter();
-            if !state.may_run(task, clock::now()) {
-                return Poll::Ready(Outcome::Dropped);
+            let may_run = || state.may_run(task, clock::now());
+            if let Some(make) = make.take_if(|_| may_run()) {
+                let _running = state.run(task);
+                work = Some(Box::pin(make()));
             }
-            let _running = state.run(task);
-            work.as_mut().poll(context).map(Outcome::Done)
+            // What makes the work is the application's too, and may take long.
+            match &mut work {
+                Some(work) if may_run() => {
+                    let _running = state.run(task);
+                    work.as_mut().poll(context).map(Outcome::Done)
+                }
+                _ => Poll::Ready(Outcome::Dropped),
+            }
         }));
         step.unwrap_or_else(|panic| Poll::Ready(Outcome::Panicked(panic)))
     })
     .await;
     let dropped = catch_unwind(AssertUnwindSafe(|| {
         let _entered = span.enter();
-        drop(work);
+        drop((work, make));
     }));
     match dropped {
         Ok(()) => outcome,
@@ -198,8 +208,8 @@ impl LeadJob {
         task.0.failed.store(false, Ordering::Release);
         let state = Arc::clone(&task.0.state);
         let span = span_of(&term);
-        let work = async move { lead.call(term).await };
-        let failure = match on_leash(&state, &state.lead(), &span, work).await {
+        let make = move || lead.call(term);
+        let failure = match on_leash(&state, &state.lead(), &span, make).await {
             Outcome::Dropped => None,
             Outcome::Done(Ok(())) => {
                 task.0.returned.store(true, Ordering::Release);
@@ -356,7 +366,10 @@ impl<W, T> ChildJob<W, T> {
 impl<F: Future<Output = T>, T> ChildJob<F, T> {
     async fn run(mut self) {
         let Some(work) = self.work.take() else { return };
-        let outcome = on_leash(&self.task.guard.state, &self.task.state, &self.span, work).await;
+        let outcome = on_leash(&self.task.guard.state, &self.task.state, &self.span, || {
+            work
+        })
+        .await;
         self.task.answer(outcome, self.sender);
     }
 }
@@ -377,5 +390,63 @@ impl<F: FnOnce() -> T, T> ChildJob<F, T> {
         discard(self.work.take());
         let outcome = done.unwrap_or_else(Outcome::Panicked);
         self.task.answer(outcome, self.sender);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::leash::Leash;
+    use crate::protocol::Timings;
+    use crate::session::hands::Hands;
+
+    const LEASE: Duration = Duration::from_millis(100);
+
+    fn state() -> Arc<TermState> {
+        let (retry, grace) = (Timings::DEFAULT_RETRY_INTERVAL, Timings::DEFAULT_GRACE);
+        let timings = Timings::new(LEASE, retry, grace).expect("it is coherent");
+        let leash = Arc::new(Leash::new(&timings, clock::now()));
+        let socket = Arc::new(std::io::pipe().expect("a pipe").0.into());
+        let hands = Hands::start(1).expect("a thread");
+        TermState::new(&"e".into(), 1, "token".into(), &leash, &socket, &hands)
+    }
+
+    /// Whether the work of a closure that does this is dropped without a step.
+    fn is_dropped_unpolled(what_the_closure_does: impl Fn(&Arc<TermState>)) -> bool {
+        let (state, polled) = (state(), AtomicBool::new(false));
+        let task = state.lead();
+        let span = Span::none();
+        let work = on_leash(&state, &task, &span, || {
+            what_the_closure_does(&state);
+            async { polled.store(true, Ordering::SeqCst) }
+        });
+        let mut context = Context::from_waker(Waker::noop());
+        let outcome = std::pin::pin!(work).poll(&mut context);
+        matches!(outcome, Poll::Ready(Outcome::Dropped)) && !polled.load(Ordering::SeqCst)
+    }
+
+    #[test]
+    fn a_closure_that_outlasts_its_term_makes_work_that_is_never_begun() {
+        assert!(!is_dropped_unpolled(|_| ()));
+        assert!(is_dropped_unpolled(|_| std::thread::sleep(LEASE)));
+        // Also where it listens: it is too late.
+        assert!(is_dropped_unpolled(|state| {
+            state.listen();
+            std::thread::sleep(LEASE);
+        }));
+        assert!(is_dropped_unpolled(|state| state.drop_work()));
+        assert!(is_dropped_unpolled(|state| state.end()));
+    }
+
+    /// It may put away what the closure has made.
+    #[test]
+    fn work_that_listens_is_given_time_though_the_term_ends_before_its_first_step() {
+        assert!(!is_dropped_unpolled(|state| {
+            state.listen();
+            state.end();
+        }));
     }
 }

@@ -121,7 +121,7 @@ impl Seat {
         self.ask(&call).await
     }
 
-    fn fill(&self, call: &str) -> String {
+    pub fn fill(&self, call: &str) -> String {
         call.replace("$election", &self.election.to_string())
             .replace("$mark", MARK)
             .replace("$instance", &format!("'{}'", self.instance))

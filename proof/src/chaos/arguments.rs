@@ -9,9 +9,10 @@ use super::candidate::Task;
 
 /// Real processes, real servers, random faults, and a judge.
 ///
-/// Starts six candidates, each a process of its own, in two elections on a throw-away PostgreSQL primary with a
-/// standby: two connect directly, three through a proxy, one by the Unix socket. Then faults come at random: killed
-/// sessions and processes, stopped processes, cut and slow networks, crashed servers, promotions, operators, busy
+/// Starts seven candidates, each a process of its own, in two elections on a throw-away PostgreSQL primary with two
+/// standbys: two connect directly, three through a proxy, one by the Unix socket, one by a Unix socket that a proxy listens
+/// on. Then faults come at random: killed sessions and processes, stopped processes and threads, cut and slow networks,
+/// crashed servers, promotions that last and that are thrown away, operators with every lever, logs that nobody reads, busy
 /// processors. Everybody writes down what he does. In the end a judge, who knows nothing but these logs and what is in the
 /// database, says of each invariant whether it held.
 ///
@@ -66,9 +67,12 @@ pub(super) enum Role {
         /// The directory of that run, such as target/chaos/7.
         directory: PathBuf,
     },
-    /// A candidate: chaos starts six of them.
+    /// A candidate: chaos starts seven of them.
     #[command(hide = true)]
     Candidate(Task),
+    /// A proxy between two Unix sockets.
+    #[command(hide = true)]
+    Relay { socket: PathBuf, server: PathBuf },
     /// Keep all processors busy.
     #[command(hide = true)]
     Busy { milliseconds: u64 },

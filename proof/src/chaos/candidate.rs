@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `resign ELECTION` | gives its term up |
 //! | `fail ELECTION` | lets its work fail |
-//! | `leave ELECTION`, `join ELECTION` | is a candidate no more, or again |
+//! | `leave ELECTION`, `join ELECTION PRIORITY` | is a candidate no more, or again |
+//! | `panic AT` | lets the library's driver panic |
 //! | `block MS` | blocks every thread of the application's runtime |
 //! | `shutdown` | ends in order |
 
@@ -14,22 +15,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pg_leader::{Config, Elector, Leader, ProcessState, Term};
+use pg_leader::testing::{PanicAt, panic_driver};
+use pg_leader::{Campaign, Config, Elector, Leader, ProcessState, Term};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
 use super::clock;
 use super::log::Log;
-use super::writer::{self, Writer};
+use super::work::{self, Worker};
+use super::writer::Writer;
 use crate::Result;
-use crate::judge::history::Entry;
+use crate::judge::history::{Entry, Work};
 
 const THREADS: usize = 2;
-
-/// Between two steps of work.
-const PACE: Duration = Duration::from_millis(3);
-
-/// How long a step takes.
-const STEP: Duration = Duration::from_micros(500);
 
 /// Between two looks at what `state()` and `is_current()` say.
 const LOOKS: Duration = Duration::from_millis(10);
@@ -55,18 +52,18 @@ pub(super) struct Task {
     pub(super) log: PathBuf,
     #[arg(long)]
     pub(super) election: Vec<String>,
-    /// Its work asks to be told of its end, and then takes its time.
-    #[arg(long)]
-    pub(super) listens: bool,
+    /// What its work is like, as the log calls it.
+    #[arg(long, value_parser = work::parse)]
+    pub(super) work: Work,
 }
 
 /// One election, as this process sees it.
-struct Seat {
-    election: String,
+pub(super) struct Seat {
+    pub(super) election: String,
     leader: Mutex<Option<Leader>>,
     /// The terms that are watched, and how often each has been found over.
     terms: Mutex<Vec<(Term, u32)>>,
-    fails: AtomicBool,
+    pub(super) fails: AtomicBool,
 }
 
 pub(super) fn main(task: &Task) -> Result<()> {
@@ -81,6 +78,9 @@ pub(super) fn main(task: &Task) -> Result<()> {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
+    // The usual hook waits for whoever reads standard error.
+    let panics = Log::append_to(&task.log.with_extension("panics"))?;
+    std::panic::set_hook(Box::new(move |panic| panics.write(&panic.to_string())));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()
@@ -93,7 +93,10 @@ pub(super) fn main(task: &Task) -> Result<()> {
 
 async fn campaign(task: &Task) -> Result<()> {
     let log = Log::append_to(&task.log)?;
-    log.write(&Entry::Started { at: clock::now() });
+    log.write(&Entry::Started {
+        at: clock::now(),
+        work: task.work,
+    });
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     let Some(elector) = connect(task, &mut orders).await? else {
         log.write(&Entry::Ended { at: clock::now() });
@@ -107,7 +110,7 @@ async fn campaign(task: &Task) -> Result<()> {
             terms: Mutex::default(),
             fails: AtomicBool::new(false),
         });
-        join(&elector, task, &log, &seat)?;
+        join(&elector, task, &log, &seat, 0)?;
         seats.insert(election.clone(), seat);
     }
     let watched: Vec<Arc<Seat>> = seats.values().cloned().collect();
@@ -122,6 +125,13 @@ async fn campaign(task: &Task) -> Result<()> {
             block(object.parse()?);
             continue;
         }
+        if verb == "panic" {
+            panic_driver(&elector, panic_at(object));
+            // A command, that one may come.
+            drop(elector.observe("nobody's"));
+            continue;
+        }
+        let (object, priority) = object.split_once(' ').unwrap_or((object, "0"));
         let seat = seats
             .get(object)
             .ok_or_else(|| format!("no such election: {order}"))?;
@@ -139,7 +149,7 @@ async fn campaign(task: &Task) -> Result<()> {
                     election: seat.election.clone(),
                 });
             }
-            ("join", None) => join(&elector, task, &log, seat)?,
+            ("join", None) => join(&elector, task, &log, seat, priority.parse()?)?,
             _ => {}
         }
     }
@@ -164,9 +174,9 @@ async fn connect(task: &Task, orders: &mut Lines<BufReader<Stdin>>) -> Result<Op
             connected
         };
         tokio::select! {
-            connected = attempt => match connected {
-                Ok(elector) => return Ok(Some(elector)),
-                Err(error) => eprintln!("not yet: {error}"),
+            // Nobody may read what a failure would say.
+            connected = attempt => if let Ok(elector) = connected {
+                return Ok(Some(elector));
             },
             order = orders.next_line() => match order?.as_deref() {
                 None | Some("shutdown") => return Ok(None),
@@ -176,11 +186,20 @@ async fn connect(task: &Task, orders: &mut Lines<BufReader<Stdin>>) -> Result<Op
     }
 }
 
-fn join(elector: &Elector, task: &Task, log: &Log, seat: &Arc<Seat>) -> Result<()> {
+fn panic_at(place: &str) -> PanicAt {
+    match place {
+        "command" => PanicAt::Command,
+        "answer" => PanicAt::Answer,
+        "action" => PanicAt::Action,
+        _ => PanicAt::Start,
+    }
+}
+
+fn join(elector: &Elector, task: &Task, log: &Log, seat: &Arc<Seat>, priority: i32) -> Result<()> {
     let worker = Worker {
         seat: Arc::clone(seat),
         log: log.clone(),
-        listens: task.listens,
+        kind: task.work,
         writer: Writer {
             conninfo: task.conninfo.clone(),
             process: task.name.clone(),
@@ -188,7 +207,8 @@ fn join(elector: &Elector, task: &Task, log: &Log, seat: &Arc<Seat>) -> Result<(
         },
     };
     let worker = Arc::new(worker);
-    let leader = elector.campaign(&seat.election, &task.name, move |term| {
+    let campaign = Campaign::default().priority(priority);
+    let leader = elector.campaign_with(campaign, &seat.election, &task.name, move |term| {
         let worker = Arc::clone(&worker);
         async move { worker.work(term).await }
     })?;
@@ -200,104 +220,10 @@ fn join(elector: &Elector, task: &Task, log: &Log, seat: &Arc<Seat>) -> Result<(
     Ok(())
 }
 
-struct Worker {
-    seat: Arc<Seat>,
-    log: Log,
-    listens: bool,
-    writer: Writer,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("it was told to fail")]
-struct ToldToFail;
-
-impl Worker {
-    async fn work(&self, term: Term) -> std::result::Result<(), ToldToFail> {
-        self.seat.fails.store(false, Ordering::SeqCst);
-        // The clock is read before the term is looked at: what was current later was current then, and a process that is
-        // stopped in between and woken later finds the term over.
-        let at = clock::now();
-        if !term.is_current() {
-            return Ok(());
-        }
-        let (election, number) = (self.seat.election.clone(), term.number());
-        self.log.write(&Entry::Began {
-            at,
-            election: election.clone(),
-            term: number,
-        });
-        let _at_work = AtWork {
-            log: &self.log,
-            election,
-            term: number,
-        };
-        lock(&self.seat.terms).push((term.clone(), 0));
-        tokio::spawn(writer::write(self.writer.clone(), term.clone()));
-        if self.listens {
-            let mut deposed = std::pin::pin!(term.deposed());
-            self.step(&term);
-            term.ready();
-            while self.step(&term) {
-                tokio::select! {
-                    () = &mut deposed => break,
-                    () = tokio::time::sleep(PACE) => self.fail()?,
-                }
-            }
-            // It finishes what it does, as long as it may.
-            let until = Instant::now() + Duration::from_millis(fastrand::u64(..40));
-            while Instant::now() < until && self.step(&term) {
-                tokio::time::sleep(PACE).await;
-            }
-        } else {
-            term.ready();
-            while self.step(&term) {
-                tokio::time::sleep(PACE).await;
-                self.fail()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// One step of work; false when the term is over.
-    fn step(&self, term: &Term) -> bool {
-        let from = clock::now();
-        if !term.is_current() {
-            return false;
-        }
-        std::thread::sleep(STEP);
-        let (to, election) = (clock::now(), self.seat.election.clone());
-        self.log.write(&Entry::Step {
-            from,
-            to,
-            election,
-            term: term.number(),
-        });
-        true
-    }
-
-    fn fail(&self) -> std::result::Result<(), ToldToFail> {
-        match self.seat.fails.swap(false, Ordering::SeqCst) {
-            true => Err(ToldToFail),
-            false => Ok(()),
-        }
-    }
-}
-
-/// The work, from its beginning until it has returned or was dropped.
-struct AtWork<'a> {
-    log: &'a Log,
-    election: String,
-    term: u64,
-}
-
-impl Drop for AtWork<'_> {
-    fn drop(&mut self) {
-        let election = self.election.clone();
-        self.log.write(&Entry::Stopped {
-            at: clock::now(),
-            election,
-            term: self.term,
-        });
+impl Seat {
+    /// What it says of this term is written down, until it has been over for long.
+    pub(super) fn watch(&self, term: &Term) {
+        lock(&self.terms).push((term.clone(), 0));
     }
 }
 

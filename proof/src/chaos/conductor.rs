@@ -13,6 +13,7 @@ use super::crew::{Crew, PROXIES, Path};
 use super::faults::Faults;
 use super::plan::{Planned, plan};
 use super::stage::Stage;
+use super::standing::Standing;
 use super::{ELECTIONS, clock, database};
 use crate::Result;
 use crate::judge::history::{DATABASE, FAULTS, Kind, PROCESSES, RUN, Run};
@@ -35,7 +36,12 @@ pub(super) struct Conductor {
     started: Instant,
     pub(super) done: BTreeMap<Kind, usize>,
     pub(super) missed: usize,
-    standbys: u64,
+    renewals: u64,
+    /// Suspensions and exclusions in force, and when the last was lifted: what is promoted may not know of that yet.
+    pub(super) levers: usize,
+    pub(super) lifted_at: Option<Instant>,
+    /// What waits for the servers; a promotion also until all levers are lifted.
+    pub(super) postponed: Vec<Planned>,
     told_at: Instant,
     compared_at: Instant,
     interrupted: Arc<AtomicBool>,
@@ -76,7 +82,10 @@ pub(super) fn run(arguments: &Arguments, seed: u64, directory: &FilePath) -> Res
     )?;
     let now = Instant::now();
     let mut conductor = Conductor {
-        standbys: stage.standbys(),
+        renewals: stage.renewals(),
+        levers: 0,
+        lifted_at: None,
+        postponed: vec![],
         stage,
         crew,
         faults,
@@ -90,11 +99,13 @@ pub(super) fn run(arguments: &Arguments, seed: u64, directory: &FilePath) -> Res
     };
     conductor.faults.compare_clocks();
     conductor.until_in_order()?;
+    let standing = Standing::watch(Arc::clone(&conductor.stage), conductor.faults.clone())?;
     let began = clock::now();
     conductor.perform(plan(seed, arguments.seconds, arguments.lease()))?;
     conductor.until_in_order()?;
     let candidates = database::candidates(&conductor.stage)?;
     let ended = clock::now();
+    drop(standing);
     conductor.finish()?;
     let database = database::read(&conductor.stage, candidates)?;
     std::fs::write(directory.join(DATABASE), serde_json::to_vec(&database)?)?;
@@ -120,7 +131,14 @@ impl Conductor {
         loop {
             self.look()?;
             let elapsed = self.started.elapsed();
-            if let Some(planned) = plan.next_if(|planned| planned.at <= elapsed) {
+            let ready = self
+                .postponed
+                .iter()
+                .position(|planned| self.is_ready(planned));
+            if let Some(ready) = ready {
+                let planned = self.postponed.remove(ready);
+                self.befall(&planned)?;
+            } else if let Some(planned) = plan.next_if(|planned| planned.at <= elapsed) {
                 self.befall(&planned)?;
             } else if plan.peek().is_none() && self.sequels.is_empty() && !self.stage.is_at_work() {
                 return Ok(());
@@ -145,8 +163,8 @@ impl Conductor {
             }
             self.crew.join(place)?;
         }
-        if self.stage.standbys() > self.standbys {
-            self.standbys = self.stage.standbys();
+        if self.stage.renewals() > self.renewals {
+            self.renewals = self.stage.renewals();
             self.renew();
         }
         let due = |sequel: &Reverse<(Instant, Sequel)>| sequel.0.0 <= Instant::now();
@@ -174,7 +192,7 @@ impl Conductor {
     fn renew(&mut self) {
         let mut at = Instant::now();
         for (number, place) in self.crew.places.iter().enumerate() {
-            if !matches!(place.path, Path::Proxied(_)) {
+            if matches!(place.path, Path::Direct | Path::Socket) {
                 self.sequels
                     .push(Reverse((at, Sequel::Renew { place: number })));
                 at += Duration::from_secs(1);

@@ -11,12 +11,15 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::ELECTIONS;
+use super::debugger::{self, Held};
 use super::faults::Faults;
 use super::stage::Stage;
+use super::stderr::Stderr;
 use crate::Result;
+use crate::judge::history::Work;
 
 /// How many take part.
-pub(super) const PLACES: usize = 6;
+pub(super) const PLACES: usize = 7;
 
 /// How a process reaches the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,15 @@ pub(super) enum Path {
     /// Through the proxy with this number.
     Proxied(usize),
     Socket,
+    /// By a Unix socket on which a proxy listens.
+    Relayed,
+}
+
+impl Path {
+    /// The end of such a session is believed.
+    pub(super) fn is_direct(self) -> bool {
+        matches!(self, Path::Direct | Path::Socket)
+    }
 }
 
 const PATHS: [Path; PLACES] = [
@@ -34,6 +46,28 @@ const PATHS: [Path; PLACES] = [
     Path::Proxied(1),
     Path::Proxied(2),
     Path::Socket,
+    Path::Relayed,
+];
+
+/// What the work of a place is like, one process after the other. What takes its time is more often where a session that
+/// ends is believed: there nobody waits for it.
+const DIRECT_WORKS: [Work; 6] = [
+    Work::Listens,
+    Work::Plain,
+    Work::Spawns,
+    Work::Plain,
+    Work::Blocks,
+    Work::Plain,
+];
+const WORKS: [Work; 8] = [
+    Work::Plain,
+    Work::Listens,
+    Work::Plain,
+    Work::Blocks,
+    Work::Plain,
+    Work::Spins,
+    Work::Plain,
+    Work::Spawns,
 ];
 
 /// How many proxies that needs.
@@ -41,19 +75,24 @@ pub(super) const PROXIES: usize = 3;
 
 /// Where one process after the other takes part. Each has a name of its own: place and number.
 pub(super) struct Place {
-    number: usize,
+    pub(super) number: usize,
     pub(super) path: Path,
     started: u32,
     pub(super) process: Option<Process>,
-    /// Its network is cut or slow.
+    /// Its network is cut, slow or away.
     pub(super) hindered: bool,
+    /// Its work goes on for a while when it hears of its end.
+    pub(super) takes_its_time: bool,
 }
 
 pub(super) struct Process {
     child: Child,
     orders: ChildStdin,
+    pub(super) stderr: Stderr,
     pub(super) name: String,
     pub(super) stopped: bool,
+    /// Its driver, while that is stopped.
+    held: Option<Held>,
     /// The fault that it shuts down for, and until when it must have done so.
     pub(super) ending: Option<(u64, Instant)>,
 }
@@ -82,6 +121,7 @@ impl Crew {
             started: 0,
             process: None,
             hindered: false,
+            takes_its_time: false,
         });
         let mut crew = Crew {
             places: places.collect(),
@@ -107,6 +147,7 @@ impl Crew {
             Path::Direct => self.stage.url(),
             Path::Proxied(proxy) => self.stage.proxies[proxy].url(),
             Path::Socket => self.stage.socket_conninfo(),
+            Path::Relayed => self.stage.relay().conninfo(),
         };
         let mut command = Command::new(std::env::current_exe()?);
         command
@@ -119,13 +160,20 @@ impl Crew {
         for election in ELECTIONS {
             command.args(["--election", election]);
         }
-        if place.number.is_multiple_of(2) {
-            command.arg("--listens");
-        }
+        // Another one each time, and plain half of the time.
+        let works = match place.path.is_direct() {
+            true => &DIRECT_WORKS[..],
+            false => &WORKS[..],
+        };
+        let work = works[(place.number * 2 + place.started as usize - 1) % works.len()];
+        place.takes_its_time = matches!(work, Work::Listens | Work::Spawns);
+        command.args(["--work", work.name()]);
+        let (stderr, of_process) =
+            Stderr::to(File::create(self.directory.join(format!("{name}.stderr")))?)?;
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(File::create(self.directory.join(format!("{name}.stderr")))?)
+            .stderr(of_process)
             // Ctrl-C reaches chaos alone, which then ends the others.
             .process_group(0)
             .spawn()?;
@@ -133,8 +181,10 @@ impl Crew {
         place.process = Some(Process {
             child,
             orders,
+            stderr,
             name,
             stopped: false,
+            held: None,
             ending: None,
         });
         Ok(())
@@ -143,6 +193,7 @@ impl Crew {
     /// `kill -9`. Returns once the process is gone.
     pub(super) fn kill(&mut self, place: usize) -> Result<()> {
         if let Some(mut process) = self.places[place].process.take() {
+            process.let_go();
             process.child.kill()?;
             let status = process.child.wait()?;
             self.faults.gone(&process.name, &status.to_string());
@@ -173,6 +224,33 @@ impl Crew {
             process.stopped = false;
         }
         Ok(())
+    }
+
+    /// Stop its driver, and nothing else of it.
+    pub(super) fn hold_driver(
+        &mut self,
+        place: usize,
+        random: &mut fastrand::Rng,
+    ) -> Result<String> {
+        let process = self.places[place].process.as_mut().ok_or("nobody")?;
+        process.held = Some(debugger::hold_driver(process.child.id(), random)?);
+        Ok(process.name.clone())
+    }
+
+    /// The driver goes on, if it is still that process.
+    pub(super) fn release_driver(&mut self, place: usize, name: &str) {
+        let process = self.places[place].process.as_mut();
+        if let Some(process) = process.filter(|process| process.name == name) {
+            process.let_go();
+        }
+    }
+
+    /// How much has been said of panics by whoever is there.
+    pub(super) fn panics(&self, place: usize) -> u64 {
+        let process = self.places[place].process.as_ref();
+        let said = process.map(|process| self.directory.join(format!("{}.panics", process.name)));
+        let said = said.and_then(|said| std::fs::metadata(said).ok());
+        said.map_or(0, |said| said.len())
     }
 
     pub(super) fn order(&mut self, place: usize, order: &str) -> Result<()> {
@@ -215,6 +293,7 @@ impl Crew {
                 .ending
                 .is_some_and(|(_, until)| Instant::now() > until);
             if overdue {
+                process.let_go();
                 process.child.kill()?;
                 process.child.wait()?;
             }
@@ -253,9 +332,17 @@ impl Crew {
 impl Place {
     /// Its process runs, is not stopped and has not been told to end.
     pub(super) fn is_free(&self) -> bool {
-        self.process
-            .as_ref()
-            .is_some_and(|process| !process.stopped && process.ending.is_none())
+        self.process.as_ref().is_some_and(|process| {
+            !process.stopped && process.held.is_none() && process.ending.is_none()
+        })
+    }
+}
+
+impl Process {
+    fn let_go(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.let_go();
+        }
     }
 }
 
@@ -265,10 +352,11 @@ impl Drop for Crew {
             .places
             .iter_mut()
             .filter_map(|place| place.process.as_mut());
-        for child in processes
-            .map(|process| &mut process.child)
-            .chain(&mut self.busy)
-        {
+        let children = processes.map(|process| {
+            process.let_go();
+            &mut process.child
+        });
+        for child in children.chain(&mut self.busy) {
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -54,7 +54,7 @@ const DATABASE: &str = "SELECT json_build_object(
             'election', e.name, 'number', t.number, 'process', t.address,
             'started', (extract(epoch FROM t.started_at) * 1000000000)::bigint,
             'vacated', (extract(epoch FROM t.vacated_at) * 1000000000)::bigint,
-            'ending', t.ending) ORDER BY e.name, t.number), '[]')
+            'ending', t.ending, 'direct', t.direct) ORDER BY e.name, t.number), '[]')
         FROM pgleader.term AS t JOIN pgleader.election AS e ON e.id = t.election_id),
     'writes', (SELECT coalesce(json_agg(json_build_object(
             'sequence', sequence, 'election', election, 'term', term,

@@ -66,6 +66,16 @@ impl Faults {
         });
     }
 
+    /// Who leads, and who is next in line.
+    pub(super) fn standing(&self, election: &str, leader: Option<&str>, successor: Option<&str>) {
+        self.log.write(&Mark::Standing {
+            at: clock::now(),
+            election: election.to_owned(),
+            leader: leader.map(str::to_owned),
+            successor: successor.map(str::to_owned),
+        });
+    }
+
     /// How far the server's clock and the shared one are apart.
     pub(super) fn compare_clocks(&self) {
         let before = clock::now();

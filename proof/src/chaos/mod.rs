@@ -9,13 +9,18 @@ mod clock;
 mod conductor;
 mod crew;
 mod database;
+mod debugger;
 mod faults;
 mod log;
 mod plan;
 #[expect(unreachable_pub, reason = "the tests share it")]
 #[path = "../../../tests/support/proxy.rs"]
 mod proxy;
+mod relay;
 mod stage;
+mod standing;
+mod stderr;
+mod work;
 mod writer;
 
 use std::path::Path;
@@ -27,11 +32,11 @@ use crate::Result;
 use crate::judge::{History, Report};
 use arguments::{Arguments, Role};
 
-pub use plan::{Planned, plan};
+pub use plan::{Planned, Target, plan};
 
 /// Where the processes are, and how each reaches the database.
 pub(crate) const PLACES: [&str; crew::PLACES] = [
-    "1 direct", "2 direct", "3 proxy", "4 proxy", "5 proxy", "6 socket",
+    "1 direct", "2 direct", "3 proxy", "4 proxy", "5 proxy", "6 socket", "7 relay",
 ];
 
 /// Every process takes part in both.
@@ -55,6 +60,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     match &arguments.role {
         Some(Role::Judge { directory }) => return decide(directory),
         Some(Role::Candidate(task)) => return candidate::main(task).map(|()| true),
+        Some(Role::Relay { socket, server }) => return relay::serve(socket, server).map(|()| true),
         Some(Role::Busy { milliseconds }) => return candidate::busy(*milliseconds).map(|()| true),
         None => {}
     }

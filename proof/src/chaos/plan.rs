@@ -5,40 +5,87 @@ use std::time::Duration;
 
 use crate::judge::history::Kind;
 
-/// Calm comes so often, and lasts so long: then nothing hinders anybody, and somebody must lead.
-const CYCLE: Duration = Duration::from_secs(50);
-const CALM: Duration = Duration::from_secs(10);
+/// A cycle: a storm; time to settle; then one thing at a time that ends a term, each with time enough to be done with;
+/// and calm until the next. What is told apart is judged by its own bound.
+const CYCLE: Duration = Duration::from_secs(25);
+const STORM: Duration = Duration::from_secs(8);
+const SETTLES: Duration = Duration::from_millis(2500);
 
-/// No two faults of the server come closer: it has to come back between them.
-const SERVER_REST: Duration = Duration::from_secs(6);
+/// In a storm something comes so often, in the mean.
+const EVERY: f64 = 0.6;
 
-/// A new standby has to be made, and candidates have to learn of it.
-const PROMOTION_REST: Duration = Duration::from_secs(30);
+/// Alone is what begins so long after all before it was over.
+const REST: Duration = Duration::from_millis(2500);
 
-/// How often each kind comes.
-const WEIGHTS: [(Kind, u32); 22] = [
-    (Kind::KilledSession, 12),
-    (Kind::KilledWhileCut, 6),
-    (Kind::KilledWhileStopped, 6),
-    (Kind::KilledProcess, 12),
-    (Kind::StoppedProcess, 14),
-    (Kind::CutBoth, 6),
-    (Kind::CutToServer, 5),
-    (Kind::CutToClient, 5),
-    (Kind::SlowNetwork, 4),
-    (Kind::ResetConnections, 6),
-    (Kind::ServerCrash, 3),
-    (Kind::BackendCrash, 3),
-    (Kind::ServerRestart, 3),
-    (Kind::Promotion, 3),
-    (Kind::StepDown, 8),
-    (Kind::Depose, 5),
-    (Kind::Resign, 5),
-    (Kind::FailedWork, 4),
-    (Kind::BlockedRuntime, 4),
-    (Kind::Leave, 4),
-    (Kind::Shutdown, 5),
-    (Kind::BusyProcessors, 4),
+/// So long before a driver panics alone its election is handed over.
+const BEFORE: Duration = Duration::from_millis(1200);
+
+/// The places whose sessions are direct.
+pub(super) const DIRECT: [usize; 3] = [0, 1, 5];
+
+/// Each comes once a round, and in another order each time.
+const KINDS: [Kind; 27] = [
+    Kind::KilledSession,
+    Kind::KilledWhileCut,
+    Kind::KilledWhileStopped,
+    Kind::KilledProcess,
+    Kind::StoppedProcess,
+    Kind::CutBoth,
+    Kind::CutToServer,
+    Kind::CutToClient,
+    Kind::SlowNetwork,
+    Kind::ResetConnections,
+    Kind::StepDown,
+    Kind::Transfer,
+    Kind::Suspend,
+    Kind::Exclude,
+    Kind::Priority,
+    Kind::Depose,
+    Kind::Resign,
+    Kind::FailedWork,
+    Kind::BlockedRuntime,
+    Kind::StoppedDriver,
+    Kind::DriverPanic,
+    Kind::FullStderr,
+    Kind::ClosedStderr,
+    Kind::KilledRelay,
+    Kind::Leave,
+    Kind::Shutdown,
+    Kind::BusyProcessors,
+];
+
+/// These come twice.
+const OFTEN: [Kind; 4] = [
+    Kind::KilledSession,
+    Kind::KilledProcess,
+    Kind::StoppedProcess,
+    Kind::StoppedDriver,
+];
+
+/// One early in each storm.
+const PROMOTIONS: [Kind; 3] = [
+    Kind::Promotion,
+    Kind::SecondPromotion,
+    Kind::DiscardedPromotion,
+];
+
+/// One late in each storm, and in every other cycle one alone.
+const CRASHES: [Kind; 3] = [Kind::ServerCrash, Kind::BackendCrash, Kind::ServerRestart];
+
+/// What else ends the leader's term, alone.
+const ALONE: [Kind; 12] = [
+    Kind::KilledProcess,
+    Kind::KilledProcess,
+    Kind::KilledSession,
+    Kind::KilledWhileStopped,
+    Kind::StoppedDriver,
+    Kind::StepDown,
+    Kind::Transfer,
+    Kind::Resign,
+    Kind::Depose,
+    Kind::Shutdown,
+    Kind::Exclude,
+    Kind::CutBoth,
 ];
 
 /// Whom a fault shall befall, as far as it can be known before.
@@ -70,59 +117,151 @@ pub struct Planned {
 /// The faults of `seconds`, in the order of time.
 pub fn plan(seed: u64, seconds: u64, lease: Duration) -> Vec<Planned> {
     let mut random = fastrand::Rng::with_seed(seed);
+    let mut decks = Decks {
+        kinds: Deck::of(&[&KINDS[..], &OFTEN[..]].concat()),
+        promotions: Deck::of(&PROMOTIONS),
+        crashes: Deck::of(&CRASHES),
+        alone: Deck::of(&ALONE),
+    };
     let end = Duration::from_secs(seconds);
-    let mut plan: Vec<Planned> = vec![];
-    let mut at = Duration::from_millis(500);
-    let (mut server_rests, mut promotion_rests) = (Duration::ZERO, Duration::from_secs(5));
+    let mut plan = vec![];
+    for cycle in 0.. {
+        let begin = CYCLE * cycle;
+        if begin >= end {
+            break;
+        }
+        storm(&mut plan, begin, &mut decks, &mut random, lease);
+        let at = begin + STORM + SETTLES;
+        let crash = cycle % 2 == 0;
+        alone(&mut plan, at, crash, &mut decks, &mut random, lease);
+    }
+    plan.retain(|planned| planned.at < end);
+    plan.sort_by_key(|planned| planned.at);
+    plan
+}
+
+/// Often several at once, seldom two seconds apart.
+fn storm(
+    plan: &mut Vec<Planned>,
+    begin: Duration,
+    decks: &mut Decks,
+    random: &mut fastrand::Rng,
+    lease: Duration,
+) {
+    let end = begin + STORM;
+    let mut push = |kind: Kind, at: Duration, random: &mut fastrand::Rng| {
+        let mut planned = Planned::random(kind, at, random, lease);
+        // It shall be over when all settles.
+        if !kind.promotes() {
+            planned.lasts = planned.lasts.min(end + SETTLES / 2 - at);
+        }
+        plan.push(planned);
+    };
+    let promotes = begin + Duration::from_secs_f64(1.0 + 1.5 * random.f64());
+    push(decks.promotions.deal(random), promotes, random);
+    let crashes = end - Duration::from_secs_f64(1.5 * random.f64());
+    push(decks.crashes.deal(random), crashes, random);
+    let mut at = begin + Duration::from_millis(500);
     loop {
-        // Often several at once, seldom two seconds apart.
-        at += Duration::from_secs_f64((-1.1 * (1.0 - random.f64()).ln()).clamp(0.05, 4.0));
-        let calm = CYCLE * (at.as_secs() / CYCLE.as_secs()) as u32 + CYCLE - CALM;
-        if at >= calm {
-            at = calm + CALM;
-        }
+        at += Duration::from_secs_f64((-EVERY * (1.0 - random.f64()).ln()).clamp(0.05, 2.5));
         if at >= end {
-            return plan;
+            return;
         }
-        let mut kind = weighted(&mut random);
-        if kind == Kind::Promotion && at < promotion_rests {
-            kind = Kind::KilledSession;
+        push(decks.kinds.deal(random), at, random);
+    }
+}
+
+/// The leader hangs, twice; the driver of one panics to whom it was handed over; and something else. What hangs often has a fenced transaction open, and then
+/// more is to wait for.
+fn alone(
+    plan: &mut Vec<Planned>,
+    mut at: Duration,
+    crash: bool,
+    decks: &mut Decks,
+    random: &mut fastrand::Rng,
+    lease: Duration,
+) {
+    let other = match crash {
+        true => decks.crashes.deal(random),
+        false => decks.alone.deal(random),
+    };
+    let mut kinds = [
+        Kind::StoppedProcess,
+        Kind::DriverPanic,
+        Kind::StoppedProcess,
+        other,
+    ];
+    random.shuffle(&mut kinds);
+    for kind in kinds {
+        let mut planned = Planned::random(kind, at, random, lease);
+        if kind == Kind::DriverPanic {
+            // Of one whose session is believed when it ends: see `Conductor::victims`.
+            let place = DIRECT[random.usize(..DIRECT.len())];
+            let mut before = Planned::random(Kind::Transfer, at, random, lease);
+            before.target = Target::Place(place);
+            before.election = planned.election;
+            plan.push(before);
+            at += BEFORE;
+            planned.at = at;
         }
-        if kind.hits_server() && at < server_rests {
-            kind = Kind::StepDown;
+        if kind == Kind::StoppedProcess {
+            planned.lasts = lease.mul_f64(1.5 + 0.5 * random.f64());
         }
-        if kind.hits_server() {
-            server_rests = at + SERVER_REST;
-        }
-        if kind == Kind::Promotion {
-            promotion_rests = at + PROMOTION_REST;
-            server_rests = at + SERVER_REST * 2;
-        }
+        planned.target = match kind {
+            // To whoever is not next in line, half of the time.
+            Kind::Transfer if random.bool() => Target::Place(random.usize(..super::crew::PLACES)),
+            _ => Target::Leader,
+        };
+        at += planned.lasts + REST;
+        plan.push(planned);
+    }
+}
+
+impl Planned {
+    fn random(kind: Kind, at: Duration, random: &mut fastrand::Rng, lease: Duration) -> Planned {
         let target = match random.u32(..10) {
             0..6 => Target::Leader,
             6..8 => Target::Successor,
             _ => Target::Place(random.usize(..super::crew::PLACES)),
         };
-        plan.push(Planned {
+        Planned {
             at,
             kind,
             election: random.usize(..super::ELECTIONS.len()),
             target,
-            lasts: lasts(&mut random, kind, lease),
-        });
+            lasts: lasts(random, kind, lease),
+        }
     }
 }
 
-fn weighted(random: &mut fastrand::Rng) -> Kind {
-    let total: u32 = WEIGHTS.iter().map(|(_, weight)| weight).sum();
-    let mut drawn = random.u32(..total);
-    for (kind, weight) in WEIGHTS {
-        match drawn.checked_sub(weight) {
-            Some(rest) => drawn = rest,
-            None => return kind,
+struct Decks {
+    kinds: Deck,
+    promotions: Deck,
+    crashes: Deck,
+    alone: Deck,
+}
+
+/// Kinds that come one round after the other, so that none is missing for long.
+struct Deck {
+    all: Vec<Kind>,
+    left: Vec<Kind>,
+}
+
+impl Deck {
+    fn of(kinds: &[Kind]) -> Deck {
+        Deck {
+            all: kinds.to_vec(),
+            left: vec![],
         }
     }
-    Kind::KilledSession
+
+    fn deal(&mut self, random: &mut fastrand::Rng) -> Kind {
+        if self.left.is_empty() {
+            self.left.clone_from(&self.all);
+            random.shuffle(&mut self.left);
+        }
+        self.left.pop().unwrap_or(Kind::KilledSession)
+    }
 }
 
 /// Shorter than the lease, about as long, or much longer.
@@ -136,13 +275,17 @@ fn lasts(random: &mut fastrand::Rng, kind: Kind, lease: Duration) -> Duration {
         | Kind::CutBoth
         | Kind::CutToServer
         | Kind::CutToClient
-        | Kind::BlockedRuntime => match third {
+        | Kind::BlockedRuntime
+        | Kind::StoppedDriver => match third {
             0 => between(0.05, 0.7),
             1 => between(0.7, 1.4),
             _ => between(1.5, 5.0),
         },
-        Kind::SlowNetwork => between(0.5, 3.0),
-        Kind::KilledProcess | Kind::Leave => between(0.0, 2.0),
+        Kind::SlowNetwork | Kind::Suspend => between(0.5, 3.0),
+        // Long enough for some terms.
+        Kind::SecondPromotion | Kind::DiscardedPromotion => between(1.5, 4.0),
+        Kind::Exclude | Kind::FullStderr => between(1.0, 8.0),
+        Kind::KilledProcess | Kind::Leave | Kind::Priority | Kind::KilledRelay => between(0.0, 2.0),
         Kind::ServerCrash | Kind::ServerRestart => between(0.0, 1.5),
         Kind::BusyProcessors => between(0.5, 3.0),
         _ => Duration::ZERO,
@@ -156,6 +299,8 @@ impl fmt::Display for Planned {
         if !self.kind.hits_server() && self.kind != Kind::BusyProcessors {
             let election = super::ELECTIONS[self.election];
             match self.target {
+                _ if self.kind == Kind::KilledRelay => {}
+                _ if self.kind == Kind::Suspend => write!(f, " of {election}")?,
                 Target::Leader => write!(f, " of the leader of {election}")?,
                 Target::Successor => write!(f, " of the successor of {election}")?,
                 Target::Place(place) => write!(f, " of candidate {}", place + 1)?,

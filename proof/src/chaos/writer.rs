@@ -12,6 +12,9 @@ use crate::judge::history::Entry;
 /// So long after the end of its term a writer tries to write all the same.
 const STUBBORN: Duration = Duration::from_secs(10);
 
+/// Between two transactions. Who is stopped within one has to be waited for.
+const PACE: Duration = Duration::from_millis(60);
+
 /// The table of what they write. Its defaults are what the judge of invariant 3 needs.
 pub(super) const TABLE: &str = "CREATE TABLE fenced (
     sequence bigserial PRIMARY KEY,
@@ -66,13 +69,18 @@ impl Writer {
                 Ok(Err(Lost::Refused)) => return true,
                 Ok(Err(Lost::Connection)) | Err(_) => return false,
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(PACE).await;
         }
     }
 
     async fn write_once(&self, client: &mut Client, term: &Term) -> Result<(), Lost> {
         let (election, number) = (term.election().to_owned(), term.number());
         let transaction = client.transaction().await?;
+        self.log.write(&Entry::Fences {
+            at: clock::now(),
+            election: election.clone(),
+            term: number,
+        });
         term.fence(&transaction).await.map_err(|error| {
             match error.is_fenced() || error.is_fence_misuse() {
                 true => Lost::Refused,

@@ -1,120 +1,126 @@
 //! Invariant 6: while the database is reachable and a candidate lives, somebody leads within bounds.
 //!
-//! Between two faults, or ends of faults, nobody has an excuse: then no gap lasts longer than the worst that the
-//! protocol knows, where the leader and the successor die together and the others come at their next retry.
+//! Each gap has a bound of its own, by what has caused it and by what has come in between: see [`allowed`](super::allowed).
+//! What a single gap cannot show, since its bound has room for a busy machine, the median of many can: that a leader that
+//! hangs is evicted, and that the end of a killed one is known at once.
 
+use super::allowed::Allowed;
 use super::gaps::{Fault, Gap};
-use super::history::{Entry, History, Kind, Mark};
+use super::history::{History, Kind};
+use super::spans::Span;
 use super::verdict::Verdict;
 
-/// So long a candidate may need to come back after its last fault: a connect that hangs is given up after 5 s, and
-/// the next begins within a retry interval.
-const COMES_BACK: u64 = 5_000_000_000;
+/// So many terms a minute begin in each election, or nothing was tried.
+const TERMS_A_MINUTE: f64 = 6.0;
 
-/// The longest time without a leader and without an excuse, in nanoseconds.
-fn bound(history: &History) -> u64 {
-    let (lease, retry) = (history.run.lease_ms, history.run.retry_interval_ms);
-    // A retry with its jitter, the server's silence limit, the refractory period, a fenced transaction that hangs
-    // until it is ended; and three leases for a machine that has other things to do.
-    (retry * 5 / 4 + lease * 12 / 10 + lease + lease + lease * 3) * 1_000_000
-}
+/// Of the gaps so many in a hundred have one cause and nothing else to wait for.
+const ALONE: usize = 25;
 
-pub(super) fn judge(history: &History, gaps: &[Gap], faults: &[Fault]) -> Verdict {
-    let bound = bound(history);
-    let lives = lives(history);
-    let mut instants: Vec<u64> = faults
-        .iter()
-        .flat_map(|fault| [fault.begin, fault.end])
-        .collect();
-    instants.extend(lives.iter().flat_map(|life| [life.from, life.to]));
-    instants.sort_unstable();
+/// Of fewer nothing is asked.
+const FEW: usize = 8;
+
+/// Ten minutes have so many leaders that hang, with nothing else around.
+const HANGS: u64 = 12;
+
+/// What most gaps keep, as shares of the lease: the successor ends a session that it has watched silent for a lease, before
+/// the server does so by itself, after 1.2; and of a process that is killed nothing needs to be waited for.
+const MOST: [(Kind, bool, f64); 2] = [
+    (Kind::StoppedProcess, false, 1.17),
+    (Kind::KilledProcess, true, 0.6),
+];
+
+/// A median of fewer says nothing.
+const MEDIAN_OF: usize = 3;
+
+pub(super) fn judge(history: &History, spans: &[Span], gaps: &[Gap], faults: &[Fault]) -> Verdict {
+    let allowed: Vec<Allowed> = Allowed::of(history, spans, gaps, faults);
     let mut violations = vec![];
-    let mut longest = 0;
-    for gap in gaps {
-        let mut from = gap.from;
-        let within = instants
-            .iter()
-            .filter(|at| **at > gap.from && **at < gap.to);
-        for to in within.copied().chain([gap.to]) {
-            if !excused(from, faults, &lives, bound_of_return(history)) {
-                longest = longest.max(to - from);
-                if to - from > bound {
-                    violations.push(format!(
-                        "{}: nobody led for {:.1} s after {from} (term {} had ended), and nothing hindered it",
-                        gap.election,
-                        (to - from) as f64 / 1e9,
-                        gap.after
-                    ));
-                }
-            }
-            from = to;
+    let mut lacking = vec![];
+    let mut worst: f64 = 0.0;
+    for (gap, allowed) in gaps.iter().zip(&allowed) {
+        worst = worst.max(allowed.share(gap));
+        if gap.to > allowed.by {
+            violations.push(format!(
+                "{}: nobody led for {:.2} s after {} (term {} had ended by {}), {:.2} s were allowed, for {}",
+                gap.election,
+                gap.length() as f64 / 1e9,
+                gap.from,
+                gap.after,
+                gap.cause.map_or("nothing", Kind::name),
+                allowed.by.saturating_sub(gap.from) as f64 / 1e9,
+                match allowed.why.is_empty() {
+                    true => "nothing".to_owned(),
+                    false => allowed.why.join(", "),
+                },
+            ));
         }
     }
-    let evidence = format!(
-        "{} gaps; at most {:.2} s without a leader and without a new fault, of {:.2} s allowed",
-        gaps.len(),
-        longest as f64 / 1e9,
-        bound as f64 / 1e9
-    );
-    Verdict::new(6, "somebody leads within bounds", evidence, violations)
-}
-
-fn bound_of_return(history: &History) -> u64 {
-    COMES_BACK + history.run.retry_interval_ms * 1_000_000
-}
-
-/// From its start to its death.
-struct Life {
-    process: String,
-    from: u64,
-    to: u64,
-}
-
-fn lives(history: &History) -> Vec<Life> {
-    let gone = |name: &str| {
-        history.faults.iter().find_map(|mark| match mark {
-            Mark::Gone { at, process, .. } if process == name => Some(*at),
-            _ => None,
-        })
-    };
-    let lives = history.processes.iter().filter_map(|process| {
-        let joined = process.entries.iter().find_map(|entry| match entry {
-            Entry::Joined { at, .. } => Some(*at),
-            _ => None,
-        })?;
-        let to = gone(&process.name).unwrap_or(u64::MAX);
-        Some(Life {
-            process: process.name.clone(),
-            from: joined,
-            to,
-        })
-    });
-    lives.collect()
-}
-
-/// Whether at `at`, and until the next fault begins or ends, the server is away or no candidate is fit.
-fn excused(at: u64, faults: &[Fault], lives: &[Life], comes_back: u64) -> bool {
-    let active = |fault: &Fault| fault.begin <= at && at < fault.end;
-    if faults
-        .iter()
-        .any(|fault| active(fault) && fault.kind.hits_server())
-    {
-        return true;
+    let mut said = vec![];
+    let lease = history.run.lease_ms as f64 * 1e6;
+    for (kind, direct, most) in MOST {
+        let of = |(gap, allowed): &(&Gap, &Allowed)| {
+            allowed.alone && gap.cause == Some(kind) && (allowed.direct || !direct)
+        };
+        let mut shares: Vec<f64> = gaps
+            .iter()
+            .zip(&allowed)
+            .filter(of)
+            .map(|(gap, _)| gap.length() as f64 / lease)
+            .collect();
+        shares.sort_by(f64::total_cmp);
+        if kind == Kind::StoppedProcess && (shares.len() as u64) < history.run.seconds * HANGS / 600
+        {
+            lacking.push(format!(
+                "{} leaders that hang, and nothing else",
+                shares.len()
+            ));
+        }
+        if shares.len() < MEDIAN_OF {
+            continue;
+        }
+        let median = shares[(shares.len() - 1) / 2];
+        said.push(format!(
+            "half of {} with only {} within {median:.2} leases, of {most} allowed",
+            shares.len(),
+            kind.name()
+        ));
+        if median > most {
+            violations.push(format!(
+                "after {}, and nothing else, it mostly takes {median:.2} leases until somebody leads, {most} were allowed",
+                kind.name()
+            ));
+        }
     }
-    let hindered = |life: &Life| {
-        faults.iter().any(|fault| {
-            let lingers = match fault.kind {
-                // These go to the leader alone, or cost a candidate its session, which it can make anew at once.
-                Kind::StepDown | Kind::Depose | Kind::KilledSession | Kind::BusyProcessors => 0,
-                kind if kind.hits_server() => 0,
-                _ => comes_back,
-            };
-            fault.process.as_ref() == Some(&life.process)
-                && fault.begin <= at
-                && at < fault.end + lingers
-        })
-    };
-    !lives
-        .iter()
-        .any(|life| life.from <= at && at < life.to && !hindered(life))
+    let alone = allowed.iter().filter(|allowed| allowed.alone).count();
+    if gaps.len() >= FEW && alone * 100 < gaps.len() * ALONE {
+        lacking.push(format!(
+            "only {alone} of {} gaps have one cause and nothing else to wait for",
+            gaps.len()
+        ));
+    }
+    let minutes = history.run.ended.saturating_sub(history.run.began) as f64 / 60e9;
+    for election in &history.run.elections {
+        let terms = spans.iter().filter(|span| span.election == *election);
+        let terms = terms.count();
+        if (terms as f64) < (minutes * TERMS_A_MINUTE).floor() {
+            lacking.push(format!(
+                "{terms} terms of {election} in {minutes:.1} minutes"
+            ));
+        }
+    }
+    let terms = spans.len() as f64 / history.run.elections.len().max(1) as f64;
+    let mut evidence = format!(
+        "{} gaps, {alone} of them with one cause and nothing else to wait for, at most {:.0} % of what was allowed; \
+         {:.1} terms a minute",
+        gaps.len(),
+        worst * 100.0,
+        terms / minutes.max(f64::MIN_POSITIVE),
+    );
+    for said in said {
+        evidence.push_str("; ");
+        evidence.push_str(&said);
+    }
+    Verdict::new(6, "somebody leads within bounds", evidence, violations)
+        .unless_none(gaps.len(), "gap")
+        .unless_lacking(lacking)
 }

@@ -88,4 +88,5 @@ pub(super) fn judge(history: &History) -> Verdict {
         present.len()
     );
     Verdict::new(8, "nothing but stop ends a candidacy", evidence, violations)
+        .unless_none(candidacies, "candidacy")
 }

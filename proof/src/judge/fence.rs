@@ -10,6 +10,7 @@ use super::verdict::Verdict;
 
 pub(super) fn judge(history: &History) -> Verdict {
     let mut violations = vec![];
+    let mut lacking = vec![];
     let mut terms = 0;
     for election in &history.run.elections {
         let mut writes: Vec<&Write> = history
@@ -19,6 +20,7 @@ pub(super) fn judge(history: &History) -> Verdict {
             .filter(|write| write.election == *election)
             .collect();
         writes.sort_by_key(|write| (write.term, write.sequence));
+        let before = terms;
         for (index, write) in writes.iter().enumerate() {
             let first = index
                 .checked_sub(1)
@@ -41,6 +43,12 @@ pub(super) fn judge(history: &History) -> Verdict {
                 )
             }));
         }
+        if terms < before + 2 {
+            lacking.push(format!(
+                "{election} has fenced rows of {} terms",
+                terms - before
+            ));
+        }
     }
     let evidence = format!(
         "{} fenced rows of {terms} terms",
@@ -52,6 +60,7 @@ pub(super) fn judge(history: &History) -> Verdict {
         evidence,
         violations,
     )
+    .unless_lacking(lacking)
 }
 
 /// What PostgreSQL calls a `pg_snapshot`.

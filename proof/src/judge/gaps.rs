@@ -114,7 +114,8 @@ fn cause(faults: &[Fault], span: &Span, from: u64, to: u64) -> Option<Kind> {
     // The last step may be some milliseconds older than the fault.
     const SOON: u64 = 100_000_000;
     let befell = |fault: &&Fault| {
-        fault.process.as_ref().is_none_or(|process| *process == span.process)
+        // A transfer ends the term of somebody else than it is about.
+        (fault.kind == Kind::Transfer || fault.process.as_ref().is_none_or(|process| *process == span.process))
             && fault.election.as_ref().is_none_or(|election| *election == span.election)
             && fault.begin <= (from + SOON).min(to)
             // What was over for a while has not ended it.

@@ -26,26 +26,26 @@ pub const PROCESSES: &str = "processes";
 #[serde(tag = "what", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are those of every line")]
 pub enum Entry {
-    /// The process runs.
-    Started { at: u64 },
+    /// The process runs, and its work is of this kind.
+    Started { at: u64, work: Work },
     /// It is a candidate from now on.
     Joined { at: u64, election: String },
     /// It is a candidate no more.
     Left { at: u64, election: String },
-    /// The work of a term begins; the term was current no earlier than `at`.
+    /// The work of a term begins.
     Began {
         at: u64,
         election: String,
         term: u64,
     },
-    /// A step of work, begun after the term was found current no earlier than `from`.
+    /// A step of work, from its beginning to its end.
     Step {
         from: u64,
         to: u64,
         election: String,
         term: u64,
     },
-    /// The work is over: returned or dropped.
+    /// The work is over, with all that it has spawned: returned or dropped.
     Stopped {
         at: u64,
         election: String,
@@ -65,6 +65,12 @@ pub enum Entry {
         to: u64,
         election: String,
     },
+    /// A fenced transaction has begun.
+    Fences {
+        at: u64,
+        election: String,
+        term: u64,
+    },
     /// A fenced transaction has committed: its client was told so.
     Wrote {
         at: u64,
@@ -80,6 +86,39 @@ pub enum Entry {
     },
     /// The process has shut down in order.
     Ended { at: u64 },
+}
+
+/// What the work of a process is like.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// One step after the other. It asks for nothing, neither the clock nor whether it is over, and only being dropped
+    /// ends it.
+    #[default]
+    Plain,
+    /// It waits to be told of its end, and then takes its time, as far as it is given any.
+    Listens,
+    /// On a thread of its own, by `Term::spawn_blocking`: before each step it asks whether it shall end.
+    Blocks,
+    /// It computes all the time, and lets others run now and then.
+    Spins,
+    /// Two tasks, by `Term::spawn`: one that is plain and one that listens.
+    Spawns,
+}
+
+impl Work {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Work::Plain => "plain",
+            Work::Listens => "listens",
+            Work::Blocks => "blocks",
+            Work::Spins => "spins",
+            Work::Spawns => "spawns",
+        }
+    }
 }
 
 /// What can be done to candidates and their server.
@@ -114,8 +153,23 @@ pub enum Kind {
     ServerRestart,
     /// The primary is lost and its standby promoted.
     Promotion,
+    /// What was promoted in its stead is lost too, and another standby of the same primary promoted: to the timeline of
+    /// the first.
+    SecondPromotion,
+    /// The primary is away and its standby promoted; but not for ever.
+    DiscardedPromotion,
+    /// What was promoted is thrown away, and the primary is back as it was.
+    Discard,
     /// An operator asks the leader to step down.
     StepDown,
+    /// An operator hands over to this process.
+    Transfer,
+    /// An operator suspends an election, and resumes it.
+    Suspend,
+    /// An operator excludes this process, and includes it.
+    Exclude,
+    /// A candidate leaves an election and comes back with another priority.
+    Priority,
     /// An operator ends the leader's session.
     Depose,
     /// The leader resigns.
@@ -124,6 +178,16 @@ pub enum Kind {
     FailedWork,
     /// The application's runtime is blocked.
     BlockedRuntime,
+    /// The thread that holds the session is stopped, and it alone.
+    StoppedDriver,
+    /// The same thread panics.
+    DriverPanic,
+    /// Standard error is a full pipe that nobody reads.
+    FullStderr,
+    /// Standard error is a pipe that nobody will ever read.
+    ClosedStderr,
+    /// The proxy of a Unix socket is killed by `kill -9`.
+    KilledRelay,
     /// A candidate leaves an election and comes back.
     Leave,
     /// A process shuts down in order; another takes its place.
@@ -150,11 +214,23 @@ impl Kind {
             Kind::BackendCrash => "backend crash",
             Kind::ServerRestart => "server restart",
             Kind::Promotion => "promotion",
+            Kind::SecondPromotion => "second promotion",
+            Kind::DiscardedPromotion => "promotion for a while",
+            Kind::Discard => "promotion thrown away",
             Kind::StepDown => "step down",
+            Kind::Transfer => "transfer",
+            Kind::Suspend => "suspend",
+            Kind::Exclude => "exclude",
+            Kind::Priority => "priority",
             Kind::Depose => "depose",
             Kind::Resign => "resign",
             Kind::FailedWork => "work failed",
             Kind::BlockedRuntime => "runtime blocked",
+            Kind::StoppedDriver => "driver stopped",
+            Kind::DriverPanic => "driver panic",
+            Kind::FullStderr => "stderr full",
+            Kind::ClosedStderr => "stderr closed",
+            Kind::KilledRelay => "socket proxy killed",
             Kind::Leave => "leave",
             Kind::Shutdown => "shutdown",
             Kind::BusyProcessors => "100 % CPU",
@@ -163,9 +239,18 @@ impl Kind {
 
     /// Whether the server does not answer, or has no disk to write to, while it lasts.
     pub fn hits_server(self) -> bool {
+        self.promotes()
+            || matches!(
+                self,
+                Kind::ServerCrash | Kind::BackendCrash | Kind::ServerRestart
+            )
+    }
+
+    /// Whether another server is the primary when it is over.
+    pub fn promotes(self) -> bool {
         matches!(
             self,
-            Kind::ServerCrash | Kind::BackendCrash | Kind::ServerRestart | Kind::Promotion
+            Kind::Promotion | Kind::SecondPromotion | Kind::DiscardedPromotion | Kind::Discard
         )
     }
 }
@@ -196,6 +281,13 @@ pub enum Mark {
         at: u64,
         process: String,
         status: String,
+    },
+    /// Who led an election and who was next in line, as its status said just before; nobody where it did not answer.
+    Standing {
+        at: u64,
+        election: String,
+        leader: Option<String>,
+        successor: Option<String>,
     },
     /// The server's clock less the shared one, in nanoseconds.
     Clock { at: u64, offset: i64 },
@@ -237,6 +329,8 @@ pub struct Term {
     pub vacated: Option<i64>,
     /// How it ended.
     pub ending: Option<String>,
+    /// Whether its session was direct.
+    pub direct: bool,
 }
 
 /// A row that a fenced transaction has written.

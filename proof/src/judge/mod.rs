@@ -3,24 +3,29 @@
 //!
 //! Invariant 7, that the steady state writes nothing, cannot be seen where nothing is ever steady.
 
+mod allowed;
 mod bounds;
 mod candidacy;
 mod fence;
 mod gaps;
 pub mod history;
+mod holds;
+mod life;
 mod numbers;
 mod overlap;
 mod record;
 mod release;
 mod report;
 mod spans;
+mod table;
 mod truth;
 mod verdict;
 
+pub use allowed::Allowed;
 pub use gaps::{Fault, Gap, faults, gaps};
 pub use history::History;
 pub use report::Report;
-pub use spans::{Span, spans};
+pub use spans::{Span, UnderWay, spans};
 pub use verdict::Verdict;
 
 /// What the judge says of every invariant.
@@ -35,7 +40,7 @@ pub fn judge(history: &History) -> Vec<Verdict> {
         fence::judge(history),
         release::judge(history, &spans),
         truth::judge(history, &spans),
-        bounds::judge(history, &gaps, &faults),
+        bounds::judge(history, &spans, &gaps, &faults),
         candidacy::judge(history),
     ]
 }

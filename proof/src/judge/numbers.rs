@@ -54,4 +54,6 @@ pub(super) fn judge(history: &History, spans: &[Span]) -> Verdict {
         spans.len()
     );
     Verdict::new(2, "terms strictly increase", evidence, violations)
+        .unless_none(history.database.terms.len(), "term in the database")
+        .unless_none(spans.len(), "term at work")
 }

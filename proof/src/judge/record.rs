@@ -1,6 +1,7 @@
 //! Whether the record can be believed: a judge of wrong logs is none.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use super::gaps::Fault;
 use super::history::{Entry, History, Kind, Mark};
@@ -8,9 +9,7 @@ use super::verdict::Verdict;
 
 pub(super) fn judge(history: &History, faults: &[Fault]) -> Verdict {
     let mut violations = vec![];
-    // Until then a row may have been committed on a primary that is lost.
-    let promotions = faults.iter().filter(|fault| fault.kind == Kind::Promotion);
-    let promoted_at = promotions.map(|fault| fault.end).max().unwrap_or(0);
+    let lost = lost(faults);
     let mut gone: BTreeMap<&str, u64> = BTreeMap::new();
     for mark in &history.faults {
         if let Mark::Gone { at, process, .. } = mark {
@@ -40,8 +39,9 @@ pub(super) fn judge(history: &History, faults: &[Fault]) -> Verdict {
                     sequence,
                 } => {
                     told += 1;
-                    // What the standby had not received is lost with its primary.
-                    if *at > promoted_at && !rows.contains(&(election, *sequence, *term)) {
+                    if !lost.iter().any(|lost| lost.contains(at))
+                        && !rows.contains(&(election, *sequence, *term))
+                    {
                         violations.push(format!(
                             "{election}: {name} was told that row {sequence} of term {term} is committed, and it is not there"
                         ));
@@ -65,6 +65,25 @@ pub(super) fn judge(history: &History, faults: &[Fault]) -> Verdict {
         history.processes.len()
     );
     Verdict::new(0, "the record is whole", evidence, violations)
+        .unless_none(told, "fenced transaction that has committed")
+        .unless_none(refused, "fenced transaction that was refused")
+}
+
+/// When a row may have been committed on a server that is lost.
+fn lost(faults: &[Fault]) -> Vec<RangeInclusive<u64>> {
+    let mut lost = vec![];
+    let mut for_a_while = None;
+    for fault in faults {
+        match fault.kind {
+            // What the standby had not received is lost with its primary.
+            Kind::Promotion | Kind::SecondPromotion => lost.push(0..=fault.end),
+            // What was committed before is on the primary that comes back.
+            Kind::DiscardedPromotion => for_a_while = Some(fault.begin),
+            Kind::Discard => lost.extend(for_a_while.take().map(|begin| begin..=fault.end)),
+            _ => {}
+        }
+    }
+    lost
 }
 
 fn stamp(entry: &Entry) -> u64 {
@@ -72,7 +91,8 @@ fn stamp(entry: &Entry) -> u64 {
         Entry::Step { from, .. } | Entry::Current { from, .. } | Entry::Leading { from, .. } => {
             *from
         }
-        Entry::Started { at }
+        Entry::Started { at, .. }
+        | Entry::Fences { at, .. }
         | Entry::Joined { at, .. }
         | Entry::Left { at, .. }
         | Entry::Began { at, .. }

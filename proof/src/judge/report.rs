@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::history::{History, Kind, Mark, Run};
-use super::{Verdict, faults, gaps, judge, spans};
+use super::{Allowed, Verdict, faults, gaps, judge, spans};
 use crate::Result;
 
 /// The classes of the histogram: shorter than so many milliseconds, each; the last class has the others.
@@ -26,6 +26,8 @@ pub struct Report {
     pub availability: BTreeMap<String, Availability>,
     /// By what ended the term before; "nothing" where no fault is to be blamed.
     pub gaps: BTreeMap<&'static str, Gaps>,
+    /// Every gap, and what it was allowed.
+    pub each: Vec<Each>,
     /// Of every invariant.
     pub verdicts: Vec<Verdict>,
 }
@@ -48,8 +50,27 @@ pub struct Availability {
 pub struct Gaps {
     /// In milliseconds, in order.
     pub milliseconds: Vec<f64>,
+    /// The longest, as a share of what it was allowed.
+    pub worst: f64,
     /// How many were below 10, 30, 100, 300 ms, 1, 3, 10 s; and above.
     pub histogram: [usize; CLASSES.len() + 1],
+}
+
+/// One gap.
+#[derive(Clone, Debug, Serialize)]
+pub struct Each {
+    /// The election's name.
+    pub election: String,
+    /// In seconds since the run began.
+    pub from: f64,
+    /// How long nobody led, in milliseconds.
+    pub lasted: f64,
+    /// In milliseconds.
+    pub allowed: f64,
+    /// Whether it has one cause and nothing else to wait for.
+    pub alone: bool,
+    /// What was to wait for.
+    pub why: Vec<&'static str>,
 }
 
 impl Report {
@@ -62,16 +83,29 @@ impl Report {
             *by_kind.entry(fault.kind.name()).or_default() += 1;
         }
         let mut by_cause: BTreeMap<&'static str, Gaps> = BTreeMap::new();
+        let allowed = Allowed::of(history, &spans, &gaps, &faults);
+        let each = gaps.iter().zip(&allowed).map(|(gap, allowed)| Each {
+            election: gap.election.clone(),
+            from: gap.from.saturating_sub(history.run.began) as f64 / 1e9,
+            lasted: gap.length() as f64 / 1e6,
+            allowed: allowed.by.saturating_sub(gap.from) as f64 / 1e6,
+            alone: allowed.alone,
+            why: allowed.why.clone(),
+        });
+        let each = each.collect();
         // The first gap ends with the run's first term, and the last is cut off by its end.
         let whole = gaps
             .iter()
-            .filter(|gap| gap.after > 0 && gap.to < history.run.ended);
-        for gap in whole {
+            .zip(&allowed)
+            .filter(|(gap, _)| gap.after > 0 && gap.to < history.run.ended);
+        for (gap, allowed) in whole {
             let cause = gap.cause.map_or("nothing", Kind::name);
             let of = by_cause.entry(cause).or_insert_with(|| Gaps {
                 milliseconds: vec![],
+                worst: 0.0,
                 histogram: Default::default(),
             });
+            of.worst = of.worst.max(allowed.share(gap));
             let milliseconds = gap.length() as f64 / 1e6;
             let class = CLASSES
                 .iter()
@@ -121,6 +155,7 @@ impl Report {
             missed: missed.count(),
             availability,
             gaps: by_cause,
+            each,
             verdicts: judge(history),
         }
     }
@@ -194,19 +229,20 @@ impl fmt::Display for Report {
             )?;
         }
         writeln!(f, "\nwithout a leader, by what ended the term before:\n")?;
-        write!(f, "| cause | count | median ms | max ms |")?;
+        write!(f, "| cause | count | median ms | max ms | of allowed |")?;
         for class in CLASSES {
             write!(f, " < {class} |")?;
         }
         writeln!(f, " more |")?;
-        writeln!(f, "|{}", " --- |".repeat(CLASSES.len() + 5))?;
+        writeln!(f, "|{}", " --- |".repeat(CLASSES.len() + 6))?;
         for (cause, of) in &self.gaps {
             let count = of.milliseconds.len();
             let median = of.milliseconds[(count - 1) / 2];
             write!(
                 f,
-                "| {cause} | {count} | {median:.1} | {:.1} |",
-                of.milliseconds[count - 1]
+                "| {cause} | {count} | {median:.1} | {:.1} | {:.0} % |",
+                of.milliseconds[count - 1],
+                of.worst * 100.0
             )?;
             for number in of.histogram {
                 write!(f, " {number} |")?;
@@ -219,12 +255,16 @@ impl fmt::Display for Report {
                 0 => "the record".to_owned(),
                 number => format!("invariant {number}"),
             };
-            let word = if verdict.held() { "held" } else { "VIOLATED" };
             writeln!(
                 f,
-                "{number}, {}: {word} ({})",
-                verdict.name, verdict.evidence
+                "{number}, {}: {} ({})",
+                verdict.name,
+                verdict.word(),
+                verdict.evidence
             )?;
+            for lacking in &verdict.lacking {
+                writeln!(f, "  not judged: {lacking}")?;
+            }
             for violation in &verdict.violations {
                 writeln!(f, "  {violation}")?;
             }

@@ -77,4 +77,5 @@ pub(super) fn judge(history: &History, spans: &[Span]) -> Verdict {
         evidence,
         violations,
     )
+    .unless_none(claims, "process that said it leads")
 }

@@ -18,6 +18,8 @@ pub struct Verdict {
     pub violations: Vec<String>,
     /// How much that is.
     pub count: usize,
+    /// What evidence is lacking. Nothing that is said without it counts.
+    pub lacking: Vec<String>,
 }
 
 impl Verdict {
@@ -35,11 +37,33 @@ impl Verdict {
             evidence,
             violations,
             count,
+            lacking: vec![],
         }
     }
 
-    /// Whether nothing speaks against it.
+    /// A verdict is none where this is not empty.
+    pub(super) fn unless_lacking(mut self, lacking: Vec<String>) -> Verdict {
+        self.lacking.extend(lacking);
+        self
+    }
+
+    /// A verdict is none where there is none of what it must have looked at.
+    pub(super) fn unless_none(self, count: usize, of: &str) -> Verdict {
+        let lacking = (count == 0).then(|| format!("no {of}"));
+        self.unless_lacking(lacking.into_iter().collect())
+    }
+
+    /// Whether it was judged, and nothing speaks against it.
     pub fn held(&self) -> bool {
-        self.count == 0
+        self.count == 0 && self.lacking.is_empty()
+    }
+
+    /// In a word, or two.
+    pub fn word(&self) -> &'static str {
+        match (self.count, self.lacking.is_empty()) {
+            (0, true) => "held",
+            (0, false) => "NOT JUDGED",
+            _ => "VIOLATED",
+        }
     }
 }

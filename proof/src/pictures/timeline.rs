@@ -286,22 +286,35 @@ enum Shape {
 fn shape_of(kind: Kind) -> Option<(Shape, bool)> {
     Some(match kind {
         Kind::KilledProcess => (Shape::Cross, false),
-        Kind::StoppedProcess | Kind::KilledWhileStopped | Kind::BlockedRuntime => {
-            (Shape::Square, true)
-        }
+        Kind::StoppedProcess
+        | Kind::KilledWhileStopped
+        | Kind::BlockedRuntime
+        | Kind::StoppedDriver => (Shape::Square, true),
         Kind::CutBoth
         | Kind::CutToServer
         | Kind::CutToClient
         | Kind::KilledWhileCut
         | Kind::SlowNetwork => (Shape::Diamond, true),
         Kind::ResetConnections => (Shape::Diamond, false),
-        Kind::KilledSession | Kind::Depose => (Shape::Triangle, false),
-        Kind::ServerCrash | Kind::BackendCrash | Kind::ServerRestart | Kind::Promotion => {
-            (Shape::Triangle, true)
+        Kind::KilledSession | Kind::Depose | Kind::KilledRelay | Kind::DriverPanic => {
+            (Shape::Triangle, false)
         }
-        Kind::StepDown | Kind::Resign | Kind::FailedWork | Kind::Leave | Kind::Shutdown => {
-            (Shape::Ring, false)
-        }
-        Kind::BusyProcessors => return None,
+        Kind::ServerCrash
+        | Kind::BackendCrash
+        | Kind::ServerRestart
+        | Kind::Promotion
+        | Kind::SecondPromotion
+        | Kind::DiscardedPromotion
+        | Kind::Discard => (Shape::Triangle, true),
+        Kind::StepDown
+        | Kind::Transfer
+        | Kind::Suspend
+        | Kind::Exclude
+        | Kind::Priority
+        | Kind::Resign
+        | Kind::FailedWork
+        | Kind::Leave
+        | Kind::Shutdown => (Shape::Ring, false),
+        Kind::FullStderr | Kind::ClosedStderr | Kind::BusyProcessors => return None,
     })
 }

@@ -15,6 +15,10 @@ impl Postgres {
         let any = self.has(Flaw::VacateOfAnyTerm);
         let current = self.tables.elections.get(&key.0).map_or(0, |row| row.term);
         let number = if any { current } else { term };
+        if self.holds_row(key.0, number) {
+            let done = false;
+            return Answer::Vacated { key, term, done };
+        }
         let row = self.tables.terms.get_mut(&(key.0, number));
         let ours = row.filter(|row| !row.vacated && (any || row.instance == asker.instance));
         if let Some(row) = ours {

@@ -7,7 +7,7 @@
 //! `sql/migrations`, and what `src/session` makes of its rows.
 //!
 //! Simpler than the real one: an election's id is its [`Key`]; a pid is given out once, so nobody needs to
-//! compare when backends began; every role may see and end everything; the row of a term is never locked.
+//! compare when backends began; every role may see and end everything.
 
 mod autopsy;
 mod backends;

@@ -11,6 +11,8 @@ use crate::protocol::{Answer, Bar, Heard, Instant, Key, Office};
 const BLOCK: u64 = 10_000_000_000_000;
 /// What was heard of may lie so many blocks beyond.
 pub(super) const BEYOND: u64 = 16;
+/// And fewer than so many beyond the timeline.
+const FARTHEST: u64 = 100_000;
 
 impl Postgres {
     pub(super) fn take_office(
@@ -80,7 +82,10 @@ impl Postgres {
                 let over = term.vacated || (term.closed && self.has(Flaw::ClosedIsVacated));
                 if over { Duration::ZERO } else { term.lease }
             }
-            _ => Duration::ZERO,
+            Some(term) if term.timeline < self.timeline => Duration::ZERO,
+            None if last_term == 0 => Duration::ZERO,
+            // Nothing proves that the server is another one.
+            _ => self.longest_lease(election),
         }
     }
 
@@ -160,7 +165,9 @@ impl Postgres {
 
     /// So far beyond what this server knows that it is not believed.
     pub(super) fn is_beyond(&self, election: u32, heard: Heard) -> bool {
-        heard.term / BLOCK > self.floor(election) / BLOCK + BEYOND
+        let floor = self.floor(election);
+        let farthest = (floor / BLOCK + BEYOND).min(self.timeline + FARTHEST - 1);
+        heard.term > floor && heard.term / BLOCK > farthest
     }
 
     /// The fence of this term refuses from here.

@@ -4,7 +4,7 @@ use super::work::Manner;
 use crate::protocol::{Action, Answer, Bar, Event, Notice, Office, Query, Try};
 
 /// Every kind that a run can meet, by what it is a kind of.
-pub(super) const ALL: [(&str, &str); 84] = [
+pub(super) const ALL: [(&str, &str); 85] = [
     ("event", "Timer"),
     ("event", "Connected"),
     ("event", "Disconnected"),
@@ -38,6 +38,7 @@ pub(super) const ALL: [(&str, &str); 84] = [
     ("notice", "Evicting"),
     ("notice", "Deposed"),
     ("notice", "Vacated"),
+    ("notice", "VacateRefused"),
     ("notice", "OutOfGrace"),
     ("query", "Join"),
     ("query", "Campaign"),
@@ -142,6 +143,7 @@ pub(super) fn notice(notice: &Notice) -> &'static str {
         Notice::OutOfGrace { .. } => "OutOfGrace",
         // No server does that.
         Notice::Stale { .. } => "Stale",
+        Notice::VacateRefused { .. } => "VacateRefused",
     }
 }
 

@@ -301,7 +301,7 @@ impl World {
                 let lease = self.longest_lease();
                 // Over before the calm's endings, whose bounds know of no fenced transaction.
                 let takes = self.chance.any_scale(lease, lease * 8);
-                return self.fence(key, term, takes);
+                return self.fence(key, term, takes, true);
             }
             Fault::Transfer => {
                 let host = self.chance.below(self.hosts.len() as u64) as usize;

@@ -9,9 +9,10 @@ use super::world::{Event, World};
 use crate::protocol::Key;
 
 impl World {
-    /// A transaction fenced by a term, open for so long. False where the fence refuses it.
-    pub(super) fn fence(&mut self, key: Key, term: u64, takes: Duration) -> bool {
-        let Some(transaction) = self.server.postgres.fence(key.0, term) else {
+    /// A transaction fenced by a term, open for so long, and whether under REPEATABLE READ. False where the fence
+    /// refuses it.
+    pub(super) fn fence(&mut self, key: Key, term: u64, takes: Duration, holds_row: bool) -> bool {
+        let Some(transaction) = self.server.postgres.fence(key.0, term, holds_row) else {
             return false;
         };
         if self.flaw == Some(Flaw::FenceHoldsNothing) {

@@ -191,7 +191,7 @@ impl World {
     fn transaction(&mut self, key: Key, term: u64) {
         let longest = self.longest_transaction;
         let takes = self.chance.any_scale(Duration::from_micros(100), longest);
-        let admitted = self.fence(key, term, takes);
+        let admitted = self.fence(key, term, takes, false);
         self.coverage.fenced(admitted);
     }
 

@@ -7,10 +7,10 @@ pub(crate) fn trouble(status: &ElectionStatus) -> Vec<String> {
     let mut all = vec![];
     if let Some(stranger) = &status.stranger {
         let end = stranger.pid.map_or(String::new(), |pid| {
-            format!(" (SELECT pg_terminate_backend({pid}))")
+            format!(" (SELECT pg_terminate_backend({pid}); where pgpool-II is between, end it at its client)")
         });
         all.push(format!(
-            "held by a stranger, a session that is no candidate: {}. Nobody can lead until it ends{end}",
+            "held by a stranger, a session that is no candidate: {}. Nobody can begin to lead until it ends{end}",
             describe(stranger)
         ));
     }
@@ -28,14 +28,16 @@ pub(crate) fn trouble(status: &ElectionStatus) -> Vec<String> {
              (pg-leader doctor)"
         )),
         Some("refractory period") => all.push(
-            "waiting for the refractory period, one lease of the last term: its work may still run. It ends by itself"
+            "waiting for the refractory period: the last term's work may still run, or that of a term which a candidate \
+             has heard of and this server does not know (pgleader.refractory_period says how long). It ends by itself"
                 .to_owned(),
         ),
         Some("fenced transactions") => {
             let holders: Vec<String> = status.fenced.iter().map(describe).collect();
             all.push(format!(
                 "waiting for fenced transactions of the last term: {}. The next leader ends those that its role \
-                 may end; end the others by hand (ROLLBACK PREPARED, pg_terminate_backend)",
+                 may end; end the others by hand (ROLLBACK PREPARED, pg_terminate_backend, at their client where \
+                 pgpool-II is between)",
                 holders.join("; ")
             ));
         }

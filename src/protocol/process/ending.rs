@@ -98,6 +98,7 @@ impl Process {
     }
 
     pub(super) fn work_stopped(&mut self, now: Instant, key: Key, term: u64, stop: Stop) {
+        let up = self.up().is_some();
         let Some(candidacy) = self.candidacies.get_mut(&key) else {
             return;
         };
@@ -105,6 +106,10 @@ impl Process {
             return;
         }
         candidacy.work = None;
+        // Work that has used up the grace leaves none of it for the vacate, without which the next leader waits.
+        if let Some(leave_by) = candidacy.leave_by.as_mut().filter(|_| up) {
+            *leave_by = (*leave_by).max(now + self.timings.lease / 2);
+        }
         if stop == Stop::Failed {
             candidacy.hold_off = now + self.jitter.around(self.timings.retry_interval);
         } else {
@@ -164,7 +169,8 @@ impl Process {
     }
 
     pub(super) fn vacated(&mut self, now: Instant, key: Key, term: u64, done: bool) {
-        let ask_at = now + self.timings.probe_interval(self.timings.lease);
+        let lease = self.timings.lease;
+        let ask_at = now + self.timings.probe_interval(lease);
         let Some(candidacy) = self.candidacies.get_mut(&key) else {
             return;
         };
@@ -179,6 +185,13 @@ impl Process {
         } else {
             owed.asked = false;
             owed.ask_at = ask_at;
+            let since = *owed.refused_since.get_or_insert(now);
+            if !owed.overdue && now.since(since) >= lease {
+                owed.overdue = true;
+                candidacy.try_at = candidacy.try_at.min(now);
+                self.actions
+                    .push_back(Action::Tell(Notice::VacateRefused { key, term }));
+            }
         }
     }
 }

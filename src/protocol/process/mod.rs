@@ -23,7 +23,7 @@ pub(crate) struct Process {
     jitter: Jitter,
     session: Session,
     candidacies: BTreeMap<Key, Candidacy>,
-    /// Kept for the life of the process, whether it is a candidate or not.
+    /// Kept for the life of the elector, whether it is a candidate or not.
     heard: BTreeMap<Key, Heard>,
     hosts: Hosts,
     observes: bool,

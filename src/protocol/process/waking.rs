@@ -33,7 +33,8 @@ impl Process {
         let keys = self
             .candidacies
             .iter()
-            .filter(|(_, candidacy)| matches!(candidacy.place, Place::Leading { .. }))
+            // Also where it ends in order: its work still runs, and the lock may have become void.
+            .filter(|(_, candidacy)| candidacy.term().is_some())
             .map(|(&key, _)| key)
             .collect();
         // A lost notification of a vacate costs one heartbeat.

@@ -343,6 +343,8 @@ impl Process {
             return;
         };
         candidacy.place = Place::Leading { term };
+        // What could not be vacated is closed: nobody waits for it any more.
+        candidacy.owed = None;
         candidacy.seen_term = term;
         candidacy.stranger = None;
         self.barred(key, None);

@@ -331,6 +331,35 @@ fn shutdown_finishes_when_all_is_told_or_cannot_be() {
     assert!(bench.now.since(began) <= Duration::from_secs(11));
 }
 
+/// Work that uses up the grace is dropped when the candidacy should be over too. The next leader waits for a lease where
+/// the process is gone before the database has heard of it.
+#[test]
+fn work_that_uses_up_the_grace_leaves_time_for_its_vacate() {
+    for order in [Event::Shutdown, Event::Leave { key: KEY }] {
+        let mut bench = Bench::leader();
+        bench.event(order);
+        while !bench.has_done(|action| matches!(action, Action::Drop { .. })) {
+            bench.pass(LEASE / 10);
+            bench.stay_well();
+        }
+        bench.pass(LEASE / 100);
+        bench.event(stopped(Stop::Dropped));
+        assert_eq!(queries(&bench), ["vacate", "release", "announce"]);
+        bench.pass(LEASE / 5);
+        let over = |action: &Action| matches!(action, Action::Left { .. } | Action::Finish);
+        assert!(!bench.has_done(over), "nobody knows of it");
+        let vacated = Answer::Vacated {
+            key: KEY,
+            term: 7,
+            done: true,
+        };
+        bench.answer(|query| matches!(query, Query::Vacate { .. }), vacated);
+        let leaves = |query: &Query| matches!(query, Query::Leave { .. });
+        bench.answer(leaves, Answer::Left { key: KEY });
+        assert!(bench.has_done(over));
+    }
+}
+
 #[test]
 fn a_late_answer_to_leaving_does_not_take_back_the_next_candidacy() {
     let leaves = |query: &Query| matches!(query, Query::Leave { .. });
@@ -340,10 +369,11 @@ fn a_late_answer_to_leaving_does_not_take_back_the_next_candidacy() {
         bench.pass(LEASE / 10);
         bench.stay_well();
     }
-    // The grace is over: the candidacy ends without the database's word.
+    // The grace is over: soon the candidacy ends without the database's word.
     bench.event(stopped(Stop::Dropped));
-    bench.event(Event::Timer);
-    assert!(bench.has_done(|action| matches!(action, Action::Left { .. })));
+    while !bench.has_done(|action| matches!(action, Action::Left { .. })) {
+        bench.pass(LEASE / 10);
+    }
     bench.done.clear();
 
     let autopsy = true;
@@ -353,4 +383,17 @@ fn a_late_answer_to_leaving_does_not_take_back_the_next_candidacy() {
     assert!(!bench.has_done(|action| matches!(action, Action::Left { .. })));
     bench.answer(|query| matches!(query, Query::Join { .. }), joined(KEY));
     assert!(bench.has_asked(leaves), "a candidate would stay on record");
+}
+
+/// The work still runs, and the lock may have become void under it.
+#[test]
+fn a_term_that_ends_in_order_is_asked_for_by_every_heartbeat() {
+    let mut bench = Bench::leader();
+    bench.event(Event::Resign { key: KEY, term: 7 });
+    bench.pass(LEASE / 8);
+    assert!(
+        bench.has_asked(|query| matches!(query, Query::Heartbeat { keys } if keys == &[KEY])),
+        "{:?}",
+        bench.asked
+    );
 }

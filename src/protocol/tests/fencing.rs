@@ -118,3 +118,67 @@ fn nothing_is_ended_within_the_refractory_period() {
     go_on(&mut bench, LEASE / 50);
     assert!(bench.has_asked(ends_fenced));
 }
+
+/// A fenced transaction holds the row of its own last term, and nobody else is there to end it.
+#[test]
+fn a_vacate_that_is_refused_for_a_lease_keeps_nobody_from_leading() {
+    let vacate = |query: &Query| matches!(query, Query::Vacate { .. });
+    let refused = Answer::Vacated {
+        key: KEY,
+        term: 7,
+        done: false,
+    };
+    let mut bench = Bench::leader();
+    bench.event(Event::Disconnected);
+    bench.event(Event::WorkStopped {
+        key: KEY,
+        term: 7,
+        stop: Stop::Dropped,
+    });
+    bench.pass(LEASE * 5);
+    bench.event(Event::Connected);
+    bench.answer(|query| matches!(query, Query::Join { .. }), joined(KEY));
+    let begun = bench.now;
+    let campaigns =
+        |bench: &Bench| bench.has_asked(|query| matches!(query, Query::Campaign { .. }));
+    while !campaigns(&bench) {
+        assert!(bench.now.since(begun) < LEASE * 2, "it never tries again");
+        if bench.has_asked(vacate) {
+            bench.answer(vacate, refused.clone());
+        }
+        bench.stay_well();
+        bench.pass(LEASE / 100);
+    }
+    assert!(
+        bench.now.since(begun) >= LEASE,
+        "it may be vacated in a moment"
+    );
+    let told = Action::Tell(Notice::VacateRefused { key: KEY, term: 7 });
+    assert_eq!(
+        bench.done.iter().filter(|action| **action == told).count(),
+        1
+    );
+    // It goes on asking while it waits as everybody must.
+    bench.answer_campaign(Try::Won(won()));
+    bench.pass(LEASE / 10);
+    assert!(bench.has_asked(vacate));
+    assert!(!bench.has_started());
+}
+
+/// As long as its work has not stopped it does not even ask.
+#[test]
+fn work_that_has_not_stopped_bars_for_as_long_as_it_takes() {
+    let mut bench = Bench::leader();
+    bench.event(Event::Disconnected);
+    bench.pass(LEASE * 5);
+    bench.event(Event::Connected);
+    bench.answer(|query| matches!(query, Query::Join { .. }), joined(KEY));
+    for _ in 0..50 {
+        bench.pass(LEASE / 10);
+        bench.stay_well();
+        assert!(
+            !bench
+                .has_asked(|query| matches!(query, Query::Campaign { .. } | Query::Vacate { .. }))
+        );
+    }
+}

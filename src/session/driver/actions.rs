@@ -151,7 +151,14 @@ impl Driver {
             return;
         };
         let token = election.token.take().unwrap_or_default();
-        let state = TermState::new(&election.name, number, token, &line.leash, &line.socket);
+        let state = TermState::new(
+            &election.name,
+            number,
+            token,
+            &line.leash,
+            &line.socket,
+            &self.watch.hands,
+        );
         // Made first: whatever becomes of the work from here on, its guard says when nothing of it runs.
         let guard = Guard::new(
             Arc::clone(&state),
@@ -190,7 +197,7 @@ impl Driver {
         #[cfg(feature = "testing")]
         self.trip(PanicAt::Start);
         // A runtime that is shut down drops it on the spot.
-        self.hands.give(move || work::start(guard, lead, term));
+        self.starters.give(move || work::start(guard, lead, term));
     }
 
     pub(super) fn overrun(&mut self, key: Key, term: u64) {
@@ -218,6 +225,7 @@ impl Driver {
             | Notice::Evicting { key, .. }
             | Notice::Deposed { key, .. }
             | Notice::Vacated { key, .. }
+            | Notice::VacateRefused { key, .. }
             | Notice::Declined { key }
             | Notice::Stale { key, .. }
             | Notice::OutOfGrace { key, .. } => *key,

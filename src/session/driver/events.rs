@@ -39,7 +39,11 @@ impl Driver {
                         self.hands.give(move || drop(first.send(Err(error))));
                         self.finished = true;
                     }
-                    None => self.not_opened(&error),
+                    None => {
+                        self.not_opened(&error);
+                        // Its cause may be what the hook for credentials said.
+                        self.hands.discard(error);
+                    }
                 }
                 return Some(Event::Disconnected);
             }

@@ -139,6 +139,8 @@ impl Driver {
             Err(error) => {
                 let message = format!("the hosts cannot be looked at: {error}");
                 self.say(Level::DEBUG, message);
+                // Its cause may be what the hook for credentials said.
+                self.hands.discard(error);
                 None
             }
         };

@@ -139,6 +139,8 @@ struct Driver {
     watch: Arc<Watch>,
     sender: UnboundedSender<Command>,
     hands: Hands,
+    /// For what starts work: a term whose work never starts would be led all the same.
+    starters: Hands,
     log: Log,
     memory: Memory,
     process: Process,
@@ -244,17 +246,18 @@ impl Driver {
     }
 
     /// Timers stand still while the machine is suspended, deadlines do not: look at the clock often while
-    /// anything hangs on it.
+    /// anything hangs on it. Work stops in time without this.
     fn tick(&self) -> Duration {
+        const IDLE: Duration = Duration::from_secs(1);
         let leads = self
             .memory
             .elections
             .values()
             .any(|election| election.office.is_some());
         if leads {
-            self.timings.lease / 20
+            IDLE.min(self.timings.lease / 20)
         } else {
-            Duration::from_secs(1)
+            IDLE
         }
     }
 }

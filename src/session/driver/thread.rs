@@ -1,6 +1,5 @@
 //! The driver's thread: it starts the driver again where it has panicked.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use crate::error::{Error, Kind};
 use crate::protocol::Process;
 use crate::session::hands::{Hands, quietly};
 use crate::session::log::{Entry, Log};
+use crate::session::panics;
 use crate::session::rivals::Rivals;
 use crate::session::watch::Watch;
 
@@ -43,13 +43,20 @@ pub(crate) fn spawn(
     let timings = config.timings()?;
     let thread = |error| Error::caused(Kind::Thread, error);
     let hands = Hands::start(2).map_err(thread)?;
+    // An election has one start under way: its term is not over before that.
+    let starters = Hands::without_limit(1).map_err(thread)?;
+    hands.give(panics::install);
     let log = Log::start().map_err(thread)?;
     let watch = Watch::start(&timings, config.overrun).map_err(thread)?;
     let (sender, commands) = unbounded_channel();
     let (first, connected) = oneshot::channel();
     let commands_to = sender.clone();
     let hands_of_driver = hands.clone();
+    let done = Done(done);
     let start = move || {
+        panics::keep_to_this_thread();
+        // Last of all, come what may.
+        let done = done;
         let driver = Driver {
             process: Process::new(timings.clone(), seed()),
             config,
@@ -57,6 +64,7 @@ pub(crate) fn spawn(
             sender,
             watch: Arc::clone(&watch.0),
             hands: hands_of_driver,
+            starters,
             log,
             memory: Memory {
                 commands,
@@ -81,11 +89,20 @@ pub(crate) fn spawn(
         driver.live();
         drop(watch);
         // Nothing of a driver is left that a waker could hold up.
-        done.cancel();
+        drop(done);
     };
     let builder = std::thread::Builder::new().name("pg-leader".to_owned());
     builder.spawn(start).map_err(thread)?;
     Ok((commands_to, connected, hands))
+}
+
+/// All is over once this is dropped.
+struct Done(CancellationToken);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        quietly(|| self.0.cancel());
+    }
 }
 
 pub(super) fn seed() -> u64 {
@@ -118,8 +135,8 @@ impl Driver {
                     delay.as_millis()
                 ),
             ));
-            if failures >= STUBBORN && !quietly(|| self.settle_without_session()) {
-                continue;
+            if failures >= STUBBORN {
+                quietly(|| self.settle_without_session());
             }
             if self.finished {
                 break;
@@ -153,8 +170,8 @@ impl Driver {
         let ran = ran.map_err(|panic| {
             // First of all.
             quietly(|| self.end_all_terms());
-            self.lose_all();
-            words(panic)
+            quietly(|| self.lose_all());
+            panics::words(panic)
         });
         shut_down(runtime);
         ran
@@ -184,15 +201,4 @@ fn backoff(failures: u32) -> Duration {
     let bound = BACKOFF * 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
     let bound = bound.min(LONGEST_BACKOFF);
     bound / 2 + bound.mul_f64((seed() % 1000) as f64 / 2000.0)
-}
-
-fn words(panic: Box<dyn Any + Send>) -> String {
-    let words = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(words), _) => (*words).to_owned(),
-        (_, Some(words)) => words.clone(),
-        _ => "a panic without words".to_owned(),
-    };
-    // Dropping it may panic.
-    quietly(|| drop(panic));
-    words
 }

@@ -18,6 +18,9 @@ use crate::processes;
 /// What is killed is looked at so often until it is gone: what forks is found again.
 const SWEEP: Duration = Duration::from_millis(2);
 
+/// However long the lease is: a machine that wakes after it may wake in another's term.
+const LONGEST_TICK: Duration = Duration::from_millis(20);
+
 pub(super) struct Watch {
     orders: Lines<BufReader<tokio::net::UnixStream>>,
     reports: UnixStream,
@@ -57,7 +60,7 @@ impl Watch {
             reports,
             limits: Limits::new(lease),
             grace,
-            tick: lease / 20,
+            tick: (lease / 20).min(LONGEST_TICK),
             children: signal(SignalKind::child())?,
             _swallowed: swallowed
                 .into_iter()
