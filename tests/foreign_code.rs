@@ -572,7 +572,7 @@ async fn a_driver_that_panics_ends_its_terms_and_goes_on() {
         let other = Elector::connect(config(&cluster.url())).await.unwrap();
         let other_leader = other.campaign("falls", "second", steady(&record)).unwrap();
         until_successor(&cluster, "falls").await;
-        let began = std::time::Instant::now();
+        let (began, term) = (std::time::Instant::now(), leader.term());
         panic_driver(&elector, at);
         // Another command, for whoever waits for one.
         let observer = elector.observe(&format!("at {at:?}")).unwrap();
@@ -590,6 +590,10 @@ async fn a_driver_that_panics_ends_its_terms_and_goes_on() {
         .await;
         until("the first is a candidate again", || {
             support::status(&cluster, "falls", "candidates").as_deref() == Some("2")
+        })
+        .await;
+        until("it vacates the term that it had", || {
+            support::history(&cluster, "falls", term, "ending").as_deref() == Some("deposed")
         })
         .await;
         until("the command was not lost", || {
