@@ -12,7 +12,7 @@ use crate::error::{Error, Kind};
 use crate::leader::Leader;
 use crate::observer::Observer;
 use crate::protocol::Key;
-use crate::session::hands::Hands;
+use crate::session::hands::{Hands, isolated};
 use crate::session::{self, BoxError, Candidate, Command, Lead};
 use crate::standing::Shared;
 use crate::term::Term;
@@ -71,6 +71,9 @@ impl Elector {
     /// .await?;
     /// # Ok(()) }
     /// ```
+    ///
+    /// The first connect of a process puts a panic hook before the one that is set: a panic of this library's own
+    /// threads is said by the log, which waits for nobody; all others go to the hook that was there.
     ///
     /// # Errors
     ///
@@ -267,7 +270,7 @@ impl Elector {
     /// Cancel safe: once called the shutdown goes on, whether or not anybody waits for it.
     pub async fn shutdown(&self) {
         self.inner.shut();
-        self.inner.done.cancelled().await;
+        isolated(self.inner.hands.clone(), self.inner.done.cancelled()).await;
     }
 }
 
@@ -282,11 +285,14 @@ impl Inner {
     /// Ask for something and wait until it is done, or everything is over.
     pub(crate) async fn ask(&self, command: Command, done: &CancellationToken) {
         if self.commands.send(command).is_ok() {
-            tokio::select! {
-                biased;
-                () = done.cancelled() => {}
-                () = self.done.cancelled() => {}
-            }
+            let over = async {
+                tokio::select! {
+                    biased;
+                    () = done.cancelled() => {}
+                    () = self.done.cancelled() => {}
+                }
+            };
+            isolated(self.hands.clone(), over).await;
         }
     }
 

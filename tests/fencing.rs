@@ -173,7 +173,8 @@ async fn fence_asked_while_a_new_term_commits() {
         run(&writer, begin).await;
         let asked = tokio::spawn(async move { refusal(&writer, FENCE).await });
         support::until("the fence waits", || {
-            let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+            let waiting =
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
             scene.cluster.query(waiting).unwrap().as_deref() == Some("1")
         })
         .await;

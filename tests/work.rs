@@ -271,7 +271,8 @@ async fn a_session_given_up_is_not_over_before_its_work() {
     assert_eq!(direct.unwrap().as_deref(), Some("t"));
 
     // An answer that makes no sense ends the session on the client's side, without a word.
-    let heartbeat = "SELECT pg_get_functiondef('pgleader.heartbeat(text,oid,integer[])'::regprocedure)";
+    let heartbeat =
+        "SELECT pg_get_functiondef('pgleader.heartbeat(text,oid,integer[])'::regprocedure)";
     let heartbeat = cluster.query(heartbeat).unwrap().unwrap();
     cluster
         .execute(

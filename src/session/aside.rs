@@ -325,7 +325,7 @@ mod tests {
             let before = getrlimit(Resource::As);
             let none = Rlimit {
                 current: Some(0),
-                ..before.clone()
+                ..before
             };
             // Whoever has no room for a stack has no thread.
             setrlimit(Resource::As, none).unwrap();

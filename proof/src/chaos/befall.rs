@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::conductor::{Conductor, PATIENCE};
 use super::crew::Path;
-use super::plan::{Planned, Target};
+use super::plan::{DIRECT, Planned, Target};
 use super::{ELECTIONS, database};
 use crate::Result;
 use crate::judge::history::Kind;
@@ -74,14 +74,16 @@ const LOOKS: Duration = Duration::from_millis(20);
 impl Conductor {
     pub(super) fn befall(&mut self, planned: &Planned) -> Result<()> {
         let kind = planned.kind;
+        if !self.is_ready(planned) {
+            self.say(&format!("{} has to wait", kind.name()));
+            self.postponed.push(planned.clone());
+            return Ok(());
+        }
         if kind.hits_server() {
-            if kind.promotes() && (!self.may_promote() || self.stage.is_at_work()) {
-                self.say(&format!("{} has to wait", kind.name()));
-                self.postponed = Some(planned.clone());
-            } else if self.stage.befall(kind, planned.lasts) {
+            if self.stage.befall(kind, planned.lasts) {
                 self.count(planned, "");
             } else {
-                self.miss(planned, None, "the servers are busy with the last");
+                self.miss(planned, None, "there are too few standbys");
             }
             return Ok(());
         }
@@ -90,11 +92,6 @@ impl Conductor {
             self.crew.busy(planned.lasts)?;
             self.after(planned.lasts, Sequel::Over { id });
             self.count(planned, "");
-            return Ok(());
-        }
-        let servers_change = self.stage.is_at_work() || self.postponed.is_some();
-        if matches!(kind, Kind::Suspend | Kind::Exclude) && servers_change {
-            self.miss(planned, None, "the servers are busy");
             return Ok(());
         }
         if kind == Kind::Suspend {
@@ -388,8 +385,21 @@ impl Conductor {
         true
     }
 
+    /// Whether the servers are ready for it. Of what is to be lifted again every server must know.
+    pub(super) fn is_ready(&self, planned: &Planned) -> bool {
+        let promotes = |planned: &Planned| planned.kind.promotes();
+        match planned.kind {
+            kind if kind.promotes() => self.may_promote() && !self.stage.is_at_work(),
+            kind if kind.hits_server() => !self.stage.is_at_work(),
+            Kind::Suspend | Kind::Exclude => {
+                !self.stage.is_at_work() && !self.postponed.iter().any(promotes)
+            }
+            _ => true,
+        }
+    }
+
     /// Whether every server knows that nobody is suspended or excluded.
-    pub(super) fn may_promote(&self) -> bool {
+    fn may_promote(&self) -> bool {
         let settled = |lifted: Instant| lifted.elapsed() > Duration::from_secs(2);
         self.levers == 0 && self.lifted_at.is_none_or(settled)
     }
@@ -464,6 +474,16 @@ impl Conductor {
                 Target::Place(_) => None,
                 _ => successor.as_deref(),
             },
+            _ => meant,
+        };
+        // Of direct ones it goes to one where more is told.
+        let direct = matches!(planned.target, Target::Place(place) if DIRECT.contains(&place));
+        let meant = match planned.kind {
+            Kind::Transfer if direct => {
+                let places = DIRECT.iter().map(|place| &self.crew.places[*place]);
+                let mut names = places.filter_map(|place| Some(&*place.process.as_ref()?.name));
+                names.find(|name| self.tells_more(Some(name)) && leader.as_deref() != Some(name))
+            }
             _ => meant,
         };
         let count = self.crew.places.len();

@@ -174,10 +174,9 @@ async fn connect(task: &Task, orders: &mut Lines<BufReader<Stdin>>) -> Result<Op
             connected
         };
         tokio::select! {
-            connected = attempt => match connected {
-                Ok(elector) => return Ok(Some(elector)),
-                // Nobody may read what it would say.
-                Err(_) => {}
+            // Nobody may read what a failure would say.
+            connected = attempt => if let Ok(elector) = connected {
+                return Ok(Some(elector));
             },
             order = orders.next_line() => match order?.as_deref() {
                 None | Some("shutdown") => return Ok(None),

@@ -40,8 +40,8 @@ pub(super) struct Conductor {
     /// Suspensions and exclusions in force, and when the last was lifted: what is promoted may not know of that yet.
     pub(super) levers: usize,
     pub(super) lifted_at: Option<Instant>,
-    /// A promotion that waits for what was lifted, or for the servers.
-    pub(super) postponed: Option<Planned>,
+    /// What waits for the servers; a promotion also until all levers are lifted.
+    pub(super) postponed: Vec<Planned>,
     told_at: Instant,
     compared_at: Instant,
     interrupted: Arc<AtomicBool>,
@@ -85,7 +85,7 @@ pub(super) fn run(arguments: &Arguments, seed: u64, directory: &FilePath) -> Res
         renewals: stage.renewals(),
         levers: 0,
         lifted_at: None,
-        postponed: None,
+        postponed: vec![],
         stage,
         crew,
         faults,
@@ -131,8 +131,12 @@ impl Conductor {
         loop {
             self.look()?;
             let elapsed = self.started.elapsed();
-            let may_promote = self.may_promote() && !self.stage.is_at_work();
-            if let Some(planned) = self.postponed.take_if(|_| may_promote) {
+            let ready = self
+                .postponed
+                .iter()
+                .position(|planned| self.is_ready(planned));
+            if let Some(ready) = ready {
+                let planned = self.postponed.remove(ready);
                 self.befall(&planned)?;
             } else if let Some(planned) = plan.next_if(|planned| planned.at <= elapsed) {
                 self.befall(&planned)?;

@@ -17,6 +17,12 @@ const EVERY: f64 = 0.6;
 /// Alone is what begins so long after all before it was over.
 const REST: Duration = Duration::from_millis(2500);
 
+/// So long before a driver panics alone its election is handed over.
+const BEFORE: Duration = Duration::from_millis(1200);
+
+/// The places whose sessions are direct.
+pub(super) const DIRECT: [usize; 3] = [0, 1, 5];
+
 /// Each comes once a round, and in another order each time.
 const KINDS: [Kind; 27] = [
     Kind::KilledSession,
@@ -165,7 +171,7 @@ fn storm(
     }
 }
 
-/// The leader hangs, twice; its driver panics; and something else. What hangs often has a fenced transaction open, and then
+/// The leader hangs, twice; the driver of one panics to whom it was handed over; and something else. What hangs often has a fenced transaction open, and then
 /// more is to wait for.
 fn alone(
     plan: &mut Vec<Planned>,
@@ -188,6 +194,16 @@ fn alone(
     random.shuffle(&mut kinds);
     for kind in kinds {
         let mut planned = Planned::random(kind, at, random, lease);
+        if kind == Kind::DriverPanic {
+            // Of one whose session is believed when it ends: see `Conductor::victims`.
+            let place = DIRECT[random.usize(..DIRECT.len())];
+            let mut before = Planned::random(Kind::Transfer, at, random, lease);
+            before.target = Target::Place(place);
+            before.election = planned.election;
+            plan.push(before);
+            at += BEFORE;
+            planned.at = at;
+        }
         if kind == Kind::StoppedProcess {
             planned.lasts = lease.mul_f64(1.5 + 0.5 * random.f64());
         }
