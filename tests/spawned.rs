@@ -161,6 +161,26 @@ async fn a_lead_that_returns_ends_its_children() {
     assert!(first.count() >= 200, "the child was not waited for");
 }
 
+/// A child that sleeps for ever is woken, so that it can be dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_only_sleeps_keeps_nobody_from_leading() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = elector(&cluster).await;
+    let leader = elector.campaign("sleeps", "first", |term: Term| async move {
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        drop(term.spawn(async move {
+            let _ = begun.send(());
+            std::future::pending::<()>().await;
+        }));
+        let _ = begins.await;
+        Ok::<(), std::io::Error>(())
+    });
+    let _leader = leader.unwrap();
+    let other = Candidate::start(config(&cluster.url()), "sleeps", "second", &record).await;
+    until("the other leads", || other.leads()).await;
+}
+
 async fn until_ended(cluster: &Cluster, election: &str, term: u64, ending: &str) {
     until("the term ends so", || {
         history(cluster, election, term, "ending").as_deref() == Some(ending)
