@@ -132,8 +132,8 @@ async fn a_lost_term_is_refused_before_and_after_the_next_begins() {
     lost.primary.stop_immediate().unwrap();
     lost.standby.promote().unwrap();
 
-    // The standby has never heard of it: a snapshot that is kept could be too old to know.
-    let unknown = with(["PL002", "40001", "40001"]);
+    // The standby has never heard of it, and says so at every level, or a retry would never end.
+    let unknown = with(["PL002"; 3]);
     assert_refused(&lost.standby, "refused", lost.term, unknown).await;
     let vacated = with(["PL001"; 3]);
     assert_refused(&lost.standby, "refused", 1, vacated).await;

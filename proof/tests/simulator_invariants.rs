@@ -50,11 +50,6 @@ fn terms_increase_finds_what_only_a_loser_has_heard_of() {
 }
 
 #[test]
-fn terms_increase_finds_what_was_forgotten_with_an_orderly_leave() {
-    finds_out("2:", Flaw::HeardLeavesToo);
-}
-
-#[test]
 fn one_worker_finds_a_forgotten_term_that_is_exceeded_and_not_waited_for() {
     finds_out("1:", Flaw::RaisedWithoutWaiting);
 }

@@ -41,12 +41,11 @@ impl Postgres {
     pub(super) fn leave(&mut self, asker: &Asker<'_>, key: Key) -> Answer {
         let place = (key.0, asker.instance);
         let last = self.tables.newest_term(key.0).unwrap_or_default();
-        let forgets = self.has(Flaw::HeardLeavesToo);
         if let Some(row) = self.tables.candidates.get_mut(&place)
             && row.pid == asker.pid
         {
             // What this server does not know of stays until the next term.
-            if row.heard.term > last && !forgets {
+            if row.heard.term > last {
                 row.pid = 0;
             } else {
                 self.tables.candidates.remove(&place);

@@ -17,8 +17,6 @@ pub(crate) enum Flaw {
     RaisedWithoutWaiting,
     /// What a candidate has heard of is not recorded when it joins: the winner knows its own alone.
     HeardNotRecorded,
-    /// What a candidate has heard of goes with it when it leaves in order.
-    HeardLeavesToo,
     /// Taking office does not ask whether the last term was vacated.
     OfficeUnasked,
     /// A term whose fence refuses is taken for one whose work has stopped.

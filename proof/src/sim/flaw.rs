@@ -15,8 +15,6 @@ pub enum Flaw {
     RaisedWithoutWaiting,
     /// What a candidate has heard of is not recorded when it joins: heard by a loser and not by the winner.
     HeardNotRecorded,
-    /// What a candidate has heard of goes with it when it leaves in order.
-    HeardLeavesToo,
     /// A transaction is admitted by its fence once and for all.
     FenceHoldsNothing,
     /// Work is said to have stopped when it is told to.
@@ -47,7 +45,6 @@ impl Flaw {
             Flaw::NumberWithoutTime => Some(postgres::Flaw::NumberWithoutTime),
             Flaw::RaisedWithoutWaiting => Some(postgres::Flaw::RaisedWithoutWaiting),
             Flaw::HeardNotRecorded => Some(postgres::Flaw::HeardNotRecorded),
-            Flaw::HeardLeavesToo => Some(postgres::Flaw::HeardLeavesToo),
             _ => None,
         }
     }
