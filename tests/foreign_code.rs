@@ -13,8 +13,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
@@ -566,13 +566,21 @@ async fn a_driver_that_panics_ends_its_terms_and_goes_on() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let elector = elector(&cluster).await;
-    let leader = elector.campaign("falls", "first", steady(&record)).unwrap();
+    let last: Arc<Mutex<Option<Term>>> = Arc::default();
+    let leader = elector.campaign("falls", "first", {
+        let (last, mut work) = (Arc::clone(&last), steady(&record));
+        move |term: Term| {
+            *last.lock().unwrap() = Some(term.clone());
+            work(term)
+        }
+    });
+    let leader = leader.unwrap();
     for at in [PanicAt::Answer, PanicAt::Action, PanicAt::Command] {
         until("it leads", || leader.state() == ProcessState::Leading).await;
         let other = Elector::connect(config(&cluster.url())).await.unwrap();
         let other_leader = other.campaign("falls", "second", steady(&record)).unwrap();
         until_successor(&cluster, "falls").await;
-        let began = std::time::Instant::now();
+        let (began, term) = (std::time::Instant::now(), leader.term());
         panic_driver(&elector, at);
         // Another command, for whoever waits for one.
         let observer = elector.observe(&format!("at {at:?}")).unwrap();
@@ -584,12 +592,21 @@ async fn a_driver_that_panics_ends_its_terms_and_goes_on() {
             began.elapsed() < LEASE / 2,
             "{at:?}: it ended no sooner than its lease"
         );
+        let last = last.lock().unwrap().take().expect("it led");
+        assert!(
+            !last.is_current(),
+            "{at:?}: its term is current all the same"
+        );
         until("the other leads", || {
             other_leader.state() == ProcessState::Leading
         })
         .await;
         until("the first is a candidate again", || {
             support::status(&cluster, "falls", "candidates").as_deref() == Some("2")
+        })
+        .await;
+        until("it vacates the term that it had", || {
+            support::history(&cluster, "falls", term, "ending").as_deref() == Some("deposed")
         })
         .await;
         until("the command was not lost", || {
