@@ -1,6 +1,7 @@
 //! A short chaos, once with faults that are always the same and once with fresh ones.
 //!
-//! `PG_LEADER_CHAOS_SECONDS` says how long each lasts; 15 by default.
+//! `PG_LEADER_CHAOS_SECONDS` says how long each lasts; 15 by default. So short a run may see too little to judge each
+//! invariant, and then none may be violated; what must be judged is a minute's.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -21,7 +22,8 @@ fn chaos(seed: u64) {
     let complained = String::from_utf8_lossy(&output.stderr);
     // Shown where the test fails.
     println!("{said}{complained}");
-    if !output.status.success() {
+    let not_judged = output.status.code() == Some(3);
+    if !output.status.success() && !not_judged {
         let kept = directory.keep();
         panic!(
             "seed {seed}: {}; its logs are in {}",

@@ -24,8 +24,9 @@ use super::candidate::Task;
     args_conflicts_with_subcommands = true,
     after_help = "EXIT STATUS\n  \
         0    every invariant held\n  \
-        1    one did not, or could not be judged\n  \
-        2    the command line is wrong\n\n\
+        1    one did not\n  \
+        2    the command line is wrong\n  \
+        3    none is violated, and too little was seen to judge one: a longer run sees more\n\n\
         EXAMPLES\n  \
         cargo chaos --seconds 60           a minute, with a fresh seed that is printed\n  \
         cargo chaos --seconds 60 --seed 7  the same faults at the same times\n  \

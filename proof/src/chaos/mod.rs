@@ -46,8 +46,9 @@ const ELECTIONS: [&str; 2] = ["billing", "reports"];
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(Said::Held) => ExitCode::SUCCESS,
+        Ok(Said::Violated) => ExitCode::FAILURE,
+        Ok(Said::NotJudged) => ExitCode::from(3),
         Err(error) => {
             eprintln!("cargo chaos: {error}");
             ExitCode::FAILURE
@@ -55,13 +56,25 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether every invariant held.
-fn run(arguments: &Arguments) -> Result<bool> {
+/// What the judge says of all invariants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Held,
+    Violated,
+    /// Nothing speaks against any of them, and of some too little was seen.
+    NotJudged,
+}
+
+fn run(arguments: &Arguments) -> Result<Said> {
     match &arguments.role {
         Some(Role::Judge { directory }) => return decide(directory),
-        Some(Role::Candidate(task)) => return candidate::main(task).map(|()| true),
-        Some(Role::Relay { socket, server }) => return relay::serve(socket, server).map(|()| true),
-        Some(Role::Busy { milliseconds }) => return candidate::busy(*milliseconds).map(|()| true),
+        Some(Role::Candidate(task)) => return candidate::main(task).map(|()| Said::Held),
+        Some(Role::Relay { socket, server }) => {
+            return relay::serve(socket, server).map(|()| Said::Held);
+        }
+        Some(Role::Busy { milliseconds }) => {
+            return candidate::busy(*milliseconds).map(|()| Said::Held);
+        }
         None => {}
     }
     let seed = arguments
@@ -72,24 +85,30 @@ fn run(arguments: &Arguments) -> Result<bool> {
         for planned in plan(seed, arguments.seconds, arguments.lease()) {
             println!("{planned}");
         }
-        return Ok(true);
+        return Ok(Said::Held);
     }
     let directory = arguments.out.join(seed.to_string());
     conductor::run(arguments, seed, &directory)?;
-    let held = decide(&directory)?;
-    if !held {
+    let said = decide(&directory)?;
+    if said != Said::Held {
         println!(
             "the logs are in {}; the same faults again: --seed {seed}",
             directory.display()
         );
     }
-    Ok(held)
+    Ok(said)
 }
 
-fn decide(directory: &Path) -> Result<bool> {
+fn decide(directory: &Path) -> Result<Said> {
     let history = History::read(directory)?;
     let report = Report::of(&history);
     report.write(directory)?;
     print!("{report}");
-    Ok(report.held())
+    Ok(if report.held() {
+        Said::Held
+    } else if report.violated() {
+        Said::Violated
+    } else {
+        Said::NotJudged
+    })
 }

@@ -165,6 +165,11 @@ impl Report {
         self.verdicts.iter().all(Verdict::held)
     }
 
+    /// Whether something speaks against one.
+    pub fn violated(&self) -> bool {
+        self.verdicts.iter().any(|verdict| verdict.count > 0)
+    }
+
     /// Into the directory of the run: `report.txt` and `report.json`.
     ///
     /// # Errors
