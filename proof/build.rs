@@ -5,7 +5,7 @@
 //! whoever changes the rule shall look after its mutant.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{env, fs};
 
 #[path = "mutants.rs"]
@@ -38,7 +38,9 @@ crate::model::machine!(Process);
 ";
 
 fn main() {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/protocol");
+    // As cargo says now, not as it was when this was compiled: built dependencies are copied from tree to tree.
+    let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let shipped = manifest.join("../src/protocol");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     println!("cargo::rerun-if-changed=mutants.rs");
     println!("cargo::rerun-if-changed={}", shipped.display());
