@@ -14,7 +14,7 @@ use super::verdict::Verdict;
 const TERMS_A_MINUTE: f64 = 6.0;
 
 /// Of the gaps so many in a hundred have one cause and nothing else to wait for.
-const ALONE: usize = 25;
+const ALONE: usize = 15;
 
 /// Of fewer nothing is asked.
 const FEW: usize = 8;
