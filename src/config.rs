@@ -23,8 +23,9 @@ pub enum Overrun {
     /// End the process by SIGKILL to itself, at 0.95 of the lease: no handler, exit hook or core dump delays it,
     /// and it needs no thread but its own. Its last words go to standard error a little before, where that can take
     /// them. The first process of a container cannot kill itself: it aborts, and there a handler of SIGABRT or a core
-    /// dump may delay it. Give such a container an init. A process that stood still for longer than that ends when it wakes. What the work has spawned by
-    /// [`Term::spawn`](crate::Term::spawn) or [`Term::spawn_blocking`](crate::Term::spawn_blocking) counts too.
+    /// dump may delay it. Give such a container an init. A process that stood still for longer than that ends when it
+    /// wakes. What the work has spawned by [`Term::spawn`](crate::Term::spawn) or
+    /// [`Term::spawn_blocking`](crate::Term::spawn_blocking) counts too.
     Abort,
 }
 
@@ -145,8 +146,8 @@ pub struct Config {
 impl Config {
     /// Everything at its default. `conninfo` is a URL or a key-value string as libpq reads it, with one
     /// or several hosts; it is looked at when connecting. Several hosts are looked at again each
-    /// [`retry_interval`](Config::retry_interval), and left for one on a newer timeline that accepts writes. Name a host and a user, or let
-    /// [`environment`](Config::environment) name them.
+    /// [`retry_interval`](Config::retry_interval), and left for one on a newer timeline that accepts writes. Name a host
+    /// and a user, or let [`environment`](Config::environment) name them.
     pub fn new(conninfo: impl Into<String>) -> Self {
         Config {
             conninfo: conninfo.into(),

@@ -98,8 +98,8 @@ fn barred(bar: Option<Bar>) -> Entry {
         Some(Bar::Beyond) => Entry::new(
             Level::ERROR,
             "this process has heard of a term that lies more than 16 blocks beyond this server's record and \
-             timeline, or too far from it altogether, and will not work below it: is this the right server? Restart the process to forget that \
-             term",
+             timeline, or too far from it altogether, and will not work below it: is this the right server? Restart \
+             the process to forget that term",
         ),
     }
 }

@@ -30,16 +30,8 @@ pub(super) struct Looked {
     late: Option<Instant>,
 }
 
-pub(super) struct Lookout {
-    next: Pin<Box<dyn Future<Output = Looked>>>,
-}
-
-impl Lookout {
-    /// Cancel safe.
-    pub(super) async fn looked(&mut self) -> Looked {
-        (&mut self.next).await
-    }
-}
+/// The next look. Cancel safe.
+pub(super) type Lookout = Pin<Box<dyn Future<Output = Looked>>>;
 
 impl Driver {
     pub(super) fn known_hosts(&self) -> Known {
@@ -76,8 +68,7 @@ impl Driver {
         } else {
             self.between_looks(now)
         };
-        let next = self.next_look(Instant::now() + delay, None);
-        self.lookout = Some(Lookout { next });
+        self.lookout = Some(self.next_look(Instant::now() + delay, None));
     }
 
     fn between_looks(&self, now: crate::protocol::Instant) -> Duration {
@@ -89,11 +80,7 @@ impl Driver {
     }
 
     /// What comes of the last one, then another.
-    fn next_look(
-        &self,
-        due: Instant,
-        last: Option<(Elections, Looks)>,
-    ) -> Pin<Box<dyn Future<Output = Looked>>> {
+    fn next_look(&self, due: Instant, last: Option<(Elections, Looks)>) -> Lookout {
         let (config, timings, log) = (self.config.clone(), self.timings.clone(), self.log.clone());
         let elections = self.candidacies();
         Box::pin(async move {
@@ -151,8 +138,7 @@ impl Driver {
             None => Instant::now() + self.between_looks(now),
         };
         let last = looked.more.map(|looks| (looked.elections, looks));
-        let next = self.next_look(due, last);
-        self.lookout = Some(Lookout { next });
+        self.lookout = Some(self.next_look(due, last));
         event
     }
 

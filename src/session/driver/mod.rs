@@ -226,7 +226,7 @@ impl Driver {
         };
         let looked = async {
             match &mut self.lookout {
-                Some(lookout) => lookout.looked().await,
+                Some(lookout) => lookout.await,
                 None => std::future::pending().await,
             }
         };
