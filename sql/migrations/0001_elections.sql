@@ -695,15 +695,15 @@ $$;
 --   beyond        what the caller has heard of lies more than 16 blocks beyond this server's record and timeline, or
 --                 100,000 blocks or more beyond the timeline (there are 922,337 in all, and a failover takes one). It
 --                 is not believed: it would burn the numbers
+--   timeline, system_identifier   of this server, as its functions of these names tell them
 CREATE OR REPLACE FUNCTION pgleader.outlook(
     election integer, heard bigint, heard_lease_ms integer,
     OUT last bigint, OUT below bigint, OUT wait_ms integer, OUT elsewhere_ms integer, OUT known bigint,
-    OUT known_lease_ms integer, OUT beyond boolean
+    OUT known_lease_ms integer, OUT beyond boolean, OUT timeline bigint, OUT system_identifier bigint
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    timeline bigint := pgleader.timeline();
     its record;
     theirs record;
     next_block bigint;
@@ -711,12 +711,15 @@ DECLARE
     farthest_block bigint;
     is_here boolean;
     is_elsewhere boolean;
-    mine bigint := pgleader.system_identifier();
 BEGIN
-    PERFORM pgleader.check_number('election', election);
-    PERFORM pgleader.check_heard(heard, heard_lease_ms);
+    IF (election >= 1 AND heard >= 0 AND heard_lease_ms BETWEEN 0 AND 3600000) IS NOT TRUE THEN
+        PERFORM pgleader.check_number('election', election);
+        PERFORM pgleader.check_heard(heard, heard_lease_ms);
+    END IF;
+    timeline := pgleader.timeline();
+    system_identifier := pgleader.system_identifier();
     SELECT e.term, e.lease, t.number, t.timeline, t.vacated_at, t.system_identifier,
-           t.system_identifier IS NOT DISTINCT FROM mine AS same_cluster
+           t.system_identifier IS NOT DISTINCT FROM outlook.system_identifier AS same_cluster
     INTO STRICT its
     FROM pgleader.election AS e
     LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
@@ -732,7 +735,8 @@ BEGIN
     is_here := CASE WHEN last = 0 THEN timeline = 1
                     ELSE its.number IS NOT NULL AND its.same_cluster AND its.timeline = timeline END;
     -- Null, which is no proof, where one of them is unknown.
-    is_elsewhere := its.system_identifier <> mine OR (its.system_identifier = mine AND its.timeline < timeline);
+    is_elsewhere := its.system_identifier <> system_identifier
+        OR (its.system_identifier = system_identifier AND its.timeline < timeline);
     farthest_block := least(pgleader.block(below) + 17, timeline + 100000);
     beyond := heard > below AND pgleader.block(heard) >= farthest_block;
     SELECT greatest(max(c.lease), max(c.heard_lease) FILTER (WHERE c.is_believed)) AS lease,
@@ -800,23 +804,27 @@ END
 $$;
 
 -- Purpose: begin the next term. Called by the holder of the leadership lock, after the old term was closed.
--- Parameters: below, known, as pgleader.outlook tells them.
--- Meaning: the new term's number and token; null while a fenced transaction of the old term is under way.
+-- Parameters: below, known, timeline, system_identifier, as pgleader.outlook tells them.
+-- Meaning: the new term's number and token, and its leader's address and lease; null while a fenced transaction of
+--          the old term is under way.
 CREATE OR REPLACE FUNCTION pgleader.begin_term(
-    election integer, instance uuid, direct boolean, below bigint, known bigint, OUT term bigint, OUT token uuid
+    election integer, instance uuid, direct boolean, below bigint, known bigint, timeline bigint,
+    system_identifier bigint, OUT term bigint, OUT token uuid, OUT address text, OUT lease_ms integer
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    timeline bigint := pgleader.timeline();
     candidate pgleader.candidate;
     open_term bigint;
     ended integer;
 BEGIN
-    PERFORM pgleader.check_number('election', election);
-    IF num_nulls(instance, direct, below, known) > 0 THEN
-        PERFORM pgleader.refuse('instance, direct, below or known', NULL, '');
-    ELSIF least(below, known) < 0 THEN
+    IF (election >= 1 AND least(below, known) >= 0 AND timeline >= 1) IS NOT TRUE
+        OR num_nulls(instance, direct, below, known) > 0 THEN
+        PERFORM pgleader.check_number('election', election);
+        PERFORM pgleader.check_number('timeline', timeline);
+        IF num_nulls(instance, direct, below, known) > 0 THEN
+            PERFORM pgleader.refuse('instance, direct, below or known', NULL, '');
+        END IF;
         PERFORM pgleader.refuse('below or known', least(below, known)::text, 'be 0 or more');
     END IF;
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
@@ -850,8 +858,10 @@ BEGIN
         (election_id, number, address, instance_hash, lease, pid, backend_start, direct, system_identifier,
          timeline, fenced_ended, token, behind_pgpool, client_addr)
     VALUES (election, begin_term.term, candidate.address, candidate.instance_hash, candidate.lease, candidate.pid,
-            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended, begin_term.token,
+            candidate.backend_start, direct, system_identifier, timeline, ended, begin_term.token,
             candidate.behind_pgpool, candidate.client_addr);
+    address := candidate.address;
+    lease_ms := ceil(extract(epoch FROM candidate.lease) * 1000)::integer;
     UPDATE pgleader.election AS e
     SET term = begin_term.term, state = 'recovering', address = candidate.address, pid = candidate.pid,
         lease = candidate.lease, ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
@@ -995,8 +1005,9 @@ BEGIN
             known := outlook.known;
             known_lease_ms := outlook.known_lease_ms;
             IF wait_ms = 0 AND elsewhere_ms = 0 THEN
-                SELECT b.term, b.token INTO term, token
-                FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known) AS b;
+                SELECT b.term, b.token, b.address, b.lease_ms INTO term, token, address, lease_ms
+                FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known, outlook.timeline,
+                                         outlook.system_identifier) AS b;
                 outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
             ELSE
                 UPDATE pgleader.election AS e
@@ -1009,9 +1020,8 @@ BEGIN
                 END IF;
             END IF;
             IF outcome = 'began' THEN
-                SELECT e.state, e.address, e.pid, ceil(extract(epoch FROM e.lease) * 1000)::integer
-                INTO state, address, leader_pid, lease_ms
-                FROM pgleader.election AS e WHERE e.id = try_elections.election;
+                state := 'recovering';
+                leader_pid := pg_backend_pid();
             ELSE
                 term := last.term;
                 state := 'vacant';
@@ -1130,7 +1140,8 @@ BEGIN
     ELSE
         PERFORM pgleader.close_term(election, outlook.last);
         SELECT b.term, b.token INTO take_office.term, take_office.token
-        FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known) AS b;
+        FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known, outlook.timeline,
+                                 outlook.system_identifier) AS b;
         outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
     END IF;
 END

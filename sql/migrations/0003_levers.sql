@@ -151,8 +151,10 @@ CREATE OR REPLACE FUNCTION pgleader.end_requests(election integer, term bigint) 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5ms'
 AS $$
 BEGIN
-    PERFORM pgleader.check_number('election', election);
-    PERFORM pgleader.check_number('term', term);
+    IF (election >= 1 AND term >= 1) IS NOT TRUE THEN
+        PERFORM pgleader.check_number('election', election);
+        PERFORM pgleader.check_number('term', term);
+    END IF;
     UPDATE pgleader.request AS r SET ended_at = clock_timestamp()
     WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind IN ('step down', 'transfer')
       AND r.term < end_requests.term;

@@ -197,7 +197,7 @@ impl Driver {
         #[cfg(feature = "testing")]
         self.trip(PanicAt::Start);
         // A runtime that is shut down drops it on the spot.
-        self.starters.give(move || work::start(guard, lead, term));
+        work::start(guard, lead, term);
     }
 
     pub(super) fn overrun(&mut self, key: Key, term: u64) {
