@@ -201,10 +201,8 @@ CREATE OR REPLACE FUNCTION pgleader.system_identifier()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
-    IF NOT pg_is_in_recovery() THEN
-        PERFORM pg_walfile_name(pg_current_wal_lsn());
-    END IF;
-    RETURN (SELECT c.system_identifier FROM pg_control_system() AS c);
+    RETURN (SELECT c.system_identifier FROM pg_control_system() AS c
+            WHERE pg_is_in_recovery() OR pg_walfile_name(pg_current_wal_lsn()) IS NOT NULL);
 EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
     RETURN NULL;
 END
@@ -560,14 +558,13 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.first_number(bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.outlook(election integer, heard bigint, heard_lease_ms integer, OUT last bigint, OUT below bigint, OUT wait_ms integer, OUT elsewhere_ms integer, OUT known bigint, OUT known_lease_ms integer, OUT beyond boolean)
+CREATE OR REPLACE FUNCTION pgleader.outlook(election integer, heard bigint, heard_lease_ms integer, OUT last bigint, OUT below bigint, OUT wait_ms integer, OUT elsewhere_ms integer, OUT known bigint, OUT known_lease_ms integer, OUT beyond boolean, OUT timeline bigint, OUT system_identifier bigint)
  RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    timeline bigint := pgleader.timeline();
     its record;
     theirs record;
     next_block bigint;
@@ -575,12 +572,15 @@ DECLARE
     farthest_block bigint;
     is_here boolean;
     is_elsewhere boolean;
-    mine bigint := pgleader.system_identifier();
 BEGIN
-    PERFORM pgleader.check_number('election', election);
-    PERFORM pgleader.check_heard(heard, heard_lease_ms);
+    IF (election >= 1 AND heard >= 0 AND heard_lease_ms BETWEEN 0 AND 3600000) IS NOT TRUE THEN
+        PERFORM pgleader.check_number('election', election);
+        PERFORM pgleader.check_heard(heard, heard_lease_ms);
+    END IF;
+    timeline := pgleader.timeline();
+    system_identifier := pgleader.system_identifier();
     SELECT e.term, e.lease, t.number, t.timeline, t.vacated_at, t.system_identifier,
-           t.system_identifier IS NOT DISTINCT FROM mine AS same_cluster
+           t.system_identifier IS NOT DISTINCT FROM outlook.system_identifier AS same_cluster
     INTO STRICT its
     FROM pgleader.election AS e
     LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
@@ -596,7 +596,8 @@ BEGIN
     is_here := CASE WHEN last = 0 THEN timeline = 1
                     ELSE its.number IS NOT NULL AND its.same_cluster AND its.timeline = timeline END;
     -- Null, which is no proof, where one of them is unknown.
-    is_elsewhere := its.system_identifier <> mine OR (its.system_identifier = mine AND its.timeline < timeline);
+    is_elsewhere := its.system_identifier <> system_identifier
+        OR (its.system_identifier = system_identifier AND its.timeline < timeline);
     farthest_block := least(pgleader.block(below) + 17, timeline + 100000);
     beyond := heard > below AND pgleader.block(heard) >= farthest_block;
     SELECT greatest(max(c.lease), max(c.heard_lease) FILTER (WHERE c.is_believed)) AS lease,
@@ -662,22 +663,23 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.next_number(bigint,bigint,bigint) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.begin_term(election integer, instance uuid, direct boolean, below bigint, known bigint, OUT term bigint, OUT token uuid)
+CREATE OR REPLACE FUNCTION pgleader.begin_term(election integer, instance uuid, direct boolean, below bigint, known bigint, timeline bigint, system_identifier bigint, OUT term bigint, OUT token uuid, OUT address text, OUT lease_ms integer)
  RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    timeline bigint := pgleader.timeline();
     candidate pgleader.candidate;
-    open_term bigint;
-    ended integer;
+    last record;
 BEGIN
-    PERFORM pgleader.check_number('election', election);
-    IF num_nulls(instance, direct, below, known) > 0 THEN
-        PERFORM pgleader.refuse('instance, direct, below or known', NULL, '');
-    ELSIF least(below, known) < 0 THEN
+    IF (election >= 1 AND least(below, known) >= 0 AND timeline >= 1) IS NOT TRUE
+        OR num_nulls(instance, direct, below, known) > 0 THEN
+        PERFORM pgleader.check_number('election', election);
+        PERFORM pgleader.check_number('timeline', timeline);
+        IF num_nulls(instance, direct, below, known) > 0 THEN
+            PERFORM pgleader.refuse('instance, direct, below or known', NULL, '');
+        END IF;
         PERFORM pgleader.refuse('below or known', least(below, known)::text, 'be 0 or more');
     END IF;
     IF NOT pg_try_advisory_xact_lock('pgleader.term'::regclass::oid::integer, election) THEN
@@ -685,15 +687,15 @@ BEGIN
     END IF;
     -- No fenced transaction is left that could hold the row. It must be written before the new term can be seen:
     -- that is what a fence with an older snapshot runs into.
-    open_term := (
-        SELECT t.number FROM pgleader.election AS e
-        JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
-        WHERE e.id = election AND t.closed_at IS NULL);
-    IF open_term IS NOT NULL THEN
-        PERFORM pgleader.close_term(election, open_term);
+    SELECT e.term, e.fenced_ended, t.number IS NOT NULL AND t.closed_at IS NULL AS is_open INTO STRICT last
+    FROM pgleader.election AS e
+    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
+    WHERE e.id = election;
+    IF last.is_open THEN
+        PERFORM pgleader.close_term(election, last.term);
         IF EXISTS (
             SELECT FROM pgleader.term AS t
-            WHERE t.election_id = election AND t.number = open_term AND t.closed_at IS NULL) THEN
+            WHERE t.election_id = election AND t.number = last.term AND t.closed_at IS NULL) THEN
             -- A vacate from another session holds it, and will have closed it in a moment.
             RETURN;
         END IF;
@@ -705,14 +707,15 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.join_election first.';
     END IF;
     token := gen_random_uuid();
-    SELECT pgleader.next_number(e.term, below, known), e.fenced_ended INTO STRICT begin_term.term, ended
-    FROM pgleader.election AS e WHERE e.id = election;
+    term := pgleader.next_number(last.term, below, known);
     INSERT INTO pgleader.term
         (election_id, number, address, instance_hash, lease, pid, backend_start, direct, system_identifier,
          timeline, fenced_ended, token, behind_pgpool, client_addr)
     VALUES (election, begin_term.term, candidate.address, candidate.instance_hash, candidate.lease, candidate.pid,
-            candidate.backend_start, direct, pgleader.system_identifier(), timeline, ended, begin_term.token,
+            candidate.backend_start, direct, system_identifier, timeline, last.fenced_ended, begin_term.token,
             candidate.behind_pgpool, candidate.client_addr);
+    address := candidate.address;
+    lease_ms := ceil(extract(epoch FROM candidate.lease) * 1000)::integer;
     UPDATE pgleader.election AS e
     SET term = begin_term.term, state = 'recovering', address = candidate.address, pid = candidate.pid,
         lease = candidate.lease, ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
@@ -727,7 +730,7 @@ BEGIN
     END IF;
 END
 $function$;
-REVOKE ALL ON FUNCTION pgleader.begin_term(integer,uuid,boolean,bigint,bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgleader.begin_term(integer,uuid,boolean,bigint,bigint,bigint,bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.refractory_period(election integer)
  RETURNS integer
@@ -816,10 +819,6 @@ BEGIN
             IF election = ANY (heir_of) THEN
                 PERFORM pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election);
             END IF;
-            SELECT e.term, t.pid, t.lease, t.direct INTO STRICT last
-            FROM pgleader.election AS e
-            LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
-            WHERE e.id = try_elections.election;
             SELECT o.* INTO outlook
             FROM pgleader.outlook(try_elections.election, heard[its], heard_lease_ms[its]) AS o;
             wait_ms := outlook.wait_ms;
@@ -827,31 +826,34 @@ BEGIN
             known := outlook.known;
             known_lease_ms := outlook.known_lease_ms;
             IF wait_ms = 0 AND elsewhere_ms = 0 THEN
-                SELECT b.term, b.token INTO term, token
-                FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known) AS b;
+                SELECT b.term, b.token, b.address, b.lease_ms INTO term, token, address, lease_ms
+                FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known, outlook.timeline,
+                                         outlook.system_identifier) AS b;
                 outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
             ELSE
                 UPDATE pgleader.election AS e
                 SET state = 'vacant', address = NULL, pid = NULL, changed_at = clock_timestamp()
                 WHERE e.id = try_elections.election AND e.state <> 'vacant';
                 outcome := 'won';
-                PERFORM pgleader.close_term(election, last.term);
-                IF known > last.term THEN
+                PERFORM pgleader.close_term(election, outlook.last);
+                IF known > outlook.last THEN
                     PERFORM pgleader.keep_heard(election, instance, known, known_lease_ms);
                 END IF;
             END IF;
             IF outcome = 'began' THEN
-                SELECT e.state, e.address, e.pid, ceil(extract(epoch FROM e.lease) * 1000)::integer
-                INTO state, address, leader_pid, lease_ms
-                FROM pgleader.election AS e WHERE e.id = try_elections.election;
+                state := 'recovering';
+                leader_pid := pg_backend_pid();
             ELSE
-                term := last.term;
+                SELECT t.pid, t.lease, t.direct INTO last
+                FROM pgleader.term AS t
+                WHERE t.election_id = try_elections.election AND t.number = outlook.last;
+                term := outlook.last;
                 state := 'vacant';
                 address := NULL;
                 leader_pid := last.pid;
                 lease_ms := ceil(extract(epoch FROM last.lease) * 1000)::integer;
+                was_direct := coalesce(last.direct, false);
             END IF;
-            was_direct := coalesce(last.direct, false);
             holder_pid := pg_backend_pid();
             stranger := false;
             successor := false;
@@ -947,7 +949,8 @@ BEGIN
     ELSE
         PERFORM pgleader.close_term(election, outlook.last);
         SELECT b.term, b.token INTO take_office.term, take_office.token
-        FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known) AS b;
+        FROM pgleader.begin_term(election, instance, direct, outlook.below, outlook.known, outlook.timeline,
+                                 outlook.system_identifier) AS b;
         outcome := CASE WHEN term IS NULL THEN 'fenced' ELSE 'began' END;
     END IF;
 END
@@ -1662,8 +1665,10 @@ CREATE OR REPLACE FUNCTION pgleader.end_requests(election integer, term bigint)
  SET lock_timeout TO '5ms'
 AS $function$
 BEGIN
-    PERFORM pgleader.check_number('election', election);
-    PERFORM pgleader.check_number('term', term);
+    IF (election >= 1 AND term >= 1) IS NOT TRUE THEN
+        PERFORM pgleader.check_number('election', election);
+        PERFORM pgleader.check_number('term', term);
+    END IF;
     UPDATE pgleader.request AS r SET ended_at = clock_timestamp()
     WHERE r.election_id = election AND r.ended_at IS NULL AND r.kind IN ('step down', 'transfer')
       AND r.term < end_requests.term;

@@ -224,7 +224,7 @@ impl Shared {
         self.snapshot.store(Arc::new(snapshot));
         if !self.unannounced.swap(true, Ordering::AcqRel) {
             let shared = Arc::clone(self);
-            self.hands.give(move || shared.announce());
+            self.hands.wake(move || shared.announce());
         }
     }
 

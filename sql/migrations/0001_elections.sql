@@ -320,10 +320,8 @@ CREATE OR REPLACE FUNCTION pgleader.system_identifier() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT pg_is_in_recovery() THEN
-        PERFORM pg_walfile_name(pg_current_wal_lsn());
-    END IF;
-    RETURN (SELECT c.system_identifier FROM pg_control_system() AS c);
+    RETURN (SELECT c.system_identifier FROM pg_control_system() AS c
+            WHERE pg_is_in_recovery() OR pg_walfile_name(pg_current_wal_lsn()) IS NOT NULL);
 EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
     RETURN NULL;
 END
@@ -815,8 +813,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     candidate pgleader.candidate;
-    open_term bigint;
-    ended integer;
+    last record;
 BEGIN
     IF (election >= 1 AND least(below, known) >= 0 AND timeline >= 1) IS NOT TRUE
         OR num_nulls(instance, direct, below, known) > 0 THEN
@@ -832,15 +829,15 @@ BEGIN
     END IF;
     -- No fenced transaction is left that could hold the row. It must be written before the new term can be seen:
     -- that is what a fence with an older snapshot runs into.
-    open_term := (
-        SELECT t.number FROM pgleader.election AS e
-        JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
-        WHERE e.id = election AND t.closed_at IS NULL);
-    IF open_term IS NOT NULL THEN
-        PERFORM pgleader.close_term(election, open_term);
+    SELECT e.term, e.fenced_ended, t.number IS NOT NULL AND t.closed_at IS NULL AS is_open INTO STRICT last
+    FROM pgleader.election AS e
+    LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
+    WHERE e.id = election;
+    IF last.is_open THEN
+        PERFORM pgleader.close_term(election, last.term);
         IF EXISTS (
             SELECT FROM pgleader.term AS t
-            WHERE t.election_id = election AND t.number = open_term AND t.closed_at IS NULL) THEN
+            WHERE t.election_id = election AND t.number = last.term AND t.closed_at IS NULL) THEN
             -- A vacate from another session holds it, and will have closed it in a moment.
             RETURN;
         END IF;
@@ -852,13 +849,12 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call pgleader.join_election first.';
     END IF;
     token := gen_random_uuid();
-    SELECT pgleader.next_number(e.term, below, known), e.fenced_ended INTO STRICT begin_term.term, ended
-    FROM pgleader.election AS e WHERE e.id = election;
+    term := pgleader.next_number(last.term, below, known);
     INSERT INTO pgleader.term
         (election_id, number, address, instance_hash, lease, pid, backend_start, direct, system_identifier,
          timeline, fenced_ended, token, behind_pgpool, client_addr)
     VALUES (election, begin_term.term, candidate.address, candidate.instance_hash, candidate.lease, candidate.pid,
-            candidate.backend_start, direct, system_identifier, timeline, ended, begin_term.token,
+            candidate.backend_start, direct, system_identifier, timeline, last.fenced_ended, begin_term.token,
             candidate.behind_pgpool, candidate.client_addr);
     address := candidate.address;
     lease_ms := ceil(extract(epoch FROM candidate.lease) * 1000)::integer;
@@ -994,10 +990,6 @@ BEGIN
             IF election = ANY (heir_of) THEN
                 PERFORM pg_advisory_unlock('pgleader.candidate'::regclass::oid::integer, election);
             END IF;
-            SELECT e.term, t.pid, t.lease, t.direct INTO STRICT last
-            FROM pgleader.election AS e
-            LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
-            WHERE e.id = try_elections.election;
             SELECT o.* INTO outlook
             FROM pgleader.outlook(try_elections.election, heard[its], heard_lease_ms[its]) AS o;
             wait_ms := outlook.wait_ms;
@@ -1014,8 +1006,8 @@ BEGIN
                 SET state = 'vacant', address = NULL, pid = NULL, changed_at = clock_timestamp()
                 WHERE e.id = try_elections.election AND e.state <> 'vacant';
                 outcome := 'won';
-                PERFORM pgleader.close_term(election, last.term);
-                IF known > last.term THEN
+                PERFORM pgleader.close_term(election, outlook.last);
+                IF known > outlook.last THEN
                     PERFORM pgleader.keep_heard(election, instance, known, known_lease_ms);
                 END IF;
             END IF;
@@ -1023,13 +1015,16 @@ BEGIN
                 state := 'recovering';
                 leader_pid := pg_backend_pid();
             ELSE
-                term := last.term;
+                SELECT t.pid, t.lease, t.direct INTO last
+                FROM pgleader.term AS t
+                WHERE t.election_id = try_elections.election AND t.number = outlook.last;
+                term := outlook.last;
                 state := 'vacant';
                 address := NULL;
                 leader_pid := last.pid;
                 lease_ms := ceil(extract(epoch FROM last.lease) * 1000)::integer;
+                was_direct := coalesce(last.direct, false);
             END IF;
-            was_direct := coalesce(last.direct, false);
             holder_pid := pg_backend_pid();
             stranger := false;
             successor := false;

@@ -1,12 +1,13 @@
 //! Threads for what is not ours to run: wakers, spawning on the application's runtime, dropping what the
 //! application gave away. All of it may block, panic or take for ever, and the driver's thread must not.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -16,21 +17,44 @@ const MOST: usize = 256;
 
 /// Takes jobs and runs them soon, whichever of the others block. The threads end with it.
 #[derive(Clone, Debug)]
-pub(crate) struct Hands {
-    jobs: Sender<Job>,
-    pool: Arc<Pool>,
+pub(crate) struct Hands(Arc<Open>);
+
+/// While it lives jobs may come.
+#[derive(Debug)]
+struct Open(Arc<Pool>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.changed.notify_all();
+    }
 }
 
 #[derive(Debug)]
 struct Pool {
-    /// Whoever has this waits for the next job; the other idle threads wait for this.
-    jobs: Mutex<Receiver<Job>>,
+    /// Never locked while a job runs.
+    state: Mutex<State>,
+    changed: Condvar,
     /// So many threads keep waiting for jobs.
     spare: usize,
     /// There are never more.
     most: usize,
-    threads: AtomicUsize,
-    idle: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    /// Those that have yet to take one of `jobs` included.
+    idle: usize,
+    threads: usize,
+    closed: bool,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let State { idle, threads, .. } = self;
+        write!(f, "{idle} of {threads} threads are idle")
+    }
 }
 
 impl Hands {
@@ -45,28 +69,47 @@ impl Hands {
     }
 
     fn start_up_to(spare: usize, most: usize) -> io::Result<Hands> {
-        let (sender, jobs) = channel();
         let pool = Arc::new(Pool {
-            jobs: Mutex::new(jobs),
+            state: Mutex::default(),
+            changed: Condvar::new(),
             spare,
             most,
-            threads: AtomicUsize::new(0),
-            idle: AtomicUsize::new(0),
         });
+        let open = Arc::new(Open(Arc::clone(&pool)));
         for _ in 0..spare {
+            pool.lock().threads += 1;
             pool.grow()?;
         }
-        Ok(Hands { jobs: sender, pool })
+        Ok(Hands(open))
     }
 
     /// Never waits. Jobs are begun in this order, but the next does not wait for the one before.
     pub(crate) fn give(&self, job: impl FnOnce() + Send + 'static) {
-        // The threads live as long as any `Hands`.
-        let _ = self.jobs.send(Box::new(job));
-        if self.pool.idle.load(Ordering::Relaxed) == 0 {
-            // The last one may have blocked at a time when no thread could be made.
-            let _ = self.pool.grow();
+        let pool = &self.0.0;
+        let mut state = pool.lock();
+        state.jobs.push_back(Box::new(job));
+        if state.jobs.len() <= state.idle || state.threads >= pool.most {
+            drop(state);
+            return pool.changed.notify_one();
         }
+        state.threads += 1;
+        drop(state);
+        // Without a thread more the job waits for one of the others, or for the next that is given.
+        let _ = pool.grow();
+    }
+
+    /// Give a job of ours that only wakes those who wait by [`isolated`]: the last of them is woken by the same
+    /// hand.
+    pub(crate) fn wake(&self, job: impl FnOnce() + Send + 'static) {
+        let hands = self.clone();
+        self.give(move || {
+            let mut woken = gathered(job);
+            let last = woken.pop();
+            woken.into_iter().for_each(|job| hands.give(job));
+            if let Some(job) = last {
+                job();
+            }
+        });
     }
 
     /// Drop something that the application made.
@@ -76,42 +119,57 @@ impl Hands {
 }
 
 impl Pool {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Start a thread that is counted already.
     fn grow(self: &Arc<Self>) -> io::Result<()> {
-        if self.threads.fetch_add(1, Ordering::Relaxed) >= self.most {
-            self.threads.fetch_sub(1, Ordering::Relaxed);
-            return Ok(());
-        }
-        self.idle.fetch_add(1, Ordering::Relaxed);
         let pool = Arc::clone(self);
         let spawned = std::thread::Builder::new()
             .name("pg-leader-hand".to_owned())
             .spawn(move || pool.work());
         if spawned.is_err() {
-            self.idle.fetch_sub(1, Ordering::Relaxed);
-            self.threads.fetch_sub(1, Ordering::Relaxed);
+            self.lock().threads -= 1;
         }
         spawned.map(drop)
     }
 
-    fn work(self: Arc<Self>) {
-        loop {
-            let job = {
-                let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-                jobs.recv()
-            };
-            let Ok(job) = job else { return };
-            if self.idle.fetch_sub(1, Ordering::Relaxed) == 1 {
-                // Without a thread more the next job waits for this one, or for the next that is given.
-                let _ = self.grow();
-            }
+    fn work(&self) {
+        while let Some(job) = self.take() {
             quietly(job);
-            if self.idle.fetch_add(1, Ordering::Relaxed) >= self.spare {
-                self.idle.fetch_sub(1, Ordering::Relaxed);
-                self.threads.fetch_sub(1, Ordering::Relaxed);
-                return;
-            }
         }
     }
+
+    /// The next job; none where this thread is to end.
+    fn take(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            let job = state.jobs.pop_front();
+            if job.is_some() {
+                return job;
+            }
+            if state.closed || state.idle >= self.spare {
+                state.threads -= 1;
+                return None;
+            }
+            state.idle += 1;
+            state = (self.changed.wait(state)).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+}
+
+thread_local! {
+    /// What [`Hands::wake`] wakes on this thread.
+    static WOKEN: RefCell<Option<Vec<Job>>> = const { RefCell::new(None) };
+}
+
+/// Run `job`, and tell whom it has woken.
+fn gathered(job: impl FnOnce()) -> Vec<Job> {
+    WOKEN.set(Some(vec![]));
+    quietly(job);
+    WOKEN.take().unwrap_or_default()
 }
 
 /// Wakes somebody by a hand.
@@ -123,7 +181,16 @@ struct Aside {
 impl Wake for Aside {
     fn wake(self: Arc<Self>) {
         let hands = self.hands.clone();
-        hands.give(move || self.theirs.wake_by_ref());
+        let mut job: Option<Job> = Some(Box::new(move || self.theirs.wake_by_ref()));
+        // Nobody gathers any more while this thread's locals go.
+        let _ = WOKEN.try_with(|woken| {
+            if let Some(woken) = &mut *woken.borrow_mut() {
+                woken.extend(job.take());
+            }
+        });
+        if let Some(job) = job {
+            hands.give(job);
+        }
     }
 }
 
@@ -163,7 +230,10 @@ pub(crate) fn quietly(job: impl FnOnce()) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc::channel;
     use std::time::{Duration, Instant};
+
+    use tokio_util::sync::CancellationToken;
 
     const CEILING: Duration = Duration::from_secs(30);
 
@@ -196,7 +266,7 @@ mod tests {
             let _ = released.recv();
         });
         has_begun.recv_timeout(CEILING).unwrap();
-        hands.pool.threads.store(0, Ordering::SeqCst);
+        hands.0.0.lock().threads = 0;
         let (done, is_done) = channel();
         hands.give(move || done.send(()).unwrap());
         is_done.recv_timeout(CEILING).expect("the next job is run");
@@ -223,7 +293,7 @@ mod tests {
             hands.give(move || done.send(()).unwrap());
             let limit = if goes_on { CEILING } else { CEILING / 100 };
             assert_eq!(is_done.recv_timeout(limit).is_ok(), goes_on);
-            assert!(goes_on || hands.pool.threads.load(Ordering::SeqCst) <= MOST);
+            assert!(goes_on || hands.0.0.lock().threads <= MOST);
         }
     }
 
@@ -240,7 +310,16 @@ mod tests {
     #[test]
     fn a_waker_that_blocks_or_panics_keeps_the_news_from_nobody() {
         let hands = Hands::start(1).unwrap();
-        let token = tokio_util::sync::CancellationToken::new();
+        assert_told_beside_the_bad(&hands, CancellationToken::cancel);
+        let by_a_hand = |token: &CancellationToken| {
+            let token = token.clone();
+            hands.wake(move || token.cancel());
+        };
+        assert_told_beside_the_bad(&hands, by_a_hand);
+    }
+
+    fn assert_told_beside_the_bad(hands: &Hands, cancel: impl Fn(&CancellationToken)) {
+        let token = CancellationToken::new();
         let mut bad: Vec<_> = (0..8)
             .map(|nth| {
                 let mut waiting =
@@ -264,7 +343,7 @@ mod tests {
         });
         // It waits behind the others.
         std::thread::sleep(std::time::Duration::from_millis(20));
-        token.cancel();
+        cancel(&token);
         is_done.recv_timeout(CEILING).expect("it is told");
         good.join().unwrap();
         bad.clear();
@@ -301,19 +380,17 @@ mod tests {
         let (done, is_done) = channel();
         hands.give(move || done.send(()).unwrap());
         is_done.recv_timeout(CEILING).unwrap();
-        let pool = Arc::new(Pool {
-            jobs: Mutex::new(channel().1),
-            spare: 2,
-            most: MOST,
-            threads: AtomicUsize::new(0),
-            idle: AtomicUsize::new(0),
-        });
+        let pool = Arc::clone(&hands.0.0);
+        let until = |what: &str, condition: &dyn Fn() -> bool| {
+            let deadline = Instant::now() + CEILING;
+            while !condition() {
+                assert!(Instant::now() < deadline, "{what}");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        until("more stay than are to spare", &|| pool.lock().threads == 2);
+        drop(hands);
         // Whoever gives jobs is gone: so are the threads.
-        pool.grow().unwrap();
-        let deadline = Instant::now() + CEILING;
-        while Arc::strong_count(&pool) > 1 {
-            assert!(Instant::now() < deadline, "a thread stays");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        until("a thread stays", &|| Arc::strong_count(&pool) == 1);
     }
 }

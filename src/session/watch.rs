@@ -66,7 +66,7 @@ impl Watch {
     fn start_with(timings: &Timings, overrun: Overrun, write: fn(&str)) -> io::Result<Open> {
         let open = Open(Arc::new(Watch {
             terms: ArcSwap::default(),
-            hands: Hands::start(1)?,
+            hands: Hands::start(2)?,
             tick: tick(timings.lease),
             overrun,
             until_words: (timings.aborted - timings.dropped) * 9 / 10,

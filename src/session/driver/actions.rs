@@ -59,7 +59,7 @@ impl Driver {
         election.office = None;
         if let Some(candidate) = election.candidate.take() {
             let left = candidate.left.clone();
-            self.hands.give(move || left.cancel());
+            self.hands.wake(move || left.cancel());
             self.hands.discard(candidate);
         }
         self.forget(key);
@@ -197,7 +197,7 @@ impl Driver {
         #[cfg(feature = "testing")]
         self.trip(PanicAt::Start);
         // A runtime that is shut down drops it on the spot.
-        work::start(guard, lead, term);
+        self.starters.give(move || work::start(guard, lead, term));
     }
 
     pub(super) fn overrun(&mut self, key: Key, term: u64) {
@@ -255,7 +255,7 @@ impl Driver {
         let resigning = &mut self.memory.resigning;
         let process = &self.process;
         for (_, told) in resigning.extract_if(.., |(key, _)| !process.has_to_give_up(*key)) {
-            self.hands.give(move || told.cancel());
+            self.hands.wake(move || told.cancel());
         }
     }
 
