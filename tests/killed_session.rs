@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use pg_leader::ProcessState;
 use pg_leader::testing::Cluster;
 use support::record::{self, Record};
 use support::{LEASE, contest, elector, history, steady, until};
