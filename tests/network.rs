@@ -4,11 +4,11 @@
 
 mod support;
 
-use pg_leader::ProcessState;
 use pg_leader::testing::Cluster;
+use pg_leader::{Elector, ProcessState};
 use support::proxy::Proxy;
 use support::record::{self, Record};
-use support::{Candidate, LEASE, config, until, until_successor};
+use support::{Candidate, LEASE, config, history, steady, until, until_successor};
 
 async fn silence(to_server: bool, to_client: bool) {
     let cluster = Cluster::start().unwrap();
@@ -65,4 +65,42 @@ async fn a_short_silence_costs_nothing() {
     }
     assert!(candidate.leads());
     assert_eq!(record.last_term(), 1);
+}
+
+/// Who is evicted from one election leads none of the others any more: the evictions that follow find nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_process_that_leads_several_elections() {
+    const ELECTIONS: [&str; 3] = ["one", "two", "three"];
+    let cluster = Cluster::start().unwrap();
+    let proxy = Proxy::start(cluster.port()).await;
+    let cut = Elector::connect(config(&proxy.url())).await.unwrap();
+    let records = ELECTIONS.map(|_| Record::in_memory());
+    let mut candidates = vec![];
+    for (election, record) in ELECTIONS.iter().zip(&records) {
+        candidates.push(cut.campaign(election, "cut", steady(record)).unwrap());
+        until("the first leads", || record.last_term() == 1).await;
+    }
+    let other = Elector::connect(config(&cluster.url())).await.unwrap();
+    for (election, record) in ELECTIONS.iter().zip(&records) {
+        candidates.push(other.campaign(election, "other", steady(record)).unwrap());
+        until_successor(&cluster, election).await;
+    }
+    // An application has sessions of its own.
+    let mut idle = vec![];
+    for _ in 0..3 {
+        let client = support::client(&cluster.url()).await;
+        client.batch_execute("SELECT 1").await.unwrap();
+        idle.push(client);
+    }
+
+    proxy.swallow(true, true);
+    for (election, record) in ELECTIONS.iter().zip(&records) {
+        until("the other works", || record.last_term() == 2).await;
+        let gap = record::gap_after(&record.steps(), 1).unwrap();
+        // A second lease is what an eviction that fails costs.
+        assert!(gap < LEASE * 9 / 5, "{election}: {gap:?} without a leader");
+        record::assert_no_overlap(&record.steps());
+        let ending = history(&cluster, election, 1, "ending");
+        assert_eq!(ending.as_deref(), Some("lost"), "{election}");
+    }
 }
