@@ -22,6 +22,15 @@ fn candidate_process() {
 /// again. So its sample is surely older than what happens here.
 async fn kill_unseen(race: &mut Race, term: u64, meanwhile: impl FnOnce(&Cluster)) -> Duration {
     race.processes[1].stop();
+    // A probe under way might win, and nobody would hear of it before the server ends that session.
+    let state = format!(
+        "SELECT state FROM pg_stat_activity WHERE application_name = 'pg-leader {}'",
+        race.processes[1].address
+    );
+    support::until("the successor's last probe is answered", || {
+        race.cluster.query(&state).unwrap().as_deref() == Some("idle")
+    })
+    .await;
     meanwhile(&race.cluster);
     race.processes.remove(0).kill();
     // A probe that still finds the lock held would take a newer sample.
