@@ -24,7 +24,7 @@ async fn a_killed_pg_leader_takes_its_command_along_before_another_leads() {
 }
 
 /// Most are: not those whose end the server counted among the endings that prove nothing, as when an answer was on its
-/// way to them, nor those that died before the successor had looked at them.
+/// way to them.
 #[tokio::test]
 async fn a_killed_pg_leader_is_followed_at_once() {
     const KILLS: usize = 10;
