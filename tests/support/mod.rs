@@ -250,9 +250,15 @@ pub fn block(term: u64) -> u64 {
 
 /// A connection string with all of them, for whichever can be written.
 pub fn any_of(clusters: &[&Cluster]) -> String {
-    let hosts: Vec<String> = clusters
+    let ports: Vec<u16> = clusters.iter().map(|cluster| cluster.port()).collect();
+    any_by(&ports)
+}
+
+/// The same by the ports that lead to them.
+pub fn any_by(ports: &[u16]) -> String {
+    let hosts: Vec<String> = ports
         .iter()
-        .map(|cluster| format!("127.0.0.1:{}", cluster.port()))
+        .map(|port| format!("127.0.0.1:{port}"))
         .collect();
     format!(
         "postgres://postgres@{}/postgres?target_session_attrs=read-write",
