@@ -178,9 +178,9 @@ async fn a_leader_that_is_cut_off_has_stopped_before_the_next_works() {
     let to_primary = Proxy::start(primary.port()).await;
     let to_standby = Proxy::start(standby.port()).await;
     // Who finds one of them silent soon asks the other.
-    let by = |ports: &[u16]| format!("{}&connect_timeout=1", any_by(ports));
-    let of_leader = by(&[to_primary.port(), to_standby.port()]);
-    let of_successor = by(&[to_primary.port(), standby.port()]);
+    let by = |urls: &[String]| format!("{}&connect_timeout=1", any_by(urls));
+    let of_leader = by(&[to_primary.url(), to_standby.url()]);
+    let of_successor = by(&[to_primary.url(), standby.url()]);
     let conninfos = [of_leader.as_str(), &of_successor];
     let lost = Lost::term_by([primary, standby], "cut", conninfos, &record).await;
 
