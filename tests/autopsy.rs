@@ -11,6 +11,7 @@ use support::LEASE;
 use support::candidate;
 use support::race::Race;
 use support::record;
+use support::seat::Seat;
 
 #[test]
 #[ignore = "a candidate's process, which the other tests start"]
@@ -60,6 +61,33 @@ async fn a_client_that_closed_its_connection_is_followed_at_once() {
         assert!(doubtful, "{gap:?}: it waited although it could know");
     }
     panic!("it never took over at once");
+}
+
+/// What a try looked at before it took the successor's place, by which everybody can see it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_try_tells_whether_it_saw_the_leader() {
+    let cluster = Cluster::start().unwrap();
+    drop(support::elector(&cluster).await);
+    let first = Seat::join(&cluster, "seen", "first").await;
+    assert_eq!(first.campaign().await, ("began".to_owned(), 1));
+    let second = Seat::join(&cluster, "seen", "second").await;
+    let watched = async |outcome: &str| {
+        let tried = second.try_having_heard((0, 0)).await;
+        assert_eq!(tried.get::<_, &str>("outcome"), outcome);
+        tried.get::<_, bool>("watched")
+    };
+    assert!(watched("held").await);
+
+    first.release().await;
+    let stranger = support::client(&cluster.url()).await;
+    let lock = "SELECT pg_advisory_lock('pgleader.election'::regclass::oid::integer, $election)";
+    stranger.batch_execute(&first.fill(lock)).await.unwrap();
+    assert!(!watched("held").await, "a stranger");
+    stranger
+        .batch_execute("SELECT pg_advisory_unlock_all()")
+        .await
+        .unwrap();
+    assert!(!watched("won").await, "nobody");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,14 +19,13 @@ fn candidate_process() {
 /// Leaders that are killed as soon as the database knows of a successor: most are followed at once, and it is said
 /// how many.
 ///
-/// The place shows as soon as its lock is granted, in the middle of the successor's first try. A leader that dies
-/// before that try has looked at it, some milliseconds later, was watched by nobody, and is waited for. So is
-/// one whose end the server counts among those that prove nothing, as when an answer was on its way to it.
+/// The place shows as soon as its lock is granted, in the middle of the successor's first try. Waited for is one whose
+/// end the server counts among those that prove nothing, as when an answer was on its way to it.
 async fn assert_followed_at_once(election: &str, conninfo: impl Fn(&Cluster) -> String) {
     const KILLS: u64 = 10;
     let mut race = Race::start(election, &conninfo).await;
     let conninfo = conninfo(&race.cluster);
-    let mut waited = vec![];
+    let (mut waited, mut unexplained) = (vec![], 0);
     for term in 1..=KILLS {
         let before = race.doubtful_endings();
         // The older of the two leads.
@@ -39,6 +38,7 @@ async fn assert_followed_at_once(election: &str, conninfo: impl Fn(&Cluster) -> 
         );
         if gap >= LEASE * 3 / 4 {
             let counted = before != race.doubtful_endings();
+            unexplained += u32::from(!counted);
             waited.push(format!("{gap:?}, counted: {counted}"));
         }
         race.join(&conninfo, &format!("{term}"));
@@ -49,7 +49,8 @@ async fn assert_followed_at_once(election: &str, conninfo: impl Fn(&Cluster) -> 
         "{election}: {at_once} of {KILLS} followed at once; others: {waited:?}"
     ));
     record::assert_no_overlap(&race.steps());
-    assert!(at_once >= 7, "{waited:?}");
+    // One, for a machine that stood still.
+    assert!(at_once >= 7 && unexplained <= 1, "{waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,11 +4,11 @@
 
 mod support;
 
-use pg_leader::ProcessState;
 use pg_leader::testing::Cluster;
+use pg_leader::{Elector, ProcessState};
 use support::proxy::Proxy;
 use support::record::{self, Record};
-use support::{Candidate, LEASE, config, until, until_successor};
+use support::{Candidate, LEASE, config, history, steady, until, until_successor};
 
 async fn silence(to_server: bool, to_client: bool) {
     let cluster = Cluster::start().unwrap();
@@ -65,4 +65,55 @@ async fn a_short_silence_costs_nothing() {
     }
     assert!(candidate.leads());
     assert_eq!(record.last_term(), 1);
+}
+
+/// Who is evicted from one election leads none of the others any more: the evictions that follow find nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_process_that_leads_several_elections() {
+    // Enough that the evicted session is gone before the last eviction.
+    const ELECTIONS: [&str; 5] = ["a", "b", "c", "d", "e"];
+    let cluster = Cluster::start().unwrap();
+    let proxy = Proxy::start(cluster.port()).await;
+    let cut = Elector::connect(config(&proxy.url())).await.unwrap();
+    let records = ELECTIONS.map(|_| Record::in_memory());
+    let mut candidates = vec![];
+    for (election, record) in ELECTIONS.iter().zip(&records) {
+        candidates.push(cut.campaign(election, "cut", steady(record)).unwrap());
+        until("the first leads", || record.last_term() == 1).await;
+    }
+    let other = Elector::connect(config(&cluster.url())).await.unwrap();
+    for (election, record) in ELECTIONS.iter().zip(&records) {
+        candidates.push(other.campaign(election, "other", steady(record)).unwrap());
+        until_successor(&cluster, election).await;
+    }
+    // An application has sessions of its own.
+    let mut idle = vec![];
+    for _ in 0..3 {
+        let client = support::client(&cluster.url()).await;
+        client.batch_execute("SELECT 1").await.unwrap();
+        idle.push(client);
+    }
+    let silent = "SELECT count(*) >= 3 FROM pg_stat_activity \
+                  WHERE backend_type = 'client backend' AND state_change <= clock_timestamp() - interval '1 s'";
+    until("they have been silent for a lease", || {
+        cluster.query(silent).unwrap().as_deref() == Some("t")
+    })
+    .await;
+
+    let session = || {
+        let pid = "SELECT max(pid) FROM pgleader.candidate WHERE address = 'other'";
+        cluster.query(pid).unwrap()
+    };
+    let before = session().expect("it takes part");
+    proxy.swallow(true, true);
+    for (election, record) in ELECTIONS.iter().zip(&records) {
+        until("the other works", || record.last_term() == 2).await;
+        let gap = record::gap_after(&record.steps(), 1).unwrap();
+        assert!(gap < LEASE * 9 / 5, "{election}: {gap:?} without a leader");
+        record::assert_no_overlap(&record.steps());
+        let ending = history(&cluster, election, 1, "ending");
+        assert_eq!(ending.as_deref(), Some("lost"), "{election}");
+    }
+    // An eviction that fails costs its session.
+    assert_eq!(session(), Some(before));
 }

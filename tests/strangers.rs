@@ -129,9 +129,14 @@ async fn whoever_ends_a_leader_ends_no_session_of_others() {
     let other = Candidate::start(config(&cluster.url()), "ended", "other", &record).await;
     support::until_successor(&cluster, "ended").await;
     strangers.lock(&cluster).await;
+    let fenced = support::client(&cluster.url()).await;
+    let fence = "BEGIN; SELECT pgleader.fence('ended', 1)";
+    fenced.batch_execute(fence).await.unwrap();
 
     proxy.swallow(true, true);
     until("the other leads", || other.leads()).await;
+    let ended = fenced.batch_execute("COMMIT").await;
+    assert!(ended.is_err(), "it stood in the way");
     strangers.assert_unharmed().await;
     proxy.swallow(false, false);
     support::until_successor(&cluster, "ended").await;
