@@ -112,14 +112,23 @@ fn after_a_suspension_work_is_dropped_and_its_session_given_up() {
     alone("work_is_dropped");
 }
 
+/// What blocks ends with its test, however that comes.
+struct End(Arc<AtomicBool>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// No end of work tells the driver: it has to look at the clock itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "another test runs it in a process of its own"]
 async fn the_driver_looks() {
     let Some(cluster) = cluster() else { return };
     let elector = connect(&cluster).await;
-    let over = Arc::new(AtomicBool::new(false));
-    let ends = Arc::clone(&over);
+    let end = End(Arc::default());
+    let ends = Arc::clone(&end.0);
     let lead = move |term: Term| {
         let ends = Arc::clone(&ends);
         async move {
@@ -142,7 +151,6 @@ async fn the_driver_looks() {
     })
     .await;
     assert_eq!(leader.state(), ProcessState::Following);
-    over.store(true, Ordering::SeqCst);
 }
 
 #[test]
