@@ -14,7 +14,29 @@ pub(crate) fn now() -> Instant {
     let time = clock_gettime(CLOCK);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-    Instant::from_nanos(seconds * 1_000_000_000 + nanos)
+    let now = Instant::from_nanos(seconds * 1_000_000_000 + nanos);
+    #[cfg(all(test, feature = "testing"))]
+    let now = now + by_hand::suspended();
+    now
+}
+
+/// A suspension of this process: its clock jumps, and its timers, which stand still meanwhile, know nothing of it.
+#[cfg(all(test, feature = "testing"))]
+pub(crate) mod by_hand {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    static SUSPENDED: AtomicU64 = AtomicU64::new(0);
+
+    pub(super) fn suspended() -> Duration {
+        Duration::from_nanos(SUSPENDED.load(Ordering::SeqCst))
+    }
+
+    /// Every test of this process sees it: only in one of its own.
+    pub(crate) fn suspend(time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).expect("not for centuries");
+        SUSPENDED.fetch_add(nanos, Ordering::SeqCst);
+    }
 }
 
 /// How long this machine was suspended since it started, where two of its clocks tell.

@@ -1,14 +1,20 @@
 //! The database is lost and another takes its place: terms never go back, the refractory period is kept
-//! although a vacate says that it need not be, and what the lost term still sends is refused
-//! (invariants 1, 2 and 3). Settles rows 18 and 26 of docs/known-faults.md.
+//! although a vacate says that it need not be, what the lost term still sends is refused, and a leader that lives on
+//! and is cut off has stopped (invariants 1, 2 and 3). Settles rows 18 and 26 of docs/known-faults.md.
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use pg_leader::ProcessState;
 use pg_leader::testing::Cluster;
+use support::proxy::Proxy;
 use support::record::{self, Record};
-use support::{Candidate, any_of, assert_refractory, block, config, until, until_successor};
+use support::{
+    Candidate, any_by, any_of, assert_refractory, block, config, status, until, until_replicated,
+    until_successor,
+};
 
 async fn until_shown(cluster: &Cluster, what: &str, query: &str, value: &str) {
     until(
@@ -59,23 +65,33 @@ struct Lost {
     primary: Cluster,
     standby: Cluster,
     term: u64,
-    _candidates: Vec<Candidate>,
+    leader: Candidate,
+    _successor: Candidate,
 }
 
 impl Lost {
     /// Whether the candidates `follow` to the standby when it is promoted.
-    async fn term(election: &str, follow: bool, record: &std::sync::Arc<Record>) -> Lost {
-        let primary = Cluster::start().unwrap();
-        primary
-            .execute("CREATE TABLE ledger (term bigint)")
-            .unwrap();
-        let standby = primary.standby().unwrap();
+    async fn term(election: &str, follow: bool, record: &Arc<Record>) -> Lost {
+        let [primary, standby] = pair();
         let conninfo = if follow {
             any_of(&[&primary, &standby])
         } else {
             primary.url()
         };
-        let first = Candidate::start(config(&conninfo), election, "first", record).await;
+        Lost::term_by([primary, standby], election, [&conninfo; 2], record).await
+    }
+
+    /// By the connection strings of the leader and of its successor.
+    async fn term_by(
+        [primary, standby]: [Cluster; 2],
+        election: &str,
+        [leader, successor]: [&str; 2],
+        record: &Arc<Record>,
+    ) -> Lost {
+        primary
+            .execute("CREATE TABLE ledger (term bigint)")
+            .unwrap();
+        let first = Candidate::start(config(leader), election, "first", record).await;
         until("the first term works", || record.last_term() == 1).await;
         first.leader.leave().await;
         let vacated = format!(
@@ -91,12 +107,9 @@ impl Lost {
         .await;
         standby.stop_replication().unwrap();
 
-        let mut candidates = vec![];
-        for address in ["second", "third"] {
-            let config = config(&conninfo);
-            candidates.push(Candidate::start(config, election, address, record).await);
-            until("the lost term works", || record.last_term() == 2).await;
-        }
+        let leader = Candidate::start(config(leader), election, "second", record).await;
+        until("the lost term works", || record.last_term() == 2).await;
+        let successor = Candidate::start(config(successor), election, "third", record).await;
         until_successor(&primary, election).await;
         let known = format!("SELECT term FROM pgleader.election WHERE name = '{election}'");
         assert_eq!(standby.query(&known).unwrap().as_deref(), Some("1"));
@@ -104,9 +117,17 @@ impl Lost {
             primary,
             standby,
             term: 2,
-            _candidates: candidates,
+            leader,
+            _successor: successor,
         }
     }
+}
+
+/// A primary and its standby.
+fn pair() -> [Cluster; 2] {
+    let primary = Cluster::start().unwrap();
+    let standby = primary.standby().unwrap();
+    [primary, standby]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,6 +168,102 @@ async fn a_lost_term_is_refused_before_and_after_the_next_begins() {
     // And the fence is not simply shut.
     let admitted = write_fenced(&lost.standby, ISOLATIONS[0], "refused", next.leader.term()).await;
     assert_eq!(admitted, None);
+}
+
+/// On the new timeline, and long enough for the steps of an old leader that has not stopped to show.
+async fn until_next_works_on(record: &Record, lost: u64) {
+    until("the next term works", || {
+        let steps = record.steps();
+        steps.iter().filter(|step| step.term > lost).count() > 50
+    })
+    .await;
+    assert_eq!(block(record.last_term()), 1);
+}
+
+/// Nobody hears from the old primary any more, and its leader hears from nobody. Both live on, and nothing is reset.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_cut_off_has_stopped_before_the_next_works() {
+    let record = Record::in_memory();
+    let [primary, standby] = pair();
+    let to_primary = Proxy::start(primary.port()).await;
+    let to_standby = Proxy::start(standby.port()).await;
+    // Who finds one of them silent soon asks the other.
+    let by = |urls: &[String]| format!("{}&connect_timeout=1", any_by(urls));
+    let of_leader = by(&[to_primary.url(), to_standby.url()]);
+    let of_successor = by(&[to_primary.url(), standby.url()]);
+    let conninfos = [of_leader.as_str(), &of_successor];
+    let lost = Lost::term_by([primary, standby], "cut", conninfos, &record).await;
+
+    for way in [&to_primary, &to_standby] {
+        way.swallow(true, true);
+    }
+    lost.standby.promote().unwrap();
+    until_next_works_on(&record, lost.term).await;
+    assert_eq!(lost.leader.leader.state(), ProcessState::Following);
+    record::assert_no_overlap(&record.steps());
+
+    // It finds the new primary, where another leads.
+    to_standby.swallow(false, false);
+    until("the old leader takes part again", || {
+        status(&lost.standby, "cut", "candidates").as_deref() == Some("2")
+    })
+    .await;
+    lost.primary
+        .execute("INSERT INTO ledger VALUES (0)")
+        .unwrap();
+    record::assert_no_overlap(&record.steps());
+}
+
+/// The time that a promotion takes is not ours: it is done when the leader is cut off, which knows nothing of it. And
+/// somebody joins at once who has never heard of the leader.
+async fn assert_stopped_when_another_begins(
+    standby: &Cluster,
+    election: &str,
+    record: &Arc<Record>,
+    cut: impl FnOnce(),
+) {
+    standby.promote().unwrap();
+    let lost = record.last_term();
+    let steps = record.steps().len();
+    until("the leader works on", || record.steps().len() > steps).await;
+    cut();
+    let _next = Candidate::start(config(&standby.url()), election, "next", record).await;
+    until_next_works_on(record, lost).await;
+    record::assert_no_overlap(&record.steps());
+}
+
+/// The standby takes it that nobody works.
+async fn assert_a_lost_term_has_stopped(election: &str, [to_server, to_client]: [bool; 2]) {
+    let record = Record::in_memory();
+    let [primary, standby] = pair();
+    let way = Proxy::start(primary.port()).await;
+    let lost = Lost::term_by([primary, standby], election, [&way.url(); 2], &record).await;
+    let cut = || way.swallow(to_server, to_client);
+    assert_stopped_when_another_begins(&lost.standby, election, &record, cut).await;
+    assert_eq!(lost.leader.leader.state(), ProcessState::Following);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_term_that_is_cut_off_has_stopped_when_another_begins() {
+    assert_a_lost_term_has_stopped("silent", [true, true]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn and_where_the_old_primary_still_hears_from_its_leader() {
+    assert_a_lost_term_has_stopped("deaf", [false, true]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_term_that_is_cut_off_has_stopped_when_another_begins() {
+    let record = Record::in_memory();
+    let [primary, standby] = pair();
+    let way = Proxy::start(primary.port()).await;
+    let leader = Candidate::start(config(&way.url()), "known", "first", &record).await;
+    until("the first term works", || leader.leads()).await;
+    until_replicated(&standby, "known").await;
+    let cut = || way.swallow(true, true);
+    assert_stopped_when_another_begins(&standby, "known", &record, cut).await;
+    assert_eq!(leader.leader.state(), ProcessState::Following);
 }
 
 /// The standby believes that the term before the lost one is current: nobody has closed it there.

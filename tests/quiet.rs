@@ -1,5 +1,5 @@
 //! The steady state: nothing is written to disk, no work grows with the elections, and no session holds the
-//! horizon of vacuum back. Settles invariant 7.
+//! horizon of vacuum back. Settles invariant 7, and row 14 of docs/known-faults.md.
 
 mod support;
 
@@ -170,4 +170,70 @@ async fn no_session_holds_a_snapshot_through_hand_overs() {
     }
     println!("{samples} samples; a session was within a statement {active} times");
     assert!(samples > 100, "{samples} samples say nothing");
+}
+
+/// While an index is built concurrently, which waits for every snapshot that is older, nobody waits for an advisory
+/// lock: so long a snapshot would be held. Looked at for so many retry intervals.
+async fn assert_nobody_waits_for_a_lock(cluster: &Cluster, index: &str) {
+    let builder = client(&cluster.url()).await;
+    let build = async {
+        let build = format!("CREATE INDEX CONCURRENTLY {index} ON ledger (n)");
+        let built = tokio::time::timeout(support::CEILING, builder.batch_execute(&build)).await;
+        built.expect("the index is built").unwrap();
+    };
+    let sampler = client(&cluster.url()).await;
+    let sample = async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        let until_then = Instant::now() + LEASE * 4;
+        let mut samples = 0;
+        while Instant::now() < until_then {
+            let row = sampler.query_one(waiting, &[]).await.unwrap();
+            assert_eq!(row.get::<_, i64>(0), 0, "somebody waits for a lock");
+            samples += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(samples > 20, "{samples} samples say nothing");
+    };
+    tokio::join!(build, sample);
+}
+
+/// Whoever finds a lock taken tries again later, whoever has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_lock_that_another_has() {
+    let cluster = Cluster::start().unwrap();
+    let ledger = "CREATE TABLE ledger AS SELECT generate_series(1, 100) AS n";
+    cluster.execute(ledger).unwrap();
+    let record = Record::in_memory();
+    let candidates = support::contest(&cluster, "locks", 3, &record).await;
+    assert_nobody_waits_for_a_lock(&cluster, "led").await;
+
+    // The leader last.
+    for candidate in candidates.iter().rev() {
+        candidate.leader.leave().await;
+    }
+    let term = record.last_term();
+    let stranger = client(&cluster.url()).await;
+    let mut again = vec![];
+    // First the leadership alone, then the successor's place too.
+    for (kind, index) in [("election", "held"), ("candidate", "all_held")] {
+        let lock = format!(
+            "SELECT pg_try_advisory_lock('pgleader.{kind}'::regclass::oid::int, id) FROM pgleader.election"
+        );
+        let row = stranger.query_one(&lock, &[]).await.unwrap();
+        assert!(row.get::<_, bool>(0), "{kind}");
+        for candidate in &candidates {
+            let leader = candidate.elector.campaign("locks", index, steady(&record));
+            again.push(leader.unwrap());
+        }
+        until("all take part, in vain", || {
+            support::status(&cluster, "locks", "candidates").as_deref() == Some("3")
+                && support::status(&cluster, "locks", "stranger_pid").is_some()
+        })
+        .await;
+        assert_nobody_waits_for_a_lock(&cluster, index).await;
+        assert_eq!(record.last_term(), term);
+        for leader in again.drain(..) {
+            leader.leave().await;
+        }
+    }
 }

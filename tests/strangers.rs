@@ -6,8 +6,9 @@ mod support;
 
 use pg_leader::testing::Cluster;
 use pg_leader::{AddressError, Config, Elector, ProcessState};
+use support::proxy::Proxy;
 use support::record::{self, Record};
-use support::{LEASE, config, contest, elector, status, steady, until};
+use support::{Candidate, LEASE, config, contest, elector, status, steady, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_with_the_lock_is_reported_and_all_go_on_once_it_is_gone() {
@@ -49,31 +50,59 @@ async fn a_stranger_with_the_lock_is_reported_and_all_go_on_once_it_is_gone() {
     assert_eq!(status(&cluster, "lock", "stranger_pid"), None);
 }
 
+/// Whoever connects first has the lowest number, which a look that confuses them finds first.
+struct Strangers([tokio_postgres::Client; 2]);
+
+impl Strangers {
+    async fn connect(cluster: &Cluster) -> Strangers {
+        cluster.execute("CREATE DATABASE elsewhere").unwrap();
+        let elsewhere = format!(
+            "host=127.0.0.1 port={} user=postgres dbname=elsewhere",
+            cluster.port()
+        );
+        Strangers([
+            support::client(&cluster.url()).await,
+            support::client(&elsewhere).await,
+        ])
+    }
+
+    /// The numbers of all locks of the one election: of the other kind of key, and in another database.
+    async fn lock(&self, cluster: &Cluster) {
+        for kind in KINDS {
+            let keys = format!(
+                "SELECT format('%s, %s', 'pgleader.{kind}'::regclass::oid::int, id) FROM pgleader.election"
+            );
+            let keys = cluster.query(&keys).unwrap().unwrap();
+            let (class, id) = keys.split_once(", ").unwrap();
+            let key = format!("({class}::bigint << 32) | {id}");
+            for (client, key) in self.0.iter().zip([&key, &keys]) {
+                let lock = format!("SELECT pg_advisory_lock({key})");
+                client.batch_execute(&lock).await.unwrap();
+            }
+        }
+    }
+
+    /// Nobody has ended their sessions, or taken their locks.
+    async fn assert_unharmed(&self) {
+        let held = "SELECT count(*) FROM pg_locks \
+                    WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND granted";
+        for client in &self.0 {
+            let held: i64 = client.query_one(held, &[]).await.unwrap().get(0);
+            assert_eq!(held, 3);
+        }
+    }
+}
+
+const KINDS: [&str; 3] = ["election", "candidate", "term"];
+
 /// Locks with the same numbers in another database, or of the other kind of key, are none of ours.
 #[tokio::test(flavor = "multi_thread")]
 async fn locks_of_others_with_the_same_numbers_do_not_matter() {
     let cluster = Cluster::start().unwrap();
+    let strangers = Strangers::connect(&cluster).await;
     let record = Record::in_memory();
     let candidates = contest(&cluster, "same", 1, &record).await;
-    let stranger = support::client(&cluster.url()).await;
-    stranger
-        .batch_execute(
-            "SELECT pg_advisory_lock(('pgleader.election'::regclass::oid::bigint << 32) | id) \
-             FROM pgleader.election",
-        )
-        .await
-        .unwrap();
-    cluster.execute("CREATE DATABASE elsewhere").unwrap();
-    let elsewhere = format!(
-        "host=127.0.0.1 port={} user=postgres dbname=elsewhere",
-        cluster.port()
-    );
-    let other = support::client(&elsewhere).await;
-    let keys = cluster.query(
-        "SELECT 'pgleader.election'::regclass::oid::int || ', ' || id FROM pgleader.election",
-    );
-    let lock = format!("SELECT pg_advisory_lock({})", keys.unwrap().unwrap());
-    other.batch_execute(&lock).await.unwrap();
+    strangers.lock(&cluster).await;
 
     assert_eq!(status(&cluster, "same", "stranger_pid"), None);
     assert_eq!(
@@ -85,6 +114,37 @@ async fn locks_of_others_with_the_same_numbers_do_not_matter() {
         candidates[0].leads() && record.last_term() == 2
     })
     .await;
+    strangers.assert_unharmed().await;
+}
+
+/// When it is silent, by an operator, and as whoever takes office ends what stands in his way.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_ends_a_leader_ends_no_session_of_others() {
+    let cluster = Cluster::start().unwrap();
+    let strangers = Strangers::connect(&cluster).await;
+    let proxy = Proxy::start(cluster.port()).await;
+    let record = Record::in_memory();
+    let silent = Candidate::start(config(&proxy.url()), "ended", "silent", &record).await;
+    until("the first leads", || silent.leads()).await;
+    let other = Candidate::start(config(&cluster.url()), "ended", "other", &record).await;
+    support::until_successor(&cluster, "ended").await;
+    strangers.lock(&cluster).await;
+    let fenced = support::client(&cluster.url()).await;
+    let fence = "BEGIN; SELECT pgleader.fence('ended', 1)";
+    fenced.batch_execute(fence).await.unwrap();
+
+    proxy.swallow(true, true);
+    until("the other leads", || other.leads()).await;
+    let ended = fenced.batch_execute("COMMIT").await;
+    assert!(ended.is_err(), "it stood in the way");
+    strangers.assert_unharmed().await;
+    proxy.swallow(false, false);
+    support::until_successor(&cluster, "ended").await;
+
+    cluster.execute("SELECT pgleader.depose('ended')").unwrap();
+    until("the next term works", || record.last_term() == 3).await;
+    strangers.assert_unharmed().await;
+    record::assert_no_overlap(&record.steps());
 }
 
 /// Operators write requests only, so what they leave open holds nothing that a leader needs.
@@ -176,9 +236,9 @@ async fn hostile_settings_of_an_ordinary_role_do_no_harm() {
     }
     let record = Record::in_memory();
     let url = cluster.url().replace("postgres@", "app@");
-    let first = support::Candidate::start(config(&url), "hostile", "a", &record).await;
+    let first = Candidate::start(config(&url), "hostile", "a", &record).await;
     until("it leads", || first.leads()).await;
-    let second = support::Candidate::start(config(&url), "hostile", "b", &record).await;
+    let second = Candidate::start(config(&url), "hostile", "b", &record).await;
     support::until_successor(&cluster, "hostile").await;
     cluster.terminate_leader("hostile").unwrap();
     until("the other leads", || second.leads()).await;
@@ -250,35 +310,4 @@ async fn twenty_processes_install_at_once() {
     for result in futures_util::future::join_all(all).await {
         result.expect("every installer succeeds");
     }
-}
-
-/// Passwords that rotate: each connection asks for fresh credentials.
-#[tokio::test(flavor = "multi_thread")]
-async fn fresh_credentials_are_used_for_each_connection() {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    let cluster = Cluster::start().unwrap();
-    cluster
-        .execute("CREATE ROLE one LOGIN SUPERUSER; CREATE ROLE two LOGIN SUPERUSER")
-        .unwrap();
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&calls);
-    let config = config(&cluster.url()).credentials(move || {
-        let call = counted.fetch_add(1, Ordering::SeqCst);
-        async move {
-            let user = if call == 0 { "one" } else { "two" };
-            Ok(pg_leader::Credentials::password("secret").user(user))
-        }
-    });
-    let record = Record::in_memory();
-    let candidate = support::Candidate::start(config, "rotating", "a", &record).await;
-    until("it leads", || candidate.leads()).await;
-    let user = "SELECT usename FROM pg_stat_activity WHERE application_name LIKE 'pg-leader%'";
-    assert_eq!(cluster.query(user).unwrap().as_deref(), Some("one"));
-    cluster.terminate_leader("rotating").unwrap();
-    until("it leads again", || {
-        candidate.leads() && record.last_term() == 2
-    })
-    .await;
-    assert_eq!(cluster.query(user).unwrap().as_deref(), Some("two"));
 }

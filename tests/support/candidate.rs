@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use pg_leader::Overrun;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
@@ -13,6 +14,9 @@ use super::record::{self, Record};
 use super::work::{self, Kind};
 
 const ARGUMENTS: &str = "PG_LEADER_TEST_CANDIDATE";
+
+/// In the environment of the command that runs it: its lease in milliseconds, where it is not that of most tests.
+pub const LEASE_MS: &str = "PG_LEADER_TEST_LEASE_MS";
 
 pub struct Process {
     child: Child,
@@ -139,7 +143,11 @@ pub fn main() {
             true => Overrun::Abort,
             false => Overrun::Report,
         };
-        let config = super::config(conninfo).overrun(overrun);
+        let mut config = super::config(conninfo).overrun(overrun);
+        if let Ok(lease) = std::env::var(LEASE_MS) {
+            let lease = lease.parse().expect("a number");
+            config = config.lease(Duration::from_millis(lease));
+        }
         let lead = work::of(kind, &record);
         let leader = pg_leader::run(config, election, address, lead).await;
         let _leader = leader.expect("the cluster is fit");

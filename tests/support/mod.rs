@@ -275,13 +275,20 @@ pub fn block(term: u64) -> u64 {
 
 /// A connection string with all of them, for whichever can be written.
 pub fn any_of(clusters: &[&Cluster]) -> String {
-    let hosts: Vec<String> = clusters
-        .iter()
-        .map(|cluster| format!("127.0.0.1:{}", cluster.port()))
-        .collect();
+    let urls: Vec<String> = clusters.iter().map(|cluster| cluster.url()).collect();
+    any_by(&urls)
+}
+
+/// The same by the URLs that lead to them.
+pub fn any_by(urls: &[String]) -> String {
+    let places = urls.iter().filter_map(|url| {
+        let (_, place) = url.split_once('@')?;
+        place.strip_suffix("/postgres")
+    });
+    let places: Vec<&str> = places.collect();
     format!(
         "postgres://postgres@{}/postgres?target_session_attrs=read-write",
-        hosts.join(",")
+        places.join(",")
     )
 }
 

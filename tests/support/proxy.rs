@@ -81,21 +81,21 @@ impl Drop for Proxy {
 
 async fn accept(listener: TcpListener, switches: Arc<Switches>) {
     while let Ok((client, _)) = listener.accept().await {
+        if switches.refuse.load(Ordering::SeqCst) {
+            // A new connection on a silent network hangs. The server never hears of it: a backend that waits for its
+            // first word would hold up the server's end for a minute.
+            tokio::spawn(async move {
+                let _client = client;
+                std::future::pending::<()>().await;
+            });
+            continue;
+        }
         let server_port = switches.server_port.load(Ordering::SeqCst);
         let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else {
             continue;
         };
         let (client_reads, client_writes) = client.into_split();
         let (server_reads, server_writes) = server.into_split();
-        let new = switches.refuse.load(Ordering::SeqCst);
-        if new {
-            // A new connection on a silent network hangs: keep both ends open, move nothing.
-            tokio::spawn(async move {
-                let _ends = (client_reads, client_writes, server_reads, server_writes);
-                std::future::pending::<()>().await;
-            });
-            continue;
-        }
         let up = Arc::clone(&switches);
         tokio::spawn(pump(client_reads, server_writes, up, |switches| {
             &switches.to_server

@@ -10,6 +10,8 @@ mod hosts;
 mod line;
 mod memory;
 mod open;
+#[cfg(all(test, feature = "testing"))]
+mod suspended;
 mod thread;
 mod trouble;
 mod waits;
