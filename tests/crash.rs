@@ -3,13 +3,12 @@
 
 mod support;
 
-use pg_leader::testing::Cluster;
 use support::record::{self, Record};
-use support::{contest, until};
+use support::{Cluster, contest, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_and_a_restart_of_the_server() {
-    let cluster = Cluster::start().unwrap();
+    let cluster = Cluster::builder().durable().start().unwrap();
     let record = Record::in_memory();
     let candidates = contest(&cluster, "crash", 3, &record).await;
     cluster.stop_immediate().unwrap();
@@ -25,7 +24,7 @@ async fn a_crash_and_a_restart_of_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_restart_of_the_server() {
-    let cluster = Cluster::start().unwrap();
+    let cluster = Cluster::builder().durable().start().unwrap();
     let record = Record::in_memory();
     let _candidates = contest(&cluster, "restart", 2, &record).await;
     let term = record.last_term();
@@ -38,7 +37,7 @@ async fn an_orderly_restart_of_the_server() {
 /// The postmaster lives on, and the counters begin again at zero.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_of_one_backend() {
-    let cluster = Cluster::start().unwrap();
+    let cluster = Cluster::builder().durable().start().unwrap();
     let record = Record::in_memory();
     let _candidates = contest(&cluster, "backend", 3, &record).await;
     let postmaster = cluster.postmaster_pid();
@@ -53,14 +52,10 @@ async fn a_crash_of_one_backend() {
 /// A primary is lost, its asynchronous standby promoted; terms go on upwards (invariant 2).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_to_a_standby() {
-    let primary = Cluster::start().unwrap();
+    let primary = Cluster::builder().durable().start().unwrap();
     let standby = primary.standby().unwrap();
     let record = Record::in_memory();
-    let conninfo = format!(
-        "postgres://postgres@127.0.0.1:{},127.0.0.1:{}/postgres?target_session_attrs=read-write",
-        primary.port(),
-        standby.port()
-    );
+    let conninfo = support::any_of(&[&primary, &standby]);
     let mut candidates = vec![];
     for address in ["a", "b"] {
         let config = support::config(&conninfo);

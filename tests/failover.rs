@@ -6,9 +6,10 @@ mod support;
 
 use std::time::Instant;
 
-use pg_leader::testing::Cluster;
 use support::record::{self, Record};
-use support::{Candidate, any_of, assert_refractory, block, config, until, until_successor};
+use support::{
+    Candidate, Cluster, any_of, assert_refractory, block, config, until, until_successor,
+};
 
 async fn until_shown(cluster: &Cluster, what: &str, query: &str, value: &str) {
     until(
@@ -65,7 +66,7 @@ struct Lost {
 impl Lost {
     /// Whether the candidates `follow` to the standby when it is promoted.
     async fn term(election: &str, follow: bool, record: &std::sync::Arc<Record>) -> Lost {
-        let primary = Cluster::start().unwrap();
+        let primary = Cluster::builder().durable().start().unwrap();
         primary
             .execute("CREATE TABLE ledger (term bigint)")
             .unwrap();

@@ -6,10 +6,11 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Elector, Term};
 use support::record::{self, Record};
-use support::{Candidate, LEASE, client, config, contest, history, status, until, until_successor};
+use support::{
+    Candidate, Cluster, LEASE, client, config, contest, history, status, until, until_successor,
+};
 
 /// A leader that hands out its term, with a second candidate as its successor.
 async fn leader_and_successor(

@@ -3,12 +3,11 @@
 
 mod support;
 
-use pg_leader::testing::Cluster;
 use support::candidate;
 use support::proxy::Proxy;
 use support::race::Race;
 use support::record;
-use support::{LEASE, history, until, until_successor};
+use support::{Cluster, LEASE, history, until, until_successor};
 
 #[test]
 #[ignore = "a candidate's process, which the other tests start"]

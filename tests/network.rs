@@ -5,10 +5,9 @@
 mod support;
 
 use pg_leader::ProcessState;
-use pg_leader::testing::Cluster;
 use support::proxy::Proxy;
 use support::record::{self, Record};
-use support::{Candidate, LEASE, config, until, until_successor};
+use support::{Candidate, Cluster, LEASE, config, until, until_successor};
 
 async fn silence(to_server: bool, to_client: bool) {
     let cluster = Cluster::start().unwrap();

@@ -46,7 +46,7 @@ async fn an_end_by_force_detaches_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_hangs_is_followed_after_the_silence_limit() {
-    let mut race = Race::empty("hangs");
+    let mut race = Race::on(Cluster::start().unwrap(), "hangs");
     let Some(pgpool) = Pgpool::start(&race.cluster).await else {
         return;
     };

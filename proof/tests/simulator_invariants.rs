@@ -25,6 +25,11 @@ fn one_worker_finds_a_socket_that_is_let_go_while_work_runs() {
 }
 
 #[test]
+fn one_worker_finds_work_that_is_dropped_late_although_nothing_blocks() {
+    finds_out("1:", Flaw::DroppedLate);
+}
+
+#[test]
 fn one_worker_finds_a_process_that_looks_at_no_other_host() {
     finds_out("1:", Flaw::BlindToOtherHosts);
 }
