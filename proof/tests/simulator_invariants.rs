@@ -3,7 +3,7 @@
 use pg_leader_proof::sim::{self, Flaw};
 
 /// So many worlds are enough for each flaw.
-const WORLDS: u64 = 300;
+const WORLDS: u64 = 400;
 
 fn finds_out(invariant: &str, flaw: Flaw) {
     let found = (1..=WORLDS).find_map(|seed| {
