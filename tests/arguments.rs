@@ -10,9 +10,10 @@ use support::seat::Seat;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// Where null means something: the comments in the catalogue say what.
-const NULL_MEANS_SOMETHING: [&str; 10] = [
+const NULL_MEANS_SOMETHING: [&str; 11] = [
     "ask address",
     "ask only_term",
+    "begin_term system_identifier",
     "in_force address",
     "lift address",
     "read_elections instance",
@@ -23,8 +24,8 @@ const NULL_MEANS_SOMETHING: [&str; 10] = [
     "was_asked ended_request",
 ];
 
-/// Any number is a priority.
-const MAY_BE_NEGATIVE: [&str; 1] = ["join_election priority"];
+/// Any number is a priority, or identifies a cluster.
+const MAY_BE_NEGATIVE: [&str; 2] = ["begin_term system_identifier", "join_election priority"];
 
 /// Names that are shown to people, and addresses of rows that may be older than the rule.
 const MAY_BE_EMPTY: [&str; 5] = [
@@ -82,7 +83,7 @@ fn valid((name, kind): &Argument) -> String {
         ("election", "text") => "'e'",
         (
             "election" | "term" | "last" | "below" | "known" | "only_term" | "number" | "block"
-            | "backend" | "ended",
+            | "backend" | "ended" | "timeline" | "system_identifier",
             _,
         ) => "1",
         ("heard" | "heard_lease_ms", "bigint[]" | "integer[]") => "'{0}'",

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pg_leader::{Elector, ProcessState};
+use pg_leader::{Elector, ProcessState, Term};
 use support::record::{self, Record};
+use support::work::Work;
 use support::{CEILING, Cluster, LEASE, config, contest, history, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,6 +30,61 @@ async fn resigning_hands_over_at_once_and_in_order() {
         Some("resigned")
     );
     assert_eq!(candidates[0].leader.state(), ProcessState::Following);
+}
+
+/// The notification does it: whoever has missed it finds out by a probe, the successor's alone, and that comes
+/// every three seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_notification_hands_over_and_not_the_next_probe() {
+    const ENDINGS: usize = 20;
+    let lease = LEASE * 60;
+    let cluster = Cluster::start().unwrap();
+    let elector = async || {
+        let config = config(&cluster.url()).lease(lease).retry_interval(lease);
+        Elector::connect(config).await.unwrap()
+    };
+    let (first, second) = (elector().await, elector().await);
+    let mut elections = vec![];
+    for number in 0..ENDINGS {
+        let (name, record) = (format!("heard {number}"), Record::in_memory());
+        let leader = first.campaign(&name, "first", one_step(&record)).unwrap();
+        elections.push((name, record, leader));
+    }
+    until("the first leads", || {
+        elections.iter().all(|(_, record, _)| record.has(1))
+    })
+    .await;
+    let mut others = vec![];
+    for (name, record, _) in &elections {
+        others.push(second.campaign(name, "second", one_step(record)).unwrap());
+    }
+    until("the second stands by", || {
+        let successors = "SELECT count(*) FROM pgleader.status WHERE successor = 'second'";
+        cluster.query(successors).unwrap() == Some(ENDINGS.to_string())
+    })
+    .await;
+    let mut took = vec![];
+    for (_, record, leader) in &elections {
+        let asked = record::now();
+        leader.resign().await;
+        until("the second works", || record.has(2)).await;
+        took.push(record::time_to_term(&record.steps(), asked, 2));
+    }
+    // The next probe comes so soon once in twelve times.
+    support::assert_most("handed over", &took, ENDINGS * 9 / 10, LEASE / 4, lease);
+}
+
+/// Work that says once that it leads, and leaves the machine to the others.
+fn one_step(record: &Arc<Record>) -> impl FnMut(Term) -> Work + Send + use<> {
+    let record = Arc::clone(record);
+    move |term| {
+        let record = Arc::clone(&record);
+        Box::pin(async move {
+            record.step(term.address(), term.number());
+            term.ready();
+            std::future::pending().await
+        })
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -473,3 +473,47 @@ async fn lists_of_lists_are_refused() {
         );
     }
 }
+
+/// Asked of nobody's backend the server tells of all: an election that nobody leads any more is no election whose
+/// leader is silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_eviction_from_a_term_that_is_over_ends_nobody() {
+    let cluster = Cluster::start().unwrap();
+    drop(support::elector(&cluster).await);
+    let first = Seat::join(&cluster, "over", "first").await;
+    let second = Seat::join(&cluster, "over", "second").await;
+    let bystander = support::client(&cluster.url()).await;
+    bystander.batch_execute("SELECT 1").await.unwrap();
+    assert_eq!(first.campaign().await, ("began".to_owned(), 1));
+    let silent = "SELECT count(*) >= 3 FROM pg_stat_activity WHERE state_change <= clock_timestamp() - interval '1 s'";
+    support::until("everybody has been silent for a lease", || {
+        cluster.query(silent).unwrap().as_deref() == Some("t")
+    })
+    .await;
+    // Who leads is not silent: it has just let go.
+    assert!(first.vacate(1).await);
+    first.release().await;
+    support::until("two have been silent for a lease", || {
+        cluster
+            .query(&silent.replace(">= 3", ">= 2"))
+            .unwrap()
+            .as_deref()
+            == Some("t")
+    })
+    .await;
+    for call in [
+        "pgleader.evict($mark, $election, 1)",
+        "pgleader.evict_silent($mark, $election, 1)",
+        "pgleader.evict($mark, 99, 1)",
+        "pgleader.end_leader($election, 1)",
+    ] {
+        let asked = second
+            .client
+            .query_one(&second.fill(&format!("SELECT {call}")), &[])
+            .await;
+        assert!(!asked.expect(call).get::<_, bool>(0), "{call}");
+    }
+    for client in [&first.client, &second.client, &bystander] {
+        client.batch_execute("SELECT 1").await.expect("it lives");
+    }
+}

@@ -3,11 +3,13 @@
 
 mod support;
 
+use std::collections::HashMap;
+
 use support::candidate;
 use support::proxy::Proxy;
 use support::race::Race;
 use support::record;
-use support::{Cluster, LEASE, history, until, until_successor};
+use support::{Cluster, LEASE, assert_most, history, until, until_successor};
 
 #[test]
 #[ignore = "a candidate's process, which the other tests start"]
@@ -18,15 +20,16 @@ fn candidate_process() {
 /// Leaders that are killed as soon as the database knows of a successor: most are followed at once, and it is said
 /// how many.
 ///
-/// The place shows as soon as its lock is granted, in the middle of the successor's first try. A leader that dies
-/// before that try has looked at it, some milliseconds later, was watched by nobody, and is waited for. So is
-/// one whose end the server counts among those that prove nothing, as when an answer was on its way to it.
+/// The place shows as soon as its lock is granted, in the middle of the successor's first try. Waited for is one whose
+/// end the server counts among those that prove nothing, as when an answer was on its way to it.
 async fn assert_followed_at_once(election: &str, conninfo: impl Fn(&Cluster) -> String) {
-    const KILLS: u64 = 10;
+    const KILLS: usize = 20;
+    // Nobody who has waited for the lease is so quick.
+    let at_once = LEASE * 3 / 4;
     let mut race = Race::start(election, &conninfo).await;
     let conninfo = conninfo(&race.cluster);
-    let mut waited = vec![];
-    for term in 1..=KILLS {
+    let (mut gaps, mut waited, mut unexplained) = (vec![], vec![], 0);
+    for term in (1..).take(KILLS) {
         let before = race.doubtful_endings();
         // The older of the two leads.
         race.processes.remove(0).kill();
@@ -36,19 +39,20 @@ async fn assert_followed_at_once(election: &str, conninfo: impl Fn(&Cluster) -> 
             history(&race.cluster, election, term, "ending").as_deref(),
             Some("lost")
         );
-        if gap >= LEASE * 3 / 4 {
+        if gap >= at_once {
             let counted = before != race.doubtful_endings();
+            unexplained += u32::from(!counted);
             waited.push(format!("{gap:?}, counted: {counted}"));
         }
+        gaps.push(gap);
         race.join(&conninfo, &format!("{term}"));
         until_successor(&race.cluster, election).await;
     }
-    let at_once = KILLS - u64::try_from(waited.len()).expect("few");
-    support::say(&format!(
-        "{election}: {at_once} of {KILLS} followed at once; others: {waited:?}"
-    ));
+    support::say(&format!("{election}: not followed at once: {waited:?}"));
     record::assert_no_overlap(&race.steps());
-    assert!(at_once >= 7, "{waited:?}");
+    assert_most(election, &gaps, KILLS * 7 / 10, at_once, LEASE * 3);
+    // Two, for a machine that stood still.
+    assert!(unexplained <= 2, "{waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,36 +95,45 @@ async fn behind_a_proxy_a_killed_process_is_followed_after_its_lease() {
     record::assert_no_overlap(&race.steps());
 }
 
+/// Two processes take turns: whoever leads is stopped, and woken once the other one leads.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_process_is_followed_after_its_lease_and_does_no_work_on_waking() {
+    const HANGS: usize = 5;
     let race = Race::start("stop", Cluster::url).await;
-    race.processes[0].stop();
-    race.until_term(2).await;
-    let gap = race.gap_after(1);
+    let mut gaps = vec![];
+    for (term, leader) in (1..).zip(race.processes.iter().cycle()).take(HANGS) {
+        leader.stop();
+        race.until_term(term + 1).await;
+        gaps.push(race.gap_after(term));
+        leader.go_on();
+        // It finds itself deposed and comes back as a follower.
+        until("the woken process is a candidate again", || {
+            support::status(&race.cluster, "stop", "candidates").as_deref() == Some("2")
+                && support::status(&race.cluster, "stop", "successor").as_deref()
+                    == Some(&leader.address)
+        })
+        .await;
+    }
     assert!(
-        gap >= LEASE / 2,
-        "{gap:?}: a leader that only hangs was followed too soon"
+        gaps.iter().all(|gap| *gap >= LEASE / 2),
+        "{gaps:?}: a leader that only hangs was followed too soon"
     );
-    assert!(gap < LEASE * 3, "{gap:?} without a leader");
+    assert_most("stopped", &gaps, 4, LEASE * 13 / 10, LEASE * 4);
 
-    race.processes[0].go_on();
-    // It finds itself deposed and comes back as a follower.
-    until("the woken process is a candidate again", || {
-        support::status(&race.cluster, "stop", "candidates").as_deref() == Some("2")
-            && support::status(&race.cluster, "stop", "successor").as_deref() == Some("first")
-    })
-    .await;
     let steps = race.steps();
     record::assert_no_overlap(&steps);
-    let started = steps
+    let started: HashMap<u64, u64> = steps
         .iter()
-        .filter(|step| step.term == 2)
-        .map(|step| step.began)
-        .min()
-        .unwrap();
+        .rev()
+        .map(|step| (step.term, step.began))
+        .collect();
     let late = steps
         .iter()
-        .filter(|step| step.term == 1 && step.began > started)
+        .filter(|step| {
+            started
+                .get(&(step.term + 1))
+                .is_some_and(|next| step.began > *next)
+        })
         .count();
-    assert_eq!(late, 0, "the woken process worked in a term that was over");
+    assert_eq!(late, 0, "a woken process worked in a term that was over");
 }

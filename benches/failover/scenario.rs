@@ -9,7 +9,7 @@ use crate::lane::{Ending, Lane};
 use crate::proxy;
 use crate::support::Result;
 use crate::support::arguments::Arguments;
-use crate::support::figures::Distribution;
+use crate::support::figures::{Distribution, Marks, milliseconds};
 use crate::support::journal::Cut;
 use crate::support::stage::Stage;
 
@@ -120,11 +120,8 @@ pub(crate) struct Measured {
 
 impl Scenario {
     pub(crate) async fn run(&self, stage: &Stage, arguments: &Arguments) -> Result<Measured> {
-        let (lanes, count) = if arguments.quick {
-            (1, 2 + self.count / 20)
-        } else {
-            (self.lanes, self.count)
-        };
+        let lanes = if arguments.quick { 1 } else { self.lanes };
+        let count = arguments.part_of(self.count);
         let local = tokio::task::LocalSet::new();
         let lanes = (0..lanes).map(async |number| -> Result<Measured> {
             let port = stage.cluster.port();
@@ -156,12 +153,26 @@ impl Scenario {
 }
 
 impl Mark {
-    pub(crate) fn is_met(&self, gaps: &Distribution, lease: Duration) -> bool {
-        match self {
-            Mark::MedianUnder(limit) => gaps.median() < *limit,
-            Mark::P99Under(limit) => gaps.percentile(99) < *limit,
-            Mark::AtMost(percent) => gaps.max() <= lease * *percent / 100,
-        }
+    pub(crate) fn judge(
+        &self,
+        of: &str,
+        gaps: &Distribution,
+        lease: Duration,
+        marks: &mut Marks,
+    ) -> String {
+        let (figure, limit) = match self {
+            Mark::MedianUnder(limit) => (gaps.median(), *limit),
+            // It would be the maximum.
+            Mark::P99Under(_) if gaps.count() < 100 => return format!("{self}: too few"),
+            Mark::P99Under(limit) => (gaps.percentile(99), *limit),
+            Mark::AtMost(percent) => (gaps.max(), lease * *percent / 100),
+        };
+        marks.judge(
+            of,
+            &self.to_string(),
+            milliseconds(figure),
+            milliseconds(limit),
+        )
     }
 }
 

@@ -86,11 +86,8 @@ impl Load {
     /// The median of many rounds. A round is a slice of each kind, so short that what else the machine does is
     /// the same for all three.
     pub(crate) async fn measure(&self, stage: &Stage, arguments: &Arguments) -> Result<Cost> {
-        let (rounds, slice) = if arguments.quick {
-            (3, Duration::from_millis(50))
-        } else {
-            (41, Duration::from_millis(200))
-        };
+        let slice = Duration::from_millis(if arguments.quick { 50 } else { 200 });
+        let rounds = usize::try_from(arguments.part_of(41))?;
         stage
             .client
             .batch_execute(

@@ -4,7 +4,7 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::load::Isolation;
 use crate::support::Result;
-use crate::support::figures::judged;
+use crate::support::figures::Marks;
 use crate::support::stage::Stage;
 
 const TRANSACTIONS: usize = 1_000;
@@ -89,12 +89,12 @@ async fn marks(stage: &Stage, term: i64) -> Result<String> {
         .try_get(0)?)
 }
 
-pub(crate) fn rows(traces: &[Trace; 2]) -> Vec<Vec<String>> {
-    let row = |name: &str, cell: fn(&Trace) -> String, none: &str| {
-        let cells = traces.each_ref().map(cell);
-        let met = cells[0] == none;
-        let [committed, repeatable] = cells;
-        vec![name.to_owned(), committed, repeatable, judged(none, met)]
+pub(crate) fn rows(traces: &[Trace; 2], marks: &mut Marks) -> Vec<Vec<String>> {
+    let mut row = |name: &str, cell: fn(&Trace) -> String, none: &str| {
+        let [committed, repeatable] = traces.each_ref().map(cell);
+        let figure = f64::from(u8::from(committed != none));
+        let judged = marks.judge(name, none, figure, 0.0);
+        vec![name.to_owned(), committed, repeatable, judged]
     };
     vec![
         row("WAL bytes", |trace| trace.wal_bytes.to_string(), "0"),

@@ -8,14 +8,14 @@ use pg_leader::{Elector, Leader, ProcessState, Term};
 use tokio::sync::oneshot;
 
 use crate::support::Result;
-use crate::support::figures::{Distribution, judged};
+use crate::support::figures::{Distribution, Marks};
 use crate::support::stage::Stage;
 
 const ROUNDS: usize = 101;
 const CALLS: u32 = 10_000;
 
 /// A row each: what was read, nanoseconds a call, the mark.
-pub(crate) async fn measure(stage: &Stage) -> Result<Vec<Vec<String>>> {
+pub(crate) async fn measure(stage: &Stage, marks: &mut Marks) -> Result<Vec<Vec<String>>> {
     let url = stage.cluster.url();
     let (leads, led) = oneshot::channel();
     let mut leads = Some(leads);
@@ -38,11 +38,11 @@ pub(crate) async fn measure(stage: &Stage) -> Result<Vec<Vec<String>>> {
     until(|| leader.state() == ProcessState::Leading && follower.address().is_ok()).await?;
 
     let rows = vec![
-        row("`state()` of the leader", || leader.state()),
-        row("`state()` of a follower", || follower.state()),
-        row("`address()` at the leader", || address(&leader)),
-        row("`address()` at a follower", || address(&follower)),
-        row("`is_current()`", || term.is_current()),
+        row("`state()` of the leader", || leader.state(), marks),
+        row("`state()` of a follower", || follower.state(), marks),
+        row("`address()` at the leader", || address(&leader), marks),
+        row("`address()` at a follower", || address(&follower), marks),
+        row("`is_current()`", || term.is_current(), marks),
     ];
     if !term.is_current() {
         return Err("the term ended while it was read".into());
@@ -56,7 +56,7 @@ fn address(leader: &Leader) -> bool {
     black_box(leader.address()).is_ok()
 }
 
-fn row<T>(name: &str, mut read: impl FnMut() -> T) -> Vec<String> {
+fn row<T>(name: &str, mut read: impl FnMut() -> T, marks: &mut Marks) -> Vec<String> {
     let rounds = (0..ROUNDS).map(|_| {
         let started = Instant::now();
         for _ in 0..CALLS {
@@ -69,7 +69,7 @@ fn row<T>(name: &str, mut read: impl FnMut() -> T) -> Vec<String> {
     vec![
         name.to_owned(),
         format!("{nanoseconds:.1}"),
-        judged("< 100", nanoseconds < 100.0),
+        marks.judge(name, "< 100", nanoseconds, 100.0),
     ]
 }
 

@@ -49,7 +49,11 @@ pub(crate) struct OfProcess {
 }
 
 pub(crate) fn window(arguments: &Arguments) -> Duration {
-    Duration::from_secs(if arguments.quick { 3 } else { 20 })
+    Duration::from_secs(match (arguments.quick, arguments.check) {
+        (true, _) => 3,
+        (_, true) => 10,
+        _ => 20,
+    })
 }
 
 pub(crate) fn retry_interval(lease: Duration) -> Duration {

@@ -210,10 +210,12 @@ fn clean() -> History {
             Process {
                 name: "1-1".to_owned(),
                 entries: first,
+                refusals: vec![],
             },
             Process {
                 name: "2-1".to_owned(),
                 entries: second,
+                refusals: vec![],
             },
         ],
         faults: vec![
@@ -705,12 +707,32 @@ fn nobody_leads_while_the_only_candidate_is_excluded() {
     assert_violated(&history, &[6], "1.60 s were allowed");
 }
 
+/// A new session covers up for it.
+#[test]
+fn a_wrong_call_is_a_violation_although_nobody_has_suffered() {
+    let said = |code: &str| {
+        let mut history = clean();
+        let line = format!(
+            "WARN pg_leader: the session is given up: the session failed: no (SQLSTATE {code})"
+        );
+        history.processes[1].refusals.push(line);
+        history
+    };
+    for code in ["57P01", "57P03", "25006", "08006"] {
+        assert_held(&said(code));
+    }
+    for code in ["21000", "42883", "XX000"] {
+        assert_violated(&said(code), &[0], "2-1 made a wrong call");
+    }
+}
+
 #[test]
 fn nobody_leads_while_the_target_of_a_transfer_is_stopped() {
     let mut history = late(18_000);
     history.processes.push(Process {
         name: "3-1".to_owned(),
         entries: vec![started(), joined(3)],
+        refusals: vec![],
     });
     let billing = (BILLING.to_owned(), "3-1".to_owned());
     history.database.candidates.push(billing);
@@ -803,6 +825,7 @@ fn terms(count: usize, lasts: u64, ends: &[(Kind, u64)]) -> History {
         history.processes.push(Process {
             name: name.to_owned(),
             entries,
+            refusals: vec![],
         });
     }
     history.database.candidates = ["1-1", "2-1", "3-1"]

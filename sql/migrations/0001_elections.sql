@@ -873,6 +873,9 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION pgleader.begin_term(integer, uuid, boolean, bigint, bigint, bigint, bigint) IS
+    'null system_identifier: the platform does not tell';
+
 -- Purpose: how long a new term must wait at most, in milliseconds, as far as this server knows: for who looks on.
 CREATE OR REPLACE FUNCTION pgleader.refractory_period(election integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -907,6 +910,9 @@ $$;
 --   silent_since  where `held` by the leader on record: when its backend last changed its state (µs); null
 --                 where this role may not know
 --   killed, fatal, reset   the counters as they were before the try
+--   watched       where `won` or `held`: the backend of the leader on record held the leadership after the counters
+--                 were read and before the successor's place was tried for; only told of elections whose successor
+--                 the session was not already
 --   bar           where `held`: why this candidate may not lead: `suspended`, `excluded`, `transfer` (the next
 --                 term is to be another's), `outranked` (another comes first), `beyond` (it has heard of a term too
 --                 far beyond this server's, and would work below it) or `unknown` (what operators ask for cannot be
@@ -918,7 +924,7 @@ CREATE OR REPLACE FUNCTION pgleader.try_elections(
     election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer,
     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
     successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text,
-    elsewhere_ms integer, known bigint, known_lease_ms integer
+    elsewhere_ms integer, known bigint, known_lease_ms integer, watched boolean
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -929,6 +935,8 @@ DECLARE
     heir_of integer[] := successor_of;
     -- Of which the caller has heard more than is on record here.
     ahead integer[];
+    -- By election.
+    holders jsonb;
     outlook record;
     turns jsonb;
     may_try boolean;
@@ -956,6 +964,14 @@ BEGIN
             'hold a term, 0 or more, and a lease, 0 to 3600000, for each election');
     END IF;
     SELECT c.killed, c.fatal, c.reset INTO killed, fatal, reset FROM pgleader.counters() AS c;
+    -- Once the successor's place is taken everybody can see that, and the leader may be killed: this very try must
+    -- have watched it.
+    IF NOT elections <@ successor_of THEN
+        holders := (
+            SELECT jsonb_object_agg(l.election_id, l.pid) FROM pgleader.lock AS l
+            WHERE l.kind = 'pgleader.election'::regclass AND l.mode = 'ExclusiveLock' AND l.granted
+              AND l.election_id = ANY (elections));
+    END IF;
     turns := pgleader.turns(elections, instance);
     ahead := ARRAY(
         SELECT h.id FROM unnest(elections, try_elections.heard) AS h (id, term)
@@ -1013,6 +1029,7 @@ BEGIN
             END IF;
             IF outcome = 'began' THEN
                 state := 'recovering';
+                watched := false;
                 leader_pid := pg_backend_pid();
             ELSE
                 SELECT t.pid, t.lease, t.direct INTO last
@@ -1024,6 +1041,7 @@ BEGIN
                 leader_pid := last.pid;
                 lease_ms := ceil(extract(epoch FROM last.lease) * 1000)::integer;
                 was_direct := coalesce(last.direct, false);
+                watched := coalesce((holders ->> election::text)::integer = last.pid, false);
             END IF;
             holder_pid := pg_backend_pid();
             stranger := false;
@@ -1044,8 +1062,9 @@ BEGIN
                    SELECT FROM pgleader.candidate AS c WHERE c.election_id = e.id AND c.pid = l.pid),
                e.id = ANY (heir_of),
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
-                FROM pg_stat_get_activity(l.pid) AS a WHERE l.pid = e.pid),
-               try_elections.killed, try_elections.fatal, try_elections.reset, h.bar, 0, NULL::bigint, NULL::integer
+                FROM pg_stat_get_activity(coalesce(l.pid, 0)) AS a WHERE l.pid = e.pid),
+               try_elections.killed, try_elections.fatal, try_elections.reset, h.bar, 0, NULL::bigint, NULL::integer,
+               coalesce((holders ->> e.id::text)::integer = e.pid, false)
         FROM unnest(held, held_bars) AS h (id, bar)
         JOIN pgleader.election AS e ON e.id = h.id
         -- Anybody may hold a share of it, and one session several modes: whoever leads comes first.
@@ -1066,7 +1085,7 @@ CREATE OR REPLACE FUNCTION pgleader.campaign(
     election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer,
     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean,
     successor boolean, silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text,
-    elsewhere_ms integer, known bigint, known_lease_ms integer
+    elsewhere_ms integer, known bigint, known_lease_ms integer, watched boolean
 )
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1076,9 +1095,10 @@ BEGIN
            t.was_direct, t.holder_pid, t.stranger, t.successor,
            coalesce(t.silent_since,
                (SELECT (extract(epoch FROM a.state_change) * 1000000)::bigint
-                FROM pg_stat_get_activity(t.holder_pid) AS a
+                FROM pg_stat_get_activity(coalesce(t.holder_pid, 0)) AS a
                 WHERE t.outcome = 'held' AND t.holder_pid = t.leader_pid)),
-           t.killed, t.fatal, t.reset, t.bar, t.elsewhere_ms, t.known, t.known_lease_ms
+           t.killed, t.fatal, t.reset, t.bar, t.elsewhere_ms, t.known, t.known_lease_ms,
+           t.watched
     FROM pgleader.try_elections(
         mark, elections, successor_of, overdue, instance, direct, silence_ms, heard, heard_lease_ms) AS t;
 END
@@ -1491,6 +1511,10 @@ DECLARE
     backend integer := pgleader.leader_backend(election, term);
     its_lease interval := pgleader.lease_of(election);
 BEGIN
+    -- Of null it tells about every backend.
+    IF backend IS NULL THEN
+        RETURN NULL;
+    END IF;
     RETURN (
         SELECT backend FROM pg_stat_get_activity(backend) AS a
         WHERE a.state_change <= clock_timestamp() - its_lease AND NOT pgleader.is_behind_pgpool(election, term));

@@ -352,6 +352,8 @@ pub(crate) struct Won {
     pub(crate) elsewhere: Duration,
     /// The greatest term that anybody who takes part has heard of.
     pub(crate) heard: Heard,
+    /// What the counters read before this very try saw the leader of the last term hold the lock.
+    pub(crate) watched: Option<Counters>,
 }
 
 /// A lock held by somebody else.
@@ -370,6 +372,8 @@ pub(crate) struct Held {
     /// being the same.
     pub(crate) silent_since: Option<i64>,
     pub(crate) counters: Counters,
+    /// The leader on record held the lock after they were read, whoever has it now.
+    pub(crate) watched: bool,
 }
 
 /// Why a candidate may not lead now.

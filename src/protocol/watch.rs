@@ -44,7 +44,15 @@ impl Watch {
     ) -> Option<Watch> {
         if held.holder_pid.is_none() {
             // Let go during this very try: what was seen before stays true.
-            return before.filter(|watch| watch.term == held.term);
+            let known = before.filter(|watch| watch.term == held.term);
+            return known.or_else(|| {
+                Some(Watch {
+                    term: held.term,
+                    pid: held.leader_pid.filter(|_| held.watched)?,
+                    sample: held.counters,
+                    silence: None,
+                })
+            });
         }
         let pid = held
             .leader_pid

@@ -20,7 +20,7 @@ pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 const CAMPAIGN: &str = "SELECT election, outcome, term, token::text, state, address, leader_pid, lease_ms, wait_ms, \
                      was_direct, holder_pid, stranger, successor, silent_since, killed, fatal, reset, bar, \
-                     elsewhere_ms, known, known_lease_ms \
+                     elsewhere_ms, known, known_lease_ms, watched \
                      FROM pgleader.campaign($1, $2, $3, $4, $5::uuid, $6, $7, $8, $9)";
 const TAKE_OFFICE: &str = "SELECT outcome, term, token::text, bar, elsewhere_ms, known, known_lease_ms \
                            FROM pgleader.take_office($1, $2, $3::uuid, $4, $5, $6, $7, $8)";
@@ -365,6 +365,7 @@ fn tried(row: &Row) -> Result<Tried, Error> {
             direct: column(row, 9)?,
             elsewhere: duration(column(row, 18)?),
             heard: heard(row, 19)?,
+            watched: watched(row)?,
         }),
         "fenced" => Try::Fenced {
             last_term: term,
@@ -379,6 +380,7 @@ fn tried(row: &Row) -> Result<Tried, Error> {
             successor: column(row, 12)?,
             silent_since: column(row, 13)?,
             counters: counted(row, 14)?,
+            watched: column(row, 21)?,
             bar: bar(row, 17)?,
         }),
         other => return Err(unexpected(format!("the outcome \"{other}\""))),
@@ -403,6 +405,12 @@ fn tried(row: &Row) -> Result<Tried, Error> {
         outcome,
         seen,
     })
+}
+
+fn watched(row: &Row) -> Result<Option<Counters>, Error> {
+    column::<bool>(row, 21)?
+        .then(|| counted(row, 14))
+        .transpose()
 }
 
 fn counted(row: &Row, first: usize) -> Result<Counters, Error> {

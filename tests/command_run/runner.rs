@@ -127,10 +127,7 @@ impl Stage {
 
     /// From `moment` to the first step of a term.
     pub(crate) fn time_to_term(&self, moment: u64, term: u64) -> Duration {
-        let steps = self.steps();
-        let began = steps.iter().filter(|step| step.term == term);
-        let began = began.map(|step| step.began).min().expect("it has begun");
-        Duration::from_nanos(began.saturating_sub(moment))
+        record::time_to_term(&self.steps(), moment, term)
     }
 
     pub(crate) async fn until_file(&self, name: &str) {

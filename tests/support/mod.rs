@@ -249,6 +249,31 @@ pub fn assert_refractory(waited: Duration) {
     assert!(waited < LEASE * 15, "work began only after {waited:?}");
 }
 
+/// What is claimed of most: so many of these took less than `usual`. The others have what else the machine does to
+/// thank for it, and a wide ceiling. It is said how many there were.
+pub fn assert_most(
+    what: &str,
+    took: &[Duration],
+    least: usize,
+    usual: Duration,
+    ceiling: Duration,
+) {
+    let (most, others): (Vec<Duration>, Vec<Duration>) = took.iter().partition(|it| **it < usual);
+    let (count, all) = (most.len(), took.len());
+    say(&format!(
+        "{what}: {count} of {all} within {usual:?}, the longest of them {:?}; others: {others:?}",
+        most.iter().max().copied().unwrap_or_default()
+    ));
+    assert!(
+        count >= least,
+        "{what}: only {count} of {all} within {usual:?}: {took:?}"
+    );
+    assert!(
+        others.iter().all(|it| *it < ceiling),
+        "{what}: over {ceiling:?}: {others:?}"
+    );
+}
+
 /// The block in which a term's number lies: one for each timeline before its own.
 pub fn block(term: u64) -> u64 {
     term / 10_000_000_000_000

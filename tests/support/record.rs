@@ -231,6 +231,13 @@ pub fn gap_after(steps: &[Step], term: u64) -> Option<Duration> {
     Some(Duration::from_nanos(began.saturating_sub(ended)))
 }
 
+/// From `moment` to the first step of a term.
+pub fn time_to_term(steps: &[Step], moment: u64, term: u64) -> Duration {
+    let began = steps.iter().filter(|step| step.term == term);
+    let began = began.map(|step| step.began).min().expect("it has begun");
+    Duration::from_nanos(began.saturating_sub(moment))
+}
+
 /// No two terms were ever at work at once, and each term worked in one process only (invariant 1). Steps that a
 /// stop has cut in two are told of, and no others are forgiven.
 pub fn assert_no_overlap(steps: &[Step]) {

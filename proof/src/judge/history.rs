@@ -366,6 +366,8 @@ pub struct Process {
     pub name: String,
     /// What it has written, in that order.
     pub entries: Vec<Entry>,
+    /// The lines of its own log that tell of an error of the server.
+    pub refusals: Vec<String>,
 }
 
 /// All of it.
@@ -403,6 +405,7 @@ impl History {
                 processes.push(Process {
                     name: name.into_owned(),
                     entries: lines(&path)?,
+                    refusals: refusals(&path.with_extension("stderr"))?,
                 });
             }
         }
@@ -414,6 +417,13 @@ impl History {
             database: serde_json::from_str(&json(DATABASE)?)?,
         })
     }
+}
+
+fn refusals(path: &Path) -> Result<Vec<String>> {
+    let said = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let said = String::from_utf8_lossy(&said);
+    let tells = |line: &&str| line.contains("SQLSTATE");
+    Ok(said.lines().filter(tells).map(ToOwned::to_owned).collect())
 }
 
 /// The lines of a file. A last one without its end was cut off by the death of its process, and says nothing.

@@ -1,4 +1,5 @@
-//! Whether the record can be believed: a judge of wrong logs is none.
+//! Whether the record can be believed: a judge of wrong logs is none. And whether the library erred where it could mend
+//! that by itself: a new session covers up for every wrong call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -26,6 +27,8 @@ pub(super) fn judge(history: &History, faults: &[Fault]) -> Verdict {
     for process in &history.processes {
         let name = &process.name;
         let gone = gone.get(name.as_str()).copied().unwrap_or(u64::MAX);
+        let wrong = process.refusals.iter().filter(|line| is_a_fault(line));
+        violations.extend(wrong.map(|line| format!("{name} made a wrong call: {line}")));
         let mut late = None;
         for entry in &process.entries {
             if stamp(entry) > gone {
@@ -67,6 +70,15 @@ pub(super) fn judge(history: &History, faults: &[Fault]) -> Verdict {
     Verdict::new(0, "the record is whole", evidence, violations)
         .unless_none(told, "fenced transaction that has committed")
         .unless_none(refused, "fenced transaction that was refused")
+}
+
+/// Errors of those who ask: of data, of what must be unique, of syntax and names, of what is raised by nobody's rule, and
+/// the server's own.
+fn is_a_fault(line: &str) -> bool {
+    const CLASSES: [&str; 6] = ["21", "22", "23", "42", "P0", "XX"];
+    CLASSES
+        .iter()
+        .any(|class| line.contains(&format!("SQLSTATE {class}")))
 }
 
 /// When a row may have been committed on a server that is lost.

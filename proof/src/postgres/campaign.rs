@@ -13,9 +13,9 @@ pub(crate) struct Campaign {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Half {
-    /// The counters are read, the tries are to come.
+    /// The tries are to come.
     Sampled {
-        counters: Counters,
+        seen: Seen,
         keys: Vec<Key>,
         successor_of: Vec<Key>,
         overdue: Vec<Key>,
@@ -23,6 +23,21 @@ enum Half {
     },
     /// The wrong way round.
     Tried { tries: Vec<(Key, Try)> },
+}
+
+/// The counters, and then who leads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Seen {
+    counters: Counters,
+    /// Of those whose successor the session is not.
+    holders: Vec<(Key, Pid)>,
+}
+
+impl Seen {
+    fn holder(&self, key: Key) -> Option<Pid> {
+        let mut holders = self.holders.iter().filter(|(of, _)| *of == key);
+        holders.next().map(|(_, pid)| *pid)
+    }
 }
 
 impl Campaign {
@@ -51,12 +66,12 @@ impl Postgres {
     ) -> Campaign {
         self.touch(now, asker.pid);
         let half = if self.has(Flaw::SampleAfterTry) {
-            let counters = self.counters;
-            let tries = self.tries(now, asker, counters, keys, successor_of, overdue, heard);
+            let seen = self.seen(keys, successor_of);
+            let tries = self.tries(now, asker, seen, keys, successor_of, overdue, heard);
             Half::Tried { tries }
         } else {
             Half::Sampled {
-                counters: self.counters,
+                seen: self.seen(keys, successor_of),
                 keys: keys.to_vec(),
                 successor_of: successor_of.to_vec(),
                 overdue: overdue.to_vec(),
@@ -64,6 +79,18 @@ impl Postgres {
             }
         };
         Campaign { half }
+    }
+
+    fn seen(&self, keys: &[Key], successor_of: &[Key]) -> Seen {
+        let watched = keys.iter().filter(|key| !successor_of.contains(key));
+        let holders = watched.filter_map(|key| {
+            let holder = self.locks.holder(Kind::Leadership, key.0);
+            holder.map(|pid| (*key, pid))
+        });
+        Seen {
+            counters: self.counters,
+            holders: holders.collect(),
+        }
     }
 
     /// The second half: the tries, and what holds those that failed.
@@ -76,12 +103,18 @@ impl Postgres {
         self.touch(now, asker.pid);
         let tries = match campaign.half {
             Half::Sampled {
-                counters,
+                seen,
                 keys,
                 successor_of,
                 overdue,
                 heard,
-            } => self.tries(now, asker, counters, &keys, &successor_of, &overdue, &heard),
+            } => {
+                let mut seen = seen;
+                if self.has(Flaw::SampleAfterLook) {
+                    seen.counters = self.counters;
+                }
+                self.tries(now, asker, seen, &keys, &successor_of, &overdue, &heard)
+            }
             Half::Tried { mut tries } => {
                 for (_, tried) in &mut tries {
                     if let Try::Held(held) = tried {
@@ -99,7 +132,7 @@ impl Postgres {
         &mut self,
         now: Instant,
         asker: &Asker<'_>,
-        counters: Counters,
+        seen: Seen,
         keys: &[Key],
         successor_of: &[Key],
         overdue: &[Key],
@@ -140,7 +173,7 @@ impl Postgres {
                 if is_heir {
                     self.locks.unlock(Kind::Succession, key.0, pid);
                 }
-                tries.push((key, self.won(asker, key, heard)));
+                tries.push((key, self.won(asker, key, heard, &seen)));
             } else {
                 held.push((key, is_heir, turn));
             }
@@ -153,14 +186,14 @@ impl Postgres {
             };
             let held = Held {
                 bar,
-                ..self.held(counters, key, is_heir)
+                ..self.held(&seen, key, is_heir)
             };
             tries.push((key, Try::Held(held)));
         }
         tries
     }
 
-    fn won(&mut self, asker: &Asker<'_>, key: Key, heard: Heard) -> Try {
+    fn won(&mut self, asker: &Asker<'_>, key: Key, heard: Heard, seen: &Seen) -> Try {
         let last_term = self.tables.elections.get(&key.0).map_or(0, |row| row.term);
         let last = self.tables.terms.get(&(key.0, last_term)).cloned();
         let wait = self.refractory_period(key.0, last_term);
@@ -183,6 +216,9 @@ impl Postgres {
         Try::Won(Won {
             last_term,
             last_pid: last.as_ref().map(|last| last.pid),
+            watched: (last.as_ref())
+                .filter(|last| seen.holder(key) == Some(last.pid))
+                .map(|_| seen.counters),
             direct: last.is_some_and(|last| last.direct),
             wait,
             elsewhere,
@@ -190,7 +226,7 @@ impl Postgres {
         })
     }
 
-    fn held(&self, counters: Counters, key: Key, successor: bool) -> Held {
+    fn held(&self, seen: &Seen, key: Key, successor: bool) -> Held {
         let row = self
             .tables
             .elections
@@ -215,7 +251,8 @@ impl Postgres {
             successor,
             bar: None,
             silent_since: backend.map(|backend| micros(backend.state_change)),
-            counters,
+            counters: seen.counters,
+            watched: row.pid.is_some() && seen.holder(key) == row.pid,
         }
     }
 }

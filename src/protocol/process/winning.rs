@@ -194,9 +194,8 @@ impl Process {
             .filter(|watch| watch.silent_for() >= self.timings.irrevocable(won.wait))
             .map_or(until, |watch| (watch.silent_since() + won.wait).max(now));
         let silent = stopped_at == now && !won.wait.is_zero();
-        let evidence = watch
-            .filter(|_| won.direct && candidacy.autopsy && !silent)
-            .map(Watch::sample);
+        let evidence = (watch.map(Watch::sample).or(won.watched))
+            .filter(|_| won.direct && candidacy.autopsy && !silent);
         let elsewhere_until = proved + won.elsewhere;
         // A hint that came while the try was under way may tell of a vacate that the try was too early to
         // see: `campaign` had set `try_at` to never.

@@ -291,6 +291,49 @@ fn a_lock_that_was_let_go_during_the_try_leaves_the_evidence() {
     }
 }
 
+/// Everybody can see a successor as soon as it has the place, in the middle of its first try, and may kill the leader
+/// then.
+#[test]
+fn a_leader_that_the_first_try_saw_is_examined() {
+    let seen = Won {
+        watched: Some(COUNTERS),
+        ..won()
+    };
+    let gone_meanwhile = Held {
+        holder_pid: None,
+        watched: true,
+        ..held()
+    };
+    let unseen = Held {
+        watched: false,
+        ..gone_meanwhile.clone()
+    };
+    let indirect = Won {
+        direct: false,
+        ..seen.clone()
+    };
+    for (before, won, examined) in [
+        (None, seen, true),
+        (None, indirect, false),
+        (None, won(), false),
+        (Some(gone_meanwhile), won(), true),
+        (Some(unseen), won(), false),
+    ] {
+        let mut bench = Bench::candidate_with(true);
+        if let Some(held) = before {
+            bench.answer_campaign(Try::Held(held));
+        }
+        bench.answer_campaign(Try::Won(won));
+        let asks = |query: &Query| matches!(query, Query::BackendGone { .. });
+        assert_eq!(bench.has_asked(asks), examined);
+        if examined {
+            gone(&mut bench, true);
+            count(&mut bench, COUNTERS);
+            assert!(bench.has_asked(takes_office));
+        }
+    }
+}
+
 /// The server may tell of a vacate before it answers the try that was too early to see it.
 #[test]
 fn a_hint_that_comes_before_the_answer_is_not_lost() {

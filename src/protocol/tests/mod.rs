@@ -176,6 +176,7 @@ fn held() -> Held {
         successor: true,
         silent_since: Some(1),
         counters: COUNTERS,
+        watched: false,
         bar: None,
     }
 }
@@ -214,5 +215,6 @@ fn won() -> Won {
             term: 7,
             lease: LEASE,
         },
+        watched: None,
     }
 }
