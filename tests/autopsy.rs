@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use pg_leader::testing::Cluster;
+use support::Cluster;
 use support::LEASE;
 use support::candidate;
 use support::race::Race;

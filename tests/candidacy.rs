@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use pg_leader::testing::Cluster;
 use pg_leader::{AddressError, Leader, ProcessState, Takeover, Term};
 use support::proxy::Proxy;
 use support::record::Record;
-use support::{Candidate, LEASE, config, elector, history, until};
+use support::{Candidate, Cluster, LEASE, config, elector, history, until};
 
 type Ended = Result<(), std::io::Error>;
 

@@ -119,7 +119,7 @@ async fn a_healthy_server_is_fine() {
 async fn poolers_and_proxies_are_found_out() {
     let cluster = installed().await;
     let proxy = Proxy::start(cluster.port()).await;
-    let behind = examine(&proxy.url());
+    let behind = examine(&proxy.superuser_url());
     assert_eq!(behind.code, 7, "{behind:?}");
     found(&behind, "direct", "warning");
     for mode in ["transaction", "session"] {
@@ -158,7 +158,7 @@ async fn a_network_that_goes_silent_ends_the_examination() {
     proxy.delay(Duration::from_millis(60));
     let mut doctor = bare();
     doctor
-        .env("DATABASE_URL", proxy.url())
+        .env("DATABASE_URL", proxy.superuser_url())
         .args(["doctor", "--json"])
         .args(LEASE)
         .stdout(Stdio::piped())
@@ -383,7 +383,7 @@ async fn what_a_role_or_a_lease_gets_wrong_is_said() {
 
     let slow = Proxy::start(cluster.port()).await;
     slow.delay(std::time::Duration::from_millis(40));
-    let hasty = examine_with(&slow.url(), &["--lease", "100ms"]);
+    let hasty = examine_with(&slow.superuser_url(), &["--lease", "100ms"]);
     assert_eq!(hasty.code, 4, "{hasty:?}");
     assert!(
         found(&hasty, "round trip", "problem").contains("give a lease of at least"),

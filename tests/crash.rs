@@ -5,9 +5,8 @@ mod support;
 
 use std::time::Duration;
 
-use pg_leader::testing::Cluster;
 use support::record::{self, Record};
-use support::{LEASE, contest, until};
+use support::{Cluster, LEASE, contest, until};
 
 /// Somebody works in a term after `term`, soon after the server was there again at `since` on the record's clock:
 /// after a retry interval (here a lease) and the refractory period. Three times that is allowed.
@@ -26,7 +25,7 @@ async fn until_next_works(record: &Record, term: u64, since: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_and_a_restart_of_the_server() {
-    let cluster = Cluster::start().unwrap();
+    let cluster = Cluster::builder().durable().start().unwrap();
     let record = Record::in_memory();
     let candidates = contest(&cluster, "crash", 3, &record).await;
     cluster.stop_immediate().unwrap();
@@ -41,7 +40,7 @@ async fn a_crash_and_a_restart_of_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_restart_of_the_server() {
-    let cluster = Cluster::start().unwrap();
+    let cluster = Cluster::builder().durable().start().unwrap();
     let record = Record::in_memory();
     let _candidates = contest(&cluster, "restart", 2, &record).await;
     let term = record.last_term();
@@ -53,7 +52,7 @@ async fn an_orderly_restart_of_the_server() {
 /// The postmaster lives on, and the counters begin again at zero.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_of_one_backend() {
-    let cluster = Cluster::start().unwrap();
+    let cluster = Cluster::builder().durable().start().unwrap();
     let record = Record::in_memory();
     let _candidates = contest(&cluster, "backend", 3, &record).await;
     let postmaster = cluster.postmaster_pid();
@@ -73,14 +72,10 @@ async fn a_crash_of_one_backend() {
 /// A primary is lost, its asynchronous standby promoted; terms go on upwards (invariant 2).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_to_a_standby() {
-    let primary = Cluster::start().unwrap();
+    let primary = Cluster::builder().durable().start().unwrap();
     let standby = primary.standby().unwrap();
     let record = Record::in_memory();
-    let conninfo = format!(
-        "postgres://postgres@127.0.0.1:{},127.0.0.1:{}/postgres?target_session_attrs=read-write",
-        primary.port(),
-        standby.port()
-    );
+    let conninfo = support::any_of(&[&primary, &standby]);
     let mut candidates = vec![];
     for address in ["a", "b"] {
         let config = support::config(&conninfo);

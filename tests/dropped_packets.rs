@@ -6,12 +6,11 @@ mod support;
 
 use std::process::Command;
 
-use pg_leader::testing::Cluster;
 use rustix::process::{geteuid, getpid};
 use support::candidate::{self, Process};
 use support::race::Race;
 use support::work::Kind;
-use support::{LEASE, assert_most, record, status, until};
+use support::{Cluster, LEASE, assert_most, record, status, until};
 
 #[test]
 #[ignore = "a candidate's process, which the other tests start"]
@@ -162,14 +161,6 @@ async fn on_the_servers_host() {
         .setting("listen_addresses", &format!("127.0.0.1,{SERVER}"))
         .start()
         .unwrap();
-    let access = cluster.data_dir().join("pg_hba.conf");
-    let rules = std::fs::read_to_string(&access).unwrap();
-    std::fs::write(&access, rules + "host all all 10.213.0.0/16 trust\n").unwrap();
-    let loaded = || cluster.query("SELECT pg_conf_load_time()::text").unwrap();
-    let before = loaded();
-    cluster.execute("SELECT pg_reload_conf()").unwrap();
-    until("the rules are in force", || loaded() != before).await;
-
     let mut race = Race::on(cluster, "dropped");
     let far = race.cluster.url().replace("127.0.0.1", SERVER);
     let near = race.cluster.url();

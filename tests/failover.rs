@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pg_leader::ProcessState;
-use pg_leader::testing::Cluster;
 use support::proxy::Proxy;
 use support::record::{self, Record};
 use support::{
-    Candidate, any_by, any_of, assert_refractory, block, config, status, until, until_replicated,
-    until_successor,
+    Candidate, Cluster, any_by, any_of, assert_refractory, block, config, status, until,
+    until_replicated, until_successor,
 };
 
 async fn until_shown(cluster: &Cluster, what: &str, query: &str, value: &str) {
@@ -125,7 +124,7 @@ impl Lost {
 
 /// A primary and its standby.
 fn pair() -> [Cluster; 2] {
-    let primary = Cluster::start().unwrap();
+    let primary = Cluster::builder().durable().start().unwrap();
     let standby = primary.standby().unwrap();
     [primary, standby]
 }

@@ -6,10 +6,11 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Elector, Term};
 use support::record::{self, Record};
-use support::{Candidate, LEASE, client, config, contest, history, status, until, until_successor};
+use support::{
+    Candidate, Cluster, LEASE, client, config, contest, history, status, until, until_successor,
+};
 
 /// A leader that hands out its term, with a second candidate as its successor.
 async fn leader_and_successor(
@@ -298,10 +299,10 @@ async fn what_still_stands_in_the_way_after_the_refractory_period_is_ended() {
             .as_deref(),
         Some("0")
     );
-    assert_eq!(
-        history(&cluster, "ended", 2, "fenced_ended").as_deref(),
-        Some("2")
-    );
+    let ended = history(&cluster, "ended", 2, "fenced_ended");
+    let ended: Option<i32> = ended.and_then(|count| count.parse().ok());
+    // One that is slow to end is ended again, and counted again.
+    assert!(ended >= Some(2), "{ended:?}");
     assert_eq!(
         history(&cluster, "ended", 1, "fenced_ended").as_deref(),
         Some("0")

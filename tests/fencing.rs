@@ -3,7 +3,7 @@
 
 mod support;
 
-use pg_leader::testing::Cluster;
+use support::Cluster;
 use support::client;
 use support::seat::Seat;
 use tokio_postgres::Client;
@@ -24,6 +24,7 @@ impl Scene {
     async fn new() -> Scene {
         let cluster = Cluster::builder()
             .setting("max_prepared_transactions", "5")
+            .encoding("LATIN1")
             .start()
             .unwrap();
         drop(support::elector(&cluster).await);

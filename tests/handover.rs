@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Elector, ProcessState, Term};
 use support::record::{self, Record};
 use support::work::Work;
-use support::{CEILING, LEASE, config, contest, history, until};
+use support::{CEILING, Cluster, LEASE, config, contest, history, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn resigning_hands_over_at_once_and_in_order() {

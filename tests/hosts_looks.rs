@@ -59,7 +59,7 @@ async fn a_higher_one_that_is_slow_is_moved_to() {
     let standby = primary.standby().unwrap();
     let slow = Proxy::start(standby.port()).await;
     slow.delay(LEASE / 10);
-    let hosts = slow.url().replace(
+    let hosts = slow.superuser_url().replace(
         "postgres@",
         &format!("postgres@127.0.0.1:{},", primary.port()),
     );
@@ -90,7 +90,7 @@ async fn two_primaries_are_led_together_no_longer_than_documented() {
     };
     let first = candidate(&any_of(&[&primary, &standby]), "first").await;
     until("the first leads", || first.leads()).await;
-    let hosts = cut.url().replace(
+    let hosts = cut.superuser_url().replace(
         "postgres@",
         &format!("postgres@127.0.0.1:{},", standby.port()),
     );

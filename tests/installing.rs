@@ -74,7 +74,7 @@ async fn a_name_that_leads_to_an_empty_server_is_waited_out() {
     let empty = Cluster::start().unwrap();
     let proxy = Proxy::start(cluster.port()).await;
     let record = Record::in_memory();
-    let candidate = Candidate::start(config(&proxy.url()), "moved", "a", &record).await;
+    let candidate = Candidate::start(config(&proxy.superuser_url()), "moved", "a", &record).await;
     until("it leads", || candidate.leads()).await;
     candidate.leader.resign().await;
     until("the second term works", || record.last_term() == 2).await;

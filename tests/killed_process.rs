@@ -5,12 +5,11 @@ mod support;
 
 use std::collections::HashMap;
 
-use pg_leader::testing::Cluster;
 use support::candidate;
 use support::proxy::Proxy;
 use support::race::Race;
 use support::record;
-use support::{LEASE, assert_most, history, until, until_successor};
+use support::{Cluster, LEASE, assert_most, history, until, until_successor};
 
 #[test]
 #[ignore = "a candidate's process, which the other tests start"]

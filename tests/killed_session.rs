@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pg_leader::ProcessState;
-use pg_leader::testing::Cluster;
 use support::record::{self, Record};
-use support::{LEASE, contest, elector, history, steady, until};
+use support::{Cluster, LEASE, contest, elector, history, steady, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_term_begins_at_the_vacate() {

@@ -6,9 +6,8 @@ mod support;
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Leader, ProcessState, Term};
-use support::{elector, until};
+use support::{Cluster, elector, until};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};

@@ -2,10 +2,9 @@
 
 mod support;
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Config, Elector, ProcessState};
 use support::record::{self, Record};
-use support::{LEASE, config, elector, steady, until};
+use support::{Cluster, LEASE, config, elector, steady, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thirty_candidates_one_leader_one_successor() {
@@ -165,7 +164,7 @@ async fn no_connection_left_at_start_and_later() {
     cluster
         .execute("CREATE ROLE app LOGIN; GRANT CREATE ON DATABASE postgres TO app")
         .unwrap();
-    let url = cluster.url().replace("postgres@", "app@");
+    let url = support::url_of(&cluster, "app");
     let record = Record::in_memory();
     let candidate = support::Candidate::start(config(&url), "full", "a", &record).await;
     until("it leads", || candidate.leads()).await;

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pg_leader::testing::Cluster;
 use pg_leader::{Elector, ProcessState};
 use support::proxy::Proxy;
 use support::record::{self, Record};
-use support::{Candidate, LEASE, assert_most, config, history, steady, until, until_successor};
+use support::{
+    Candidate, Cluster, LEASE, assert_most, config, history, steady, until, until_successor,
+};
 
 const CUTS: u32 = 5;
 

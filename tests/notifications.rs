@@ -4,10 +4,9 @@
 mod support;
 
 use futures_util::StreamExt;
-use pg_leader::testing::Cluster;
 use pg_leader::{AddressError, ElectionState, ProcessState};
 use support::record::{self, Record};
-use support::{CEILING, LEASE, contest, elector, until};
+use support::{CEILING, Cluster, LEASE, contest, elector, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn address_and_state_are_pushed_to_followers_and_observers() {

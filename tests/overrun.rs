@@ -8,14 +8,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pg_leader::testing::Cluster;
 use pg_leader::{ProcessState, Term};
 use rustix::process::Signal;
 use support::candidate;
 use support::race::Race;
 use support::record::{self, Record};
 use support::work::Kind;
-use support::{Candidate, LEASE, config, elector, until, until_successor};
+use support::{Candidate, Cluster, LEASE, config, elector, until, until_successor};
 
 #[test]
 #[ignore = "a candidate's process, which the other tests start"]

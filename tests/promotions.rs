@@ -8,11 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use pg_leader::testing::Cluster;
 use pg_leader::{Config, Leader, WaitingFor};
 use support::record::{self, Record};
 use support::seat::Seat;
-use support::{Candidate, LEASE, any_of, block, client, config, until, until_successor};
+use support::{Candidate, Cluster, LEASE, any_of, block, client, config, until, until_successor};
 
 /// What somebody heard of on a timeline that this server does not know.
 const FAR: i64 = 10_000_000_000_042;

@@ -5,10 +5,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Elector, Leader, ProcessState};
 use support::record::Record;
-use support::{LEASE, client, elector, steady, until};
+use support::{Cluster, LEASE, client, elector, steady, until};
 use tokio_postgres::Client;
 
 /// So long nothing may be written.

@@ -11,14 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Elector, Leader, ProcessState, Term};
 use rustix::process::Signal;
 use support::candidate;
 use support::race::Race;
 use support::record::{self, Record, Step};
 use support::work::{self, Kind, Work};
-use support::{Candidate, config, elector, history, until, until_successor};
+use support::{Candidate, Cluster, config, elector, history, until, until_successor};
 
 /// So many steps does a child take when it is told of the end: several times what a hand-over takes.
 const PUT_AWAY: usize = 100;

@@ -7,12 +7,11 @@ mod support;
 use std::time::Duration;
 
 use pg_leader::Takeover;
-use pg_leader::testing::Cluster;
 use support::candidate;
 use support::proxy::Proxy;
 use support::race::Race;
 use support::record::{self, Record};
-use support::{Candidate, LEASE, config, status, until, until_successor};
+use support::{Candidate, Cluster, LEASE, config, status, until, until_successor};
 
 /// What the server logs of an eviction, and of nothing else that these tests do.
 const EVICTED: &str = "terminating connection due to administrator command";

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Elector, Term};
-use support::{LEASE, config, until};
+use support::{Cluster, LEASE, config, until};
 
 /// What the work has come to.
 #[derive(Default)]

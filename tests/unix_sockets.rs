@@ -6,13 +6,12 @@ mod support;
 
 use std::time::Duration;
 
-use pg_leader::testing::Cluster;
 use support::candidate;
 use support::race::Race;
 use support::record::{self, Record};
 use support::relay::{self, Relay};
 use support::work::Kind;
-use support::{Candidate, LEASE, config, until, until_successor};
+use support::{Candidate, Cluster, LEASE, config, until, until_successor};
 
 #[test]
 #[ignore = "a candidate's process, which the other tests start"]

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Config, Elector, ProcessState, Term};
 use support::record::{self, Record};
-use support::{LEASE, config, elector, history, until};
+use support::{Cluster, LEASE, config, elector, history, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lead_that_fails_hands_over_and_holds_off() {

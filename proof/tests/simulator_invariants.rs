@@ -3,7 +3,7 @@
 use pg_leader_proof::sim::{self, Flaw};
 
 /// So many worlds are enough for each flaw.
-const WORLDS: u64 = 300;
+const WORLDS: u64 = 400;
 
 fn finds_out(invariant: &str, flaw: Flaw) {
     let found = (1..=WORLDS).find_map(|seed| {
@@ -22,6 +22,11 @@ fn finds_out(invariant: &str, flaw: Flaw) {
 #[test]
 fn one_worker_finds_a_socket_that_is_let_go_while_work_runs() {
     finds_out("1:", Flaw::SocketLetGoEarly);
+}
+
+#[test]
+fn one_worker_finds_work_that_is_dropped_late_although_nothing_blocks() {
+    finds_out("1:", Flaw::DroppedLate);
 }
 
 #[test]

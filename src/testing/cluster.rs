@@ -40,6 +40,7 @@ pub struct Cluster {
 #[derive(Clone, Debug, Default)]
 pub struct ClusterBuilder {
     binaries: Option<Binaries>,
+    initdb: Vec<String>,
     settings: Vec<(String, String)>,
 }
 
@@ -48,6 +49,14 @@ impl ClusterBuilder {
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// An argument of `initdb`, such as `--encoding=LATIN1` or `--data-checksums`. By default the databases are
+    /// of `UTF8` and the locale `C`; a later argument goes before an earlier one.
+    #[must_use]
+    pub fn initdb(mut self, argument: &str) -> Self {
+        self.initdb.push(argument.to_owned());
         self
     }
 
@@ -75,7 +84,9 @@ impl ClusterBuilder {
                 "--username=postgres",
                 "--encoding=UTF8",
             ])
-            .args(["--locale=C", "-D"])
+            .arg("--locale=C")
+            .args(&self.initdb)
+            .arg("-D")
             .arg(cluster.data_dir())
             .output()
             .map_err(io(&initdb))?;

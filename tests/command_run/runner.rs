@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use pg_leader::testing::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::record::{self, Step};
-use crate::support::{LEASE, until, until_successor};
+use crate::support::{Cluster, LEASE, until, until_successor};
 
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,

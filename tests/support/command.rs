@@ -2,8 +2,9 @@
 
 use std::process::{Command, Stdio};
 
-use pg_leader::testing::Cluster;
 use serde_json::Value;
+
+use super::cluster::Server;
 
 /// What it said, and how it ended.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ pub fn bare() -> Command {
     command
 }
 
-/// For a cluster's superuser.
-pub fn at(cluster: &Cluster, arguments: &[&str]) -> Command {
+/// By a cluster's URL.
+pub fn at(cluster: &impl Server, arguments: &[&str]) -> Command {
     let mut command = bare();
     command.env("DATABASE_URL", cluster.url()).args(arguments);
     command

@@ -7,6 +7,7 @@
 
 pub mod bouncer;
 pub mod candidate;
+pub mod cluster;
 pub mod command;
 pub mod log;
 pub mod operator;
@@ -22,8 +23,11 @@ pub mod work;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cluster::Server;
+#[allow(unused_imports, reason = "not by tests that need a superuser's")]
+pub use cluster::{Cluster, url_of};
 use futures_util::StreamExt;
-use pg_leader::testing::Cluster;
+use pg_leader::testing;
 use pg_leader::{Config, Elector, Leader, ProcessState, WaitingFor};
 use record::Record;
 pub use work::steady;
@@ -38,7 +42,7 @@ pub fn config(conninfo: &str) -> Config {
     Config::new(conninfo).lease(LEASE).retry_interval(LEASE)
 }
 
-pub async fn elector(cluster: &Cluster) -> Elector {
+pub async fn elector(cluster: &impl Server) -> Elector {
     Elector::connect(config(&cluster.url()))
         .await
         .expect("the cluster is fit")
@@ -55,14 +59,9 @@ pub async fn client(conninfo: &str) -> tokio_postgres::Client {
     client
 }
 
-/// The URL of a cluster for another role than the superuser.
-pub fn url_of(cluster: &Cluster, role: &str) -> String {
-    cluster.url().replace("postgres@", &format!("{role}@"))
-}
-
 /// A schema whose owner is an ordinary role, and other roles, each with a grant: `candidate`, `operator` or
 /// `observer`.
-pub async fn install_by_an_ordinary_owner(cluster: &Cluster, roles: &[(&str, &str)]) {
+pub async fn install_by_an_ordinary_owner(cluster: &testing::Cluster, roles: &[(&str, &str)]) {
     cluster
         .execute("CREATE ROLE owner LOGIN; GRANT CREATE ON DATABASE postgres TO owner")
         .expect("the superuser may");
@@ -128,7 +127,7 @@ impl Candidate {
 
 /// Several candidates of one election; the first leads, and one of the others is its successor.
 pub async fn contest(
-    cluster: &Cluster,
+    cluster: &impl Server,
     election: &str,
     count: usize,
     record: &Arc<Record>,
@@ -141,17 +140,17 @@ pub async fn contest(
         if index == 0 {
             let first = &candidates[0];
             until("the first candidate leads", || first.leads()).await;
-            until_leading(cluster, election).await;
+            until_leading(cluster.cluster(), election).await;
         }
     }
     if count > 1 {
-        until_successor(cluster, election).await;
+        until_successor(cluster.cluster(), election).await;
     }
     candidates
 }
 
 /// The database knows that the leader has recovered. The leader itself knows sooner.
-pub async fn until_leading(cluster: &Cluster, election: &str) {
+pub async fn until_leading(cluster: &testing::Cluster, election: &str) {
     until("the database knows that it leads", || {
         status(cluster, election, "state").as_deref() == Some("leading")
     })
@@ -165,7 +164,7 @@ pub async fn leading(candidates: &[Candidate]) -> &Candidate {
     leading().expect("nothing ends its term")
 }
 
-pub async fn until_successor(cluster: &Cluster, election: &str) {
+pub async fn until_successor(cluster: &testing::Cluster, election: &str) {
     let successor = format!("SELECT successor FROM pgleader.status WHERE name = '{election}'");
     until("there is a successor", || {
         cluster.query(&successor).expect("status").is_some()
@@ -174,7 +173,7 @@ pub async fn until_successor(cluster: &Cluster, election: &str) {
 }
 
 /// The schema and the first term have reached the standby.
-pub async fn until_replicated(standby: &Cluster, election: &str) {
+pub async fn until_replicated(standby: &testing::Cluster, election: &str) {
     let known =
         format!("SELECT state = 'leading' FROM pgleader.election WHERE name = '{election}'");
     until(
@@ -199,13 +198,18 @@ pub async fn until_waiting_for(candidate: &Candidate, what: WaitingFor) {
 }
 
 /// One column of an election's row in `pgleader.status`.
-pub fn status(cluster: &Cluster, election: &str, column: &str) -> Option<String> {
+pub fn status(cluster: &testing::Cluster, election: &str, column: &str) -> Option<String> {
     let query = format!("SELECT {column}::text FROM pgleader.status WHERE name = '{election}'");
     cluster.query(&query).expect("status can be read")
 }
 
 /// One column of a term's row in `pgleader.history`.
-pub fn history(cluster: &Cluster, election: &str, term: u64, column: &str) -> Option<String> {
+pub fn history(
+    cluster: &testing::Cluster,
+    election: &str,
+    term: u64,
+    column: &str,
+) -> Option<String> {
     let query = format!(
         "SELECT {column}::text FROM pgleader.history WHERE name = '{election}' AND term = {term}"
     );
@@ -213,14 +217,16 @@ pub fn history(cluster: &Cluster, election: &str, term: u64, column: &str) -> Op
 }
 
 /// From now on commits wait for a standby that is not there, and `statement`, as a commit, is the first.
-pub async fn hang_commits(cluster: &Cluster, statement: &'static str) {
+pub async fn hang_commits(cluster: &impl Server, statement: &'static str) {
+    let url = cluster.url();
+    let cluster = cluster.cluster();
     cluster
         .execute("ALTER SYSTEM SET synchronous_standby_names = 'ghost'")
         .expect("the superuser may");
     cluster
         .execute("SELECT pg_reload_conf()")
         .expect("the superuser may");
-    let client = client(&cluster.url()).await;
+    let client = client(&url).await;
     tokio::spawn(async move {
         // The setting is in force once the checkpointer has read it. A commit needs a transaction number to wait.
         let commit = format!("BEGIN; SELECT pg_current_xact_id(); {statement}; COMMIT");
@@ -274,20 +280,21 @@ pub fn block(term: u64) -> u64 {
 }
 
 /// A connection string with all of them, for whichever can be written.
-pub fn any_of(clusters: &[&Cluster]) -> String {
+pub fn any_of<C: Server>(clusters: &[&C]) -> String {
     let urls: Vec<String> = clusters.iter().map(|cluster| cluster.url()).collect();
     any_by(&urls)
 }
 
 /// The same by the URLs that lead to them.
 pub fn any_by(urls: &[String]) -> String {
-    let places = urls.iter().filter_map(|url| {
-        let (_, place) = url.split_once('@')?;
-        place.strip_suffix("/postgres")
-    });
-    let places: Vec<&str> = places.collect();
+    let parts = urls.iter().filter_map(|url| url.rsplit_once('@'));
+    let (logins, places): (Vec<&str>, Vec<&str>) = parts
+        .filter_map(|(login, place)| Some((login, place.strip_suffix("/postgres")?)))
+        .unzip();
+    // They have the same roles.
     format!(
-        "postgres://postgres@{}/postgres?target_session_attrs=read-write",
+        "{}@{}/postgres?target_session_attrs=read-write",
+        logins[0],
         places.join(",")
     )
 }

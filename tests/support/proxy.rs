@@ -20,7 +20,7 @@ struct Switches {
 }
 
 pub struct Proxy {
-    port: u16,
+    pub port: u16,
     switches: Arc<Switches>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -41,7 +41,7 @@ impl Proxy {
         }
     }
 
-    pub fn url(&self) -> String {
+    pub fn superuser_url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 

@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use pg_leader::testing::Cluster;
-
 use super::candidate::{Process, this_binary};
+use super::cluster::{Cluster, Server};
 use super::record::{self, Step};
 use super::work::Kind;
 use super::{until, until_successor};
 
-pub struct Race {
-    pub cluster: Cluster,
+pub struct Race<C = Cluster> {
+    pub cluster: C,
     directory: tempfile::TempDir,
     pub election: String,
     pub processes: Vec<Process>,
@@ -23,15 +22,6 @@ impl Race {
     /// Nobody takes part yet.
     pub fn empty(election: &str) -> Race {
         Race::on(Cluster::start().expect("a cluster"), election)
-    }
-
-    pub fn on(cluster: Cluster, election: &str) -> Race {
-        Race {
-            cluster,
-            directory: tempfile::tempdir().expect("a directory"),
-            election: election.to_owned(),
-            processes: vec![],
-        }
     }
 
     /// Two of steady work.
@@ -55,6 +45,17 @@ impl Race {
         race.join_by(this_binary(), "second", second, Stdio::inherit());
         until_successor(&race.cluster, election).await;
         race
+    }
+}
+
+impl<C: Server> Race<C> {
+    pub fn on(cluster: C, election: &str) -> Race<C> {
+        Race {
+            cluster,
+            directory: tempfile::tempdir().expect("a directory"),
+            election: election.to_owned(),
+            processes: vec![],
+        }
     }
 
     pub fn join(&mut self, conninfo: &str, address: &str) {
@@ -102,7 +103,10 @@ impl Race {
     pub fn doubtful_endings(&self) -> Option<String> {
         let count = "SELECT sessions_killed || ' killed, ' || sessions_fatal || ' fatal' \
                      FROM pg_stat_database WHERE datname = current_database()";
-        self.cluster.query(count).expect("the counters can be read")
+        self.cluster
+            .cluster()
+            .query(count)
+            .expect("the counters can be read")
     }
 
     pub fn gap_after(&self, term: u64) -> Duration {

@@ -15,6 +15,8 @@ use std::process::{Child, Command, Stdio};
 use pg_leader::testing::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::cluster::socket_conninfo_at;
+
 const ARGUMENTS: &str = "PG_LEADER_TEST_RELAY";
 
 pub struct Relay {
@@ -81,12 +83,9 @@ impl Relay {
         Pid::from_raw(text.strip_suffix('\n')?.parse().ok()?)
     }
 
+    /// The ordinary role's.
     pub fn conninfo(&self) -> String {
-        let directory = self.directory.path().display();
-        format!(
-            "host={directory} port={} user=postgres dbname=postgres",
-            self.port
-        )
+        socket_conninfo_at(&self.directory.path().display(), self.port)
     }
 
     /// Both ends of every connection that it relays are closed.

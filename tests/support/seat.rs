@@ -1,9 +1,9 @@
 //! A candidate's session, driven by hand: each call is one step of an interleaving.
 
-use pg_leader::testing::Cluster;
 use tokio_postgres::{Client, Row};
 
 use super::client;
+use super::cluster::Server;
 
 /// Marks the session that asks, and gives the mark.
 const MARK: &str = "set_config('pgleader.mark', 'by hand', false)";
@@ -15,12 +15,12 @@ pub struct Seat {
 }
 
 impl Seat {
-    pub async fn join(cluster: &Cluster, election: &str, address: &str) -> Seat {
+    pub async fn join(cluster: &impl Server, election: &str, address: &str) -> Seat {
         Seat::join_with_priority(cluster, election, address, 0).await
     }
 
     pub async fn join_with_priority(
-        cluster: &Cluster,
+        cluster: &impl Server,
         election: &str,
         address: &str,
         priority: i32,
@@ -30,7 +30,7 @@ impl Seat {
 
     /// A candidate that has heard of a term of that lease, in milliseconds, on whatever server.
     pub async fn join_having_heard(
-        cluster: &Cluster,
+        cluster: &impl Server,
         election: &str,
         address: &str,
         heard: (i64, i32),
@@ -39,7 +39,7 @@ impl Seat {
     }
 
     async fn join_with(
-        cluster: &Cluster,
+        cluster: &impl Server,
         election: &str,
         address: &str,
         priority: i32,

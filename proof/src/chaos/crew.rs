@@ -145,7 +145,7 @@ impl Crew {
         let name = format!("{}-{}", place.number + 1, place.started);
         let conninfo = match place.path {
             Path::Direct => self.stage.url(),
-            Path::Proxied(proxy) => self.stage.proxies[proxy].url(),
+            Path::Proxied(proxy) => self.stage.proxies[proxy].superuser_url(),
             Path::Socket => self.stage.socket_conninfo(),
             Path::Relayed => self.stage.relay().conninfo(),
         };

@@ -190,7 +190,8 @@ impl World {
                     self.kill(host, "it aborts, since its work outlives its lease");
                 } else {
                     let who = self.hosts[host].who(host);
-                    self.tell(Fact::Overran { who, key, term });
+                    let by = self.now + nanos(self.longest_drop(host));
+                    self.tell(Fact::Overran { who, key, term, by });
                 }
             }
             Action::Left { key } => {

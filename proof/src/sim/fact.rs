@@ -56,11 +56,19 @@ pub(super) enum Fact {
         term: u64,
         stop: Stop,
     },
-    /// The work could not be dropped, which its process has reported.
+    /// The work outlives its lease, which its process has reported. Where it does not block it is dropped by then.
     Overran {
         who: Who,
         key: Key,
         term: u64,
+        by: Time,
+    },
+    /// The work is to stop, and cannot before: it blocks its thread.
+    Blocks {
+        who: Who,
+        key: Key,
+        term: u64,
+        until: Time,
     },
     /// The work asked whether its term is current.
     AskedCurrent {
@@ -197,6 +205,7 @@ impl Fact {
             | Fact::WorkStarted { who, .. }
             | Fact::WorkStopped { who, .. }
             | Fact::Overran { who, .. }
+            | Fact::Blocks { who, .. }
             | Fact::AskedCurrent { who, .. }
             | Fact::Entered { who, .. }
             | Fact::WantedOut { who, .. }
@@ -231,6 +240,7 @@ impl Fact {
             Fact::WorkStarted { key, .. }
             | Fact::WorkStopped { key, .. }
             | Fact::Overran { key, .. }
+            | Fact::Blocks { key, .. }
             | Fact::AskedCurrent { key, .. }
             | Fact::Entered { key, .. }
             | Fact::WantedOut { key, .. }
@@ -262,6 +272,9 @@ impl Fact {
             Fact::WorkStarted { term, .. } => format!("WORK STARTS, term {term}"),
             Fact::WorkStopped { term, stop, .. } => format!("WORK STOPS, term {term}: {stop:?}"),
             Fact::Overran { term, .. } => format!("the work of term {term} outlives its lease"),
+            Fact::Blocks { term, until, .. } => {
+                format!("the work of term {term} blocks until {}", seconds(*until))
+            }
             Fact::AskedCurrent { term, current, .. } => {
                 format!("is_current() of term {term} says {current}")
             }

@@ -17,6 +17,8 @@ pub enum Flaw {
     HeardNotRecorded,
     /// A transaction is admitted by its fence once and for all.
     FenceHoldsNothing,
+    /// Work is dropped three leases after it should be, although nothing blocks.
+    DroppedLate,
     /// Work is said to have stopped when it is told to.
     StopToldEarly,
     /// A term is current from the receipt of an answer, and for long.

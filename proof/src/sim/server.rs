@@ -11,6 +11,9 @@ use super::world::{Event, World};
 use crate::postgres::{Asker, Campaign, Cause, Instance, Pid, Postgres, Rank, Refusal, Tables};
 use crate::protocol::{Answer, Heard, Instant, Key, Office, Query, Try};
 
+/// So much longer does a statement take for each election that it is about.
+const FOR_EACH_KEY: Duration = Duration::from_micros(100);
+
 pub(super) struct Server {
     pub(super) postgres: Postgres,
     pub(super) clock: Clock,
@@ -211,8 +214,13 @@ impl World {
                 None
             }
         };
+        let keys = request
+            .query
+            .keys()
+            .unwrap_or_else(|| request.follows.clone());
+        let keys = u32::try_from(keys.len()).unwrap_or(u32::MAX);
         desk.under_way = Some((request, campaign));
-        let takes = self.service(Duration::from_micros(20));
+        let takes = self.service(Duration::from_micros(20)) + nanos(FOR_EACH_KEY * keys);
         let limit = self.server.clock.lasts(limit);
         let event = Event::Executes {
             pid,

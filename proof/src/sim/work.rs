@@ -180,6 +180,13 @@ impl World {
                     .blocks_until
                     .max(self.hosts[host].runtime_blocked_until);
                 if until > now {
+                    let who = self.hosts[host].who(host);
+                    self.tell(Fact::Blocks {
+                        who,
+                        key,
+                        term,
+                        until,
+                    });
                     let left = Duration::from_nanos(until - now);
                     return self.plan_work(host, key, term, left, step);
                 }
@@ -242,10 +249,17 @@ impl World {
         }
     }
 
+    /// What does not block its thread is gone by then, once it is to be dropped.
+    pub(super) fn longest_drop(&self, host: usize) -> Duration {
+        self.hosts[host].timings.lease / 20
+    }
+
     pub(super) fn drop_work(&mut self, host: usize, key: Key) {
-        let takes = self
-            .chance
-            .heavy(Duration::from_micros(5), self.longest_latency);
+        let longest = self.longest_drop(host);
+        let mut takes = self.chance.heavy(Duration::from_micros(5), longest);
+        if self.flaw == Some(Flaw::DroppedLate) {
+            takes += self.hosts[host].timings.lease * 3;
+        }
         if let Some(office) = self.hosts[host]
             .running
             .as_mut()

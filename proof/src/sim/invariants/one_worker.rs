@@ -1,8 +1,8 @@
 //! Invariant 1: at most one process runs an election's work at any instant.
 //!
 //! Work does not run while its process stands still. It is not counted either from when the process wakes
-//! until it has looked at its clock, nor once its process has reported that it could not drop it: the
-//! invariant leaves both to the fence. Nor is work of a term that its server took along when it was thrown away,
+//! until it has looked at its clock, nor, once its process has reported that it outlives its lease, while it blocks
+//! its thread or for the moment that it takes to drop it: the invariant leaves these to the fence. Nor is work of a term that its server took along when it was thrown away,
 //! where nobody who takes part on the next one was told of that term when a term begins there: nobody can know.
 //!
 //! Of work on another host that accepts writes a process knows what it has seen: it begins nothing that it has seen
@@ -17,8 +17,8 @@ use crate::sim::fact::{Fact, Who};
 
 #[derive(Default)]
 pub(super) struct OneWorker {
-    /// By election, term and process: whether it has overrun.
-    works: BTreeMap<(Key, u64, Who), bool>,
+    /// By election, term and process.
+    works: BTreeMap<(Key, u64, Who), Excuse>,
     /// Processes that stand still, or have not looked at their clock since.
     absent: Vec<Who>,
     begun: BTreeSet<(Key, u64)>,
@@ -30,14 +30,30 @@ pub(super) struct OneWorker {
     seen: BTreeMap<Who, (Vec<Key>, Option<Time>)>,
 }
 
+/// Why work that goes on is not counted.
+#[derive(Default)]
+struct Excuse {
+    /// It was reported to outlive its lease, and is dropped by then.
+    overran: Option<Time>,
+    /// It is to stop, and cannot before.
+    blocks_until: Time,
+}
+
+impl Excuse {
+    fn holds(&self, at: Time) -> bool {
+        self.overran
+            .is_some_and(|by| at <= by.max(self.blocks_until))
+    }
+}
+
 impl OneWorker {
-    fn check(&self, changed: impl Fn(&Key) -> bool) -> Result<(), String> {
+    fn check(&self, at: Time, changed: impl Fn(&Key) -> bool) -> Result<(), String> {
         let mut counted = self
             .works
             .iter()
-            .filter(|((key, term, who), overran)| {
+            .filter(|((key, term, who), excuse)| {
                 let unheard = self.unheard.contains(&(*key, *term));
-                changed(key) && !**overran && !unheard && !self.absent.contains(who)
+                changed(key) && !excuse.holds(at) && !unheard && !self.absent.contains(who)
             })
             .map(|(work, _)| work)
             .peekable();
@@ -62,7 +78,8 @@ impl Invariant for OneWorker {
 
     fn observe(&mut self, at: Time, fact: &Fact) -> Result<(), String> {
         for (who, (_, by)) in &self.seen {
-            let works = |((.., of), overran): (&(Key, u64, Who), &bool)| of == who && !overran;
+            let works =
+                |((.., of), excuse): (&(Key, u64, Who), &Excuse)| of == who && !excuse.holds(at);
             if by.is_some_and(|by| at > by)
                 && !self.absent.contains(who)
                 && self.works.iter().any(works)
@@ -103,16 +120,27 @@ impl Invariant for OneWorker {
                 ))
             }
             Fact::WorkStarted { who, key, term } => {
-                self.works.insert((*key, *term, *who), false);
-                self.check(|changed| changed == key)
+                self.works.insert((*key, *term, *who), Excuse::default());
+                self.check(at, |changed| changed == key)
             }
             Fact::WorkStopped { who, key, term, .. } => {
                 self.works.remove(&(*key, *term, *who));
                 Ok(())
             }
-            Fact::Overran { who, key, term } => {
-                if let Some(overran) = self.works.get_mut(&(*key, *term, *who)) {
-                    *overran = true;
+            Fact::Overran { who, key, term, by } => {
+                if let Some(excuse) = self.works.get_mut(&(*key, *term, *who)) {
+                    excuse.overran = Some(*by);
+                }
+                Ok(())
+            }
+            Fact::Blocks {
+                who,
+                key,
+                term,
+                until,
+            } => {
+                if let Some(excuse) = self.works.get_mut(&(*key, *term, *who)) {
+                    excuse.blocks_until = *until;
                 }
                 Ok(())
             }
@@ -128,7 +156,7 @@ impl Invariant for OneWorker {
             }
             Fact::Looked { who } => {
                 self.absent.retain(|absent| absent != who);
-                self.check(|_| true)
+                self.check(at, |_| true)
             }
             _ => Ok(()),
         }

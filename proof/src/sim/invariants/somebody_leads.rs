@@ -1,4 +1,4 @@
-//! Invariant 6: once nothing is wrong, somebody leads within the bounds of the design's table.
+//! Invariant 6: once nothing is wrong, somebody leads within the bounds of the design's table, and goes on to lead.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -56,15 +56,44 @@ pub(in crate::sim) fn bound_after_storm(circumstances: &Circumstances) -> Durati
     *lease * 14 + *retry_interval * 4 + *grace + connecting * 2 + *latency * 20
 }
 
+/// So many terms of an election may begin before all is as it stays: what the storm has left behind ends some, and who
+/// ranks higher takes over.
+const MOST_TERMS: u32 = 6;
+
 #[derive(Default)]
 pub(super) struct SomebodyLeads {
     works: BTreeMap<Key, Vec<Who>>,
     expected: Vec<Key>,
+    /// All that must be led since everything was well again, and how many terms of each have begun since.
+    well: BTreeMap<Key, u32>,
     by: Time,
     what: String,
 }
 
 impl SomebodyLeads {
+    /// Of a while in which nothing was wrong: one that began to lead leads still, and it was not tried again and again.
+    fn goes_on(&self) -> Result<(), String> {
+        for (key, terms) in &self.well {
+            if !self.is_led(key) {
+                return Err(format!(
+                    "nobody leads election {} any more, and nothing was wrong",
+                    key.0
+                ));
+            }
+            if *terms > MOST_TERMS {
+                return Err(format!(
+                    "{terms} terms of election {} began while nothing was wrong",
+                    key.0
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_led(&self, key: &Key) -> bool {
+        self.works.get(key).is_some_and(|works| !works.is_empty())
+    }
+
     fn check(&self, at: Time) -> Result<(), String> {
         if at < self.by {
             return Ok(());
@@ -88,8 +117,12 @@ impl Invariant for SomebodyLeads {
         let checked = self.check(at);
         match fact {
             Fact::Calm { keys, by } => {
-                let led = |key: &Key| self.works.get(key).is_some_and(|works| !works.is_empty());
-                self.expected = keys.iter().copied().filter(|key| !led(key)).collect();
+                self.expected = keys
+                    .iter()
+                    .copied()
+                    .filter(|key| !self.is_led(key))
+                    .collect();
+                self.well = keys.iter().map(|key| (*key, 0)).collect();
                 self.by = *by;
                 self.what = "everything was well again".to_owned();
             }
@@ -100,10 +133,14 @@ impl Invariant for SomebodyLeads {
                 self.by = *by;
                 self.what = ending.to_string();
             }
+            Fact::Steady(_) => return checked.and(self.goes_on()),
             Fact::Storm => self.expected.clear(),
             Fact::WorkStarted { who, key, .. } => {
                 self.works.entry(*key).or_default().push(*who);
                 self.expected.retain(|expected| expected != key);
+                if let Some(terms) = self.well.get_mut(key) {
+                    *terms += 1;
+                }
             }
             Fact::WorkStopped { who, key, .. } => {
                 if let Some(works) = self.works.get_mut(key) {
