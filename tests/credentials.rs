@@ -134,7 +134,7 @@ async fn a_wrong_password_is_refused_in_words_that_do_not_tell_it() {
     let cluster = locked(&[["app", "right"]]).await;
     let store = Store::of(Credentials::password("wrong-secret"));
     let refused = Elector::connect(store.config(&cluster, "app")).await;
-    let refused = refused.err().expect("the server asks for another");
+    let refused = refused.expect_err("the server asks for another");
     assert!(refused.is_connection(), "{refused}");
     let words = format!("{refused} {refused:?}");
     assert!(words.contains("password authentication failed"), "{words}");
