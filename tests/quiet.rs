@@ -174,7 +174,8 @@ async fn no_session_holds_a_snapshot_through_hand_overs() {
 /// While an index is built concurrently, which waits for every snapshot that is older, nobody waits for an advisory
 /// lock: so long a snapshot would be held. Looked at for so many retry intervals.
 async fn assert_nobody_waits_for_a_lock(cluster: &Cluster, index: &str) {
-    let builder = client(&cluster.url()).await;
+    // The table is its owner's, a superuser's.
+    let builder = client(&pg_leader::testing::Cluster::url(cluster)).await;
     let build = async {
         let build = format!("CREATE INDEX CONCURRENTLY {index} ON ledger (n)");
         let built = tokio::time::timeout(support::CEILING, builder.batch_execute(&build)).await;

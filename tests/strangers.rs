@@ -124,7 +124,7 @@ async fn whoever_ends_a_leader_ends_no_session_of_others() {
     let strangers = Strangers::connect(&cluster).await;
     let proxy = Proxy::start(cluster.port()).await;
     let record = Record::in_memory();
-    let silent = Candidate::start(config(&proxy.url()), "ended", "silent", &record).await;
+    let silent = Candidate::start(config(&proxy.superuser_url()), "ended", "silent", &record).await;
     until("the first leads", || silent.leads()).await;
     let other = Candidate::start(config(&cluster.url()), "ended", "other", &record).await;
     support::until_successor(&cluster, "ended").await;

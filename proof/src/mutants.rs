@@ -6,10 +6,9 @@ use crate::postgres::Flaw;
 include!(concat!(env!("OUT_DIR"), "/mutants.rs"));
 
 /// The rules of the server's side that can be broken.
-const FLAWS: [(&str, Flaw); 10] = [
+const FLAWS: [(&str, Flaw); 9] = [
     ("vacate_of_any_term", Flaw::VacateOfAnyTerm),
     ("sample_after_the_try", Flaw::SampleAfterTry),
-    ("sample_after_the_look", Flaw::SampleAfterLook),
     ("vacate_of_any_timeline", Flaw::VacateOfAnyTimeline),
     ("number_plus_one", Flaw::NumberPlusOne),
     ("number_without_time", Flaw::NumberWithoutTime),

@@ -1178,13 +1178,18 @@ fn write(history: &History) -> tempfile::TempDir {
             text,
         )
         .unwrap();
+        let said = format!("INFO took office\n{}\n", process.refusals.join("\n"));
+        let log = format!("{}.stderr", process.name);
+        fs::write(path.join(PROCESSES).join(log), said).unwrap();
     }
     directory
 }
 
 #[test]
 fn what_was_written_is_read() {
-    let history = clean();
+    let mut history = clean();
+    let refusal = "WARN no session: starting up (SQLSTATE 57P03)".to_owned();
+    history.processes[0].refusals.push(refusal);
     let read = History::read(write(&history).path()).unwrap();
     assert_eq!(
         (read.run, read.processes, read.faults, read.database),

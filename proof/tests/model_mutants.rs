@@ -77,7 +77,6 @@ mutants! {
     autopsy_of_an_indirect_session breaks ONE within |name| one(name, &[]).indirect();
     sample_of_any_backend breaks ONE within |name| two(name, &[Fault::Killed, Fault::Stranger]);
     sample_after_the_try breaks ONE within |name| two(name, &[Fault::Killed, Fault::Half]);
-    sample_after_the_look breaks ONE within |name| two(name, &[Fault::Killed, Fault::Half]);
     sample_kept_across_a_reconnect breaks ONE within |name| two(name, &[Fault::Crash]);
     sessions_fatal_ignored breaks ONE within |name| one(name, &[Fault::Fatal]);
     sessions_killed_ignored breaks ONE within |name| one(name, &[Fault::Killed]);

@@ -108,13 +108,7 @@ impl Postgres {
                 successor_of,
                 overdue,
                 heard,
-            } => {
-                let mut seen = seen;
-                if self.has(Flaw::SampleAfterLook) {
-                    seen.counters = self.counters;
-                }
-                self.tries(now, asker, seen, &keys, &successor_of, &overdue, &heard)
-            }
+            } => self.tries(now, asker, seen, &keys, &successor_of, &overdue, &heard),
             Half::Tried { mut tries } => {
                 for (_, tried) in &mut tries {
                     if let Try::Held(held) = tried {

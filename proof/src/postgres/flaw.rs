@@ -7,8 +7,6 @@ pub(crate) enum Flaw {
     VacateOfAnyTerm,
     /// The counters are read after the try.
     SampleAfterTry,
-    /// They are read after it was looked who leads.
-    SampleAfterLook,
     /// A vacate counts on every timeline.
     VacateOfAnyTimeline,
     /// The number of a term is one more than that of the last one on record.

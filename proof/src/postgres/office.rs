@@ -230,7 +230,7 @@ impl Postgres {
 
     /// No term that begins here from now on has this number or a smaller one: the last term's, or the end of the
     /// blocks before the one in which the next term lies.
-    pub(super) fn floor(&self, election: u32) -> u64 {
+    pub(crate) fn floor(&self, election: u32) -> u64 {
         let last = self
             .tables
             .elections

@@ -429,7 +429,9 @@ impl World {
             }
             Fault::FailoverWithLoss => {
                 let tables = self.server.standby.clone();
+                let lost = self.newest_terms();
                 self.server.postgres.promote_with(tables);
+                self.forget_raised(&lost);
                 self.reachable();
             }
             Fault::PromotionDiscarded | Fault::PromotedAgain => {
@@ -453,11 +455,28 @@ impl World {
 
     /// The primary of the moment has never heard of what came after its tables, nor has its standby.
     fn forget_terms(&mut self) {
-        let tables = self.server.postgres.tables().clone();
-        let newest = |key: &Key| (*key, tables.newest_term(key.0).unwrap_or(0));
-        let terms = self.elections.iter().map(newest).collect();
-        self.server.standby = tables;
+        let terms = self.newest_terms();
+        self.server.standby = self.server.postgres.tables().clone();
         self.tell(Fact::Forgotten { terms });
+    }
+
+    fn newest_terms(&self) -> Vec<(Key, u64)> {
+        let tables = self.server.postgres.tables();
+        let newest = |key: &Key| (*key, tables.newest_term(key.0).unwrap_or(0));
+        self.elections.iter().map(newest).collect()
+    }
+
+    /// A term that was raised above what was heard of lies above its timeline, and may lie above the next one too. Where
+    /// it is lost, nobody but who was told of it can know.
+    fn forget_raised(&mut self, lost: &[(Key, u64)]) {
+        let mut terms = self.newest_terms();
+        terms.retain(|(key, _)| {
+            let lost = lost.iter().find(|(of, _)| of == key);
+            lost.is_some_and(|(_, term)| *term > self.server.postgres.floor(key.0))
+        });
+        if !terms.is_empty() {
+            self.tell(Fact::Forgotten { terms });
+        }
     }
 
     fn reachable(&mut self) {
