@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::collections::HashMap;
-
 use support::candidate;
 use support::proxy::Proxy;
 use support::race::Race;
@@ -122,18 +120,6 @@ async fn a_stopped_process_is_followed_after_its_lease_and_does_no_work_on_wakin
 
     let steps = race.steps();
     record::assert_no_overlap(&steps);
-    let started: HashMap<u64, u64> = steps
-        .iter()
-        .rev()
-        .map(|step| (step.term, step.began))
-        .collect();
-    let late = steps
-        .iter()
-        .filter(|step| {
-            started
-                .get(&(step.term + 1))
-                .is_some_and(|next| step.began > *next)
-        })
-        .count();
+    let late = record::begun_in_another_term(&steps);
     assert_eq!(late, 0, "a woken process worked in a term that was over");
 }

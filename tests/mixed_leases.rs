@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use support::candidate::{self, this_binary};
 use support::race::Race;
-use support::record::{self, Step};
+use support::record;
 use support::work::Kind;
 use support::{LEASE, status, until, until_successor};
 
@@ -18,14 +18,6 @@ const LONG: Duration = LEASE.saturating_mul(4);
 #[ignore = "a candidate's process, which the other tests start"]
 fn candidate_process() {
     candidate::main();
-}
-
-/// Steps of `term` that began when a later one was at work.
-fn late(steps: &[Step], term: u64) -> usize {
-    let later = steps.iter().filter(|step| step.term > term);
-    let began = later.map(|step| step.began).min().expect("a later term");
-    let late = |step: &&Step| step.term == term && step.began > began;
-    steps.iter().filter(late).count()
 }
 
 /// Each leads in its turn, and is stopped with the other as its successor.
@@ -38,7 +30,6 @@ async fn assert_each_is_followed_after_its_own(election: &str, leases: [Duration
         race.until_term(1).await;
     }
     until_successor(&race.cluster, election).await;
-    let mut on_waking = 0;
     for (term, (process, lease)) in (1..).zip(race.processes.iter().zip(leases)) {
         let on_record = format!(
             "SELECT lease = interval '{} ms' FROM pgleader.term WHERE number = {term}",
@@ -62,8 +53,8 @@ async fn assert_each_is_followed_after_its_own(election: &str, leases: [Duration
             status(&race.cluster, election, "successor").as_ref() == Some(&process.address)
         })
         .await;
-        on_waking += late(&race.steps(), term);
     }
+    let on_waking = record::begun_in_another_term(&race.steps());
     // Each may have been stopped after its clock was looked at and before its step began.
     assert!(on_waking <= 1, "{on_waking} steps in others' terms");
 }

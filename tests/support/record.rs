@@ -201,6 +201,16 @@ pub fn ended_on_waking(steps: &[Step]) -> (usize, Duration) {
     (late.len(), Duration::from_nanos(most))
 }
 
+/// So many steps began when a later term was at work.
+pub fn begun_in_another_term(steps: &[Step]) -> usize {
+    let spans = spans(steps);
+    let late = steps.iter().filter(|step| {
+        let next = spans.range(step.term + 1..).next();
+        next.is_some_and(|(_, (began, _))| step.began > *began)
+    });
+    late.count()
+}
+
 /// How long two terms were at work at the same time, in all.
 pub fn overlap(steps: &[Step]) -> Duration {
     let spans: Vec<(u64, u64)> = spans(steps).into_values().collect();

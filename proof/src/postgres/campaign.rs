@@ -65,13 +65,13 @@ impl Postgres {
         heard: &[(Key, Heard)],
     ) -> Campaign {
         self.touch(now, asker.pid);
+        let seen = self.seen(keys, successor_of);
         let half = if self.has(Flaw::SampleAfterTry) {
-            let seen = self.seen(keys, successor_of);
             let tries = self.tries(now, asker, seen, keys, successor_of, overdue, heard);
             Half::Tried { tries }
         } else {
             Half::Sampled {
-                seen: self.seen(keys, successor_of),
+                seen,
                 keys: keys.to_vec(),
                 successor_of: successor_of.to_vec(),
                 overdue: overdue.to_vec(),
