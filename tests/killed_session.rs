@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pg_leader::ProcessState;
 use support::record::{self, Record};
@@ -150,10 +150,12 @@ async fn killing_every_session_again_and_again_ends_nothing() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     // Where none was open the last kill ended nothing: who leads afterwards may have led before.
+    let from = Instant::now();
     until("it leads again", || {
         cluster.leader_pid("tough").unwrap().is_some() && leader.state() == ProcessState::Leading
     })
     .await;
+    assert!(from.elapsed() < 4 * LEASE, "it took {:?}", from.elapsed());
     let term = record.last_term();
     cluster.terminate_leader("tough").unwrap();
     until("the candidacy goes on", || record.last_term() > term).await;

@@ -167,3 +167,37 @@ async fn of_a_process_that_leads_several_elections() {
     // An eviction that fails costs its session.
     assert_eq!(session(), Some(before));
 }
+
+/// Wherever a connection ends, in the midst of a startup or of an answer, the next is opened at once: who waits for
+/// an answer is told that none will come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_ends_while_it_is_made_is_replaced_at_once() {
+    let cluster = Cluster::start().unwrap();
+    let proxy = Proxy::start(cluster.port()).await;
+    let record = Record::in_memory();
+    let config = config(&proxy.url()).retry_interval(LEASE / 20);
+    let lone = Candidate::start(config, "cut", "lone", &record).await;
+    until("it leads", || lone.leads()).await;
+    let mut pieces = 0;
+    loop {
+        pieces += 1;
+        let term = record.last_term();
+        let from = std::time::Instant::now();
+        proxy.reset();
+        proxy.end_after(pieces);
+        until("it leads again", || record.last_term() > term).await;
+        assert!(
+            from.elapsed() < 4 * LEASE,
+            "after {pieces} pieces it took {:?}",
+            from.elapsed()
+        );
+        if proxy.ends_one() {
+            break;
+        }
+    }
+    assert!(
+        pieces > 10,
+        "a session is made of more than {pieces} pieces"
+    );
+    record::assert_no_overlap(&record.steps());
+}

@@ -3,10 +3,10 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use futures_util::stream::{self, Fuse, Stream, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
@@ -31,9 +31,9 @@ use crate::protocol::Timings;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the server sends beside answers. It must be polled for answers to arrive; its end is the
-/// session's end.
+/// session's end. An error comes last, and the connection goes with it, so requests without an answer fail.
 pub(crate) type Messages =
-    Fuse<Pin<Box<dyn Stream<Item = Result<AsyncMessage, tokio_postgres::Error>> + Send>>>;
+    Pin<Box<dyn Stream<Item = Result<AsyncMessage, tokio_postgres::Error>> + Send>>;
 
 /// A session that is proven fit.
 ///
@@ -380,7 +380,7 @@ where
     T: tokio_postgres::tls::TlsConnect<S>,
     T::Stream: Send + 'static,
 {
-    let (client, mut connection) =
+    let (client, connection) =
         postgres
             .connect_raw(stream, tls)
             .await
@@ -409,9 +409,19 @@ where
                 ),
                 _ => Error::session("connecting", error),
             })?;
-    let messages: Pin<Box<dyn Stream<Item = _> + Send>> =
-        Box::pin(stream::poll_fn(move |cx| connection.poll_message(cx)));
-    Ok((client, messages.fuse()))
+    // Hazard: after its end a connection tells it again and again, and holds the requests that it cannot answer.
+    let mut connection = Some(connection);
+    let messages = stream::poll_fn(move |cx| {
+        let Some(open) = &mut connection else {
+            return Poll::Ready(None);
+        };
+        let message = ready!(open.poll_message(cx));
+        if !matches!(message, Some(Ok(_))) {
+            connection = None;
+        }
+        Poll::Ready(message)
+    });
+    Ok((client, Box::pin(messages)))
 }
 
 fn lacks_password(error: &tokio_postgres::Error) -> bool {

@@ -1,8 +1,8 @@
 //! A TCP proxy that can swallow bytes: a network that has gone silent, in one direction or both. It can also be
-//! slow, reset its connections and lead to another server.
+//! slow, reset its connections, end one in the midst of an answer and lead to another server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +17,8 @@ struct Switches {
     to_client: AtomicBool,
     refuse: AtomicBool,
     delay_ms: AtomicU64,
+    /// So many pieces, of either side, go through until a connection ends; none ends where it is below one.
+    pieces: AtomicI64,
 }
 
 pub struct Proxy {
@@ -63,6 +65,16 @@ impl Proxy {
     /// Reset every connection that there is, towards both ends.
     pub fn reset(&self) {
         self.switches.resets.notify_waiters();
+    }
+
+    /// End a connection, not by a reset, once so many pieces, of either side, have gone through.
+    pub fn end_after(&self, pieces: i64) {
+        self.switches.pieces.store(pieces, Ordering::SeqCst);
+    }
+
+    /// Whether a connection will end.
+    pub fn ends_one(&self) -> bool {
+        self.switches.pieces.load(Ordering::SeqCst) > 0
     }
 
     /// New connections go to another server.
@@ -135,6 +147,9 @@ async fn pump(
         if !swallows(&switches).load(Ordering::SeqCst)
             && to.write_all(&buffer[..read]).await.is_err()
         {
+            break;
+        }
+        if switches.pieces.fetch_sub(1, Ordering::SeqCst) == 1 {
             break;
         }
     }
