@@ -1,6 +1,5 @@
 //! What `pg-leader status`, `watch` and `history` show: who leads, what is wrong, what happens. Settles
 //! rows 20 and 27 of docs/known-faults.md for people and for scripts.
-#![cfg(feature = "cli")]
 
 mod support;
 
@@ -407,7 +406,7 @@ async fn the_documented_queries_run_with_an_observers_role() {
         support::status(&cluster, "shown", "state").as_deref() == Some("leading")
     })
     .await;
-    let text = include_str!("../docs/operations.md");
+    let text = include_str!("../../docs/operations.md");
     let blocks: Vec<&str> = text
         .split("```sql\n")
         .skip(1)

@@ -1,7 +1,7 @@
 //! The command `pg-leader`. `pg-leader --help` is its documentation.
 //!
 //! One file a subcommand, with a struct `Arguments` that parses its part of the command line and an
-//! `execute`; [`arguments`] lists them. They use the library's public interface and nothing else.
+//! `execute`; [`arguments`] lists them.
 
 mod arguments;
 mod clock;
