@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod clock;
+pub mod clock;
 mod config;
 mod doctor;
 mod elector;

@@ -4,7 +4,9 @@ use clap::Parser;
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 
 use crate::connection::Connection;
-use crate::{doctor, documents, exit, guard, history, install, launch, levers, run, status, watch};
+use crate::{
+    completions, doctor, exit, guard, history, install, launch, levers, man, run, status, watch,
+};
 
 /// Leader election between processes that already share a PostgreSQL database.
 ///
@@ -33,8 +35,8 @@ pub(crate) enum Subcommand {
     Lever(levers::Lever),
     Install(install::Arguments),
     Doctor(doctor::Arguments),
-    Completions(documents::Completions),
-    Man(documents::Man),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 
     // What `run` starts.
     #[command(hide = true)]
