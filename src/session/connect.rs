@@ -18,7 +18,6 @@ use super::conninfo::{Conninfo, Trust};
 use super::hosts::{self, Known, Round, Sight};
 use super::log::{Entry, Log};
 use super::options::{self, Options};
-use super::peer::Peer;
 use super::pooler;
 use super::prove::{self, Ends};
 use super::socket::{self, SocketGuard};
@@ -26,6 +25,7 @@ use super::tls::Tls;
 use crate::clock;
 use crate::config::{Config, Credentials};
 use crate::error::{Error, Kind};
+use crate::platform::peer::Peer;
 use crate::protocol::Timings;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

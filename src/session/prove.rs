@@ -7,8 +7,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::cancel_key;
 use super::options::Options;
-use super::peer::Peer;
 use crate::error::{Error, Kind};
+use crate::platform::peer::Peer;
 
 const OLDEST_SERVER: i32 = 150_000;
 

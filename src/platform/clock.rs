@@ -99,7 +99,7 @@ mod tests {
         if !may.is_ok_and(|may| may.status.success()) {
             return eprintln!("SKIPPED clock: no time namespace may be made here");
         }
-        let here = "clock::tests::where_the_clocks_differ";
+        let here = "platform::clock::tests::where_the_clocks_differ";
         let ran = suspended
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", here, "--ignored"])
