@@ -268,10 +268,7 @@ impl Election<'_> {
         let election = self.name;
         let term = self.operator.exclude(election, address).await?;
         let ends = match term {
-            Some(term) => format!(
-                "it leads term {term}, which is asked to end. {}",
-                self.next
-            ),
+            Some(term) => format!("it leads term {term}, which is asked to end. {}", self.next),
             None => "it does not lead now.".to_owned(),
         };
         let said = format!(

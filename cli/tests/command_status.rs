@@ -23,7 +23,7 @@ const MEMBER: [&str; 7] = [
     "lease_ms",
     "pid",
     "place",
-    "priority"
+    "priority",
 ];
 const PAST_TERM: [&str; 10] = [
     "address",
