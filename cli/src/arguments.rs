@@ -13,7 +13,7 @@ use crate::{
 /// One candidate of an election leads at any time. `pg-leader run` makes any program a candidate: the program
 /// runs only while it leads.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_long_help = exit::HELP)]
+#[command(name = "pg-leader", version, max_term_width = 100, after_long_help = exit::HELP)]
 pub(crate) struct Arguments {
     #[command(flatten, next_help_heading = "Logging")]
     pub(crate) verbosity: Verbosity<InfoLevel>,
