@@ -385,8 +385,8 @@ where
             .connect_raw(stream, tls)
             .await
             .map_err(|error| match error.code() {
-                // PgBouncer's words for a startup parameter that it does not pass on.
-                Some(&SqlState::PROTOCOL_VIOLATION) if error.to_string().contains("db error") => {
+                // PgBouncer's code for a startup parameter that it does not pass on.
+                Some(&SqlState::PROTOCOL_VIOLATION) => {
                     let why = error.as_db_error().map_or("", |db| db.message()).to_owned();
                     Error::caused(Kind::Pooler(why), error)
                 }
