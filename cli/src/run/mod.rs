@@ -236,10 +236,14 @@ fn outcome(ended: Ended, asked: bool) -> Result<(), WorkError> {
     }
 }
 
-/// Returns once a command's exit says to leave, and the end of its term is known to the elector as what it was.
+/// Returns once a command's exit says to leave. Where it has failed its term is known to have failed by then: to leave
+/// sooner would be to resign, as after a success, whose candidate would soon lead again.
 async fn left(leaving: &mut watch::Receiver<Option<u8>>, leader: &Leader) {
     // The sender lives as long as the candidacy.
-    let _ = leaving.wait_for(Option::is_some).await;
+    let status = leaving.wait_for(Option::is_some).await;
+    if status.is_ok_and(|status| *status == Some(0)) {
+        return;
+    }
     let mut changes = leader.changes();
     while let Some(standing) = changes.next().await {
         // What is told may be older than the term.
