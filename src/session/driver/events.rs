@@ -185,13 +185,8 @@ impl Driver {
     /// done about it: a panic leaves what is noted.
     pub(super) fn note_command(&mut self) -> Option<Event> {
         match self.memory.command.take()? {
+            // Nothing is accepted after a shutdown: `Inner::entry` sees to it.
             Command::Join { key, candidate } => {
-                if self.memory.stops {
-                    let left = candidate.left.clone();
-                    self.hands.give(move || left.cancel());
-                    self.hands.discard(candidate);
-                    return None;
-                }
                 let autopsy = candidate.autopsy;
                 let shared = Arc::clone(&candidate.shared);
                 let before = self.election(key, &shared).candidate.replace(candidate);
