@@ -195,7 +195,9 @@ async fn candidacies_that_race_a_shutdown_end_with_it() {
     let accepted = Arc::new(AtomicUsize::new(0));
     for round in 0..5 {
         // A shutdown tells the database for half a lease, also of hundreds of elections.
-        let config = config(&cluster.url()).lease(2 * CEILING);
+        let config = config(&cluster.url())
+            .lease(2 * CEILING)
+            .retry_interval(CEILING);
         let elector = Elector::connect(config).await.unwrap();
         let before = accepted.load(Ordering::SeqCst);
         let racing: Vec<_> = (0..4)
