@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod clock;
 mod config;
 mod doctor;
 mod elector;
@@ -10,6 +9,7 @@ mod leader;
 mod leash;
 mod observer;
 mod operator;
+mod platform;
 mod protocol;
 mod schema;
 mod session;
@@ -29,6 +29,7 @@ pub use observer::Observer;
 pub use operator::{
     Backend, CandidateStatus, ElectionStatus, Installed, Operator, PastTerm, Request,
 };
+pub use platform::clock;
 pub use standing::{
     AddressError, ElectionState, ParseStateError, ProcessState, Standing, WaitingFor,
 };

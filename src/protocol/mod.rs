@@ -106,6 +106,6 @@ pub(crate) use message::{
     Won,
 };
 pub(crate) use process::Process;
-pub(crate) use time::Instant;
+pub use time::Instant;
 pub(crate) use timings::Timings;
 pub(crate) use watch::Counters;

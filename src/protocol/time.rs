@@ -1,28 +1,28 @@
-//! A point on the clock that the caller brings along.
+//! A point on the clock that the caller brings along: the protocol reads none, every event carries its `Instant`.
 
 use std::ops::{Add, AddAssign};
 use std::time::Duration;
 
 /// A point on a monotonic clock that also counts suspended time, in nanoseconds since its start.
-///
-/// The protocol reads no clock: every event carries its `Instant`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Instant(u64);
+pub struct Instant(u64);
 
 impl Instant {
     /// Later than every other: a deadline that never comes.
     pub(crate) const NEVER: Instant = Instant(u64::MAX);
 
-    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+    /// So many nanoseconds after the clock's start.
+    pub const fn from_nanos(nanos: u64) -> Self {
         Instant(nanos)
     }
 
-    pub(crate) const fn as_nanos(self) -> u64 {
+    /// The nanoseconds since the clock's start.
+    pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// The time from `earlier` to `self`, zero when `earlier` is the later of the two.
-    pub(crate) const fn since(self, earlier: Instant) -> Duration {
+    pub const fn since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }

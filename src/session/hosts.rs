@@ -291,7 +291,8 @@ pub(crate) async fn see(
     };
     let asked: [Parameter<'_>; 1] = [(&elections, Type::TEXT_ARRAY)];
     // Each may fail alone.
-    let (role, system, timeline, checkpoint, held) = futures_util::join!(
+    let (role, system, timeline, checkpoint, held) = tokio::join!(
+        biased;
         client.query_typed(ROLE, &[]),
         client.query_typed(SYSTEM, &[]),
         client.query_typed(TIMELINE, &[]),

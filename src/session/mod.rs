@@ -15,7 +15,6 @@ pub(crate) mod operations;
 mod options;
 mod pairs;
 mod panics;
-mod peer;
 mod pooler;
 mod prove;
 mod publish;

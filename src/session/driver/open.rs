@@ -54,7 +54,7 @@ pub(super) async fn open(
         let (checked, listening, mark) = if pgpool {
             (check.await, listen.await, mark.await)
         } else {
-            futures_util::join!(check, listen, mark)
+            tokio::join!(biased; check, listen, mark)
         };
         listening.map_err(|error| Error::session("LISTEN", error))?;
         let mark = mark?;

@@ -2,7 +2,8 @@
 
 use pg_leader::{Backend, ElectionState, ElectionStatus};
 
-pub(crate) fn trouble(status: &ElectionStatus) -> Vec<String> {
+/// A sentence each.
+pub(crate) fn of(status: &ElectionStatus) -> Vec<String> {
     let name = &status.name;
     let mut all = vec![];
     if let Some(stranger) = &status.stranger {

@@ -2,6 +2,7 @@
 
 mod children;
 mod guard;
+mod on_exit;
 mod ready;
 mod signals;
 mod talk;
@@ -11,8 +12,8 @@ use std::ffi::OsString;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::StreamExt;
 use pg_leader::{Campaign, Elector, Leader, ProcessState, Term};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -24,6 +25,7 @@ use crate::message::Ended;
 use crate::processes;
 use children::Children;
 use guard::Task;
+use on_exit::OnExit;
 use signals::Signals;
 
 const HELP: &str = "\
@@ -136,27 +138,6 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum OnExit {
-    /// Leave the election and exit with the command's status.
-    Leave,
-    /// Give up the term and stay a candidate: another one leads next, or this one again. After a failure it
-    /// holds off for five seconds.
-    Restart,
-    /// As `restart` where the command has succeeded, as `leave` where it has failed.
-    Fail,
-}
-
-impl OnExit {
-    fn leaves(self, ended: Ended) -> bool {
-        match self {
-            OnExit::Leave => true,
-            OnExit::Restart => false,
-            OnExit::Fail => ended.status != 0,
-        }
-    }
-}
-
 /// Why the work of a term has failed.
 #[derive(Debug, thiserror::Error)]
 enum WorkError {
@@ -255,12 +236,17 @@ fn outcome(ended: Ended, asked: bool) -> Result<(), WorkError> {
     }
 }
 
-/// Returns once a command's exit says to leave, and the end of its term is known to the driver as what it was.
+/// Returns once a command's exit says to leave, and the end of its term is known to the elector as what it was.
 async fn left(leaving: &mut watch::Receiver<Option<u8>>, leader: &Leader) {
     // The sender lives as long as the candidacy.
     let _ = leaving.wait_for(Option::is_some).await;
-    while leader.state() != ProcessState::Following {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    let mut changes = leader.changes();
+    while let Some(standing) = changes.next().await {
+        // What is told may be older than the term.
+        if standing.process == ProcessState::Following && leader.state() == ProcessState::Following
+        {
+            break;
+        }
     }
 }
 

@@ -1,5 +1,4 @@
 //! The operator's levers as subcommands: what each does, says, and leaves in the history.
-#![cfg(feature = "cli")]
 
 mod support;
 

@@ -1,5 +1,4 @@
 //! What `pg-leader doctor` finds, and its exit code.
-#![cfg(feature = "cli")]
 
 mod support;
 

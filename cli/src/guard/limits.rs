@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Instant;
+use pg_leader::clock::Instant;
 
 /// What must happen to the command now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

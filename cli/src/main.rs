@@ -1,14 +1,13 @@
 //! The command `pg-leader`. `pg-leader --help` is its documentation.
 //!
 //! One file a subcommand, with a struct `Arguments` that parses its part of the command line and an
-//! `execute`; [`arguments`] lists them. They use the library's public interface and nothing else.
+//! `execute`; [`arguments`] lists them.
 
 mod arguments;
-mod clock;
+mod completions;
 mod connection;
 mod descriptors;
 mod doctor;
-mod documents;
 mod exit;
 mod guard;
 mod history;
@@ -16,17 +15,18 @@ mod install;
 mod launch;
 mod levers;
 mod log;
+mod man;
 mod message;
 mod output;
 mod processes;
 mod run;
 mod status;
+mod trouble;
 mod watch;
-mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Subcommand};
 use exit::Failure;
@@ -63,8 +63,8 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Subcommand::Lever(lever) => block_on(lever.execute(&connection)),
         Subcommand::Install(install) => block_on(install.execute(&connection)),
         Subcommand::Doctor(doctor) => block_on(doctor.execute(&connection)),
-        Subcommand::Completions(completions) => completions.execute(),
-        Subcommand::Man(man) => man.execute(),
+        Subcommand::Completions(completions) => completions.execute(Arguments::command()),
+        Subcommand::Man(man) => man.execute(Arguments::command()),
         Subcommand::Guard(guard) => guard.execute(),
         Subcommand::Launch(launch) => launch.execute(),
     }

@@ -1,6 +1,5 @@
 //! What `pg-leader status`, `watch` and `history` show: who leads, what is wrong, what happens. Settles
 //! rows 20 and 27 of docs/known-faults.md for people and for scripts.
-#![cfg(feature = "cli")]
 
 mod support;
 
@@ -15,6 +14,29 @@ use support::command::{self, Answer, at, keys};
 use support::record::Record;
 use support::seat::Seat;
 use support::{CEILING, contest, until};
+
+/// The keys of the JSON objects, as they are promised.
+const MEMBER: [&str; 7] = [
+    "address",
+    "excluded",
+    "joined_at",
+    "lease_ms",
+    "pid",
+    "place",
+    "priority",
+];
+const PAST_TERM: [&str; 10] = [
+    "address",
+    "by",
+    "election",
+    "ended_at",
+    "ending",
+    "fenced_ended",
+    "ready_at",
+    "request",
+    "started_at",
+    "term",
+];
 
 fn ask(cluster: &Cluster, arguments: &[&str]) -> Answer {
     command::run(at(cluster, arguments))
@@ -123,39 +145,14 @@ async fn json_has_the_shape_that_is_promised() {
     ] {
         assert_eq!(status[key], value, "{key}");
     }
-    assert_eq!(
-        keys(&status["members"][0]),
-        [
-            "address",
-            "excluded",
-            "joined_at",
-            "lease_ms",
-            "pid",
-            "place",
-            "priority"
-        ]
-    );
+    assert_eq!(keys(&status["members"][0]), MEMBER);
     let since = status["since"].as_str().unwrap();
     assert!(since.len() == 24 && since.ends_with('Z'), "{since}");
     let all = ask(&cluster, &["status", "--json"]);
     assert_eq!(all.object()["election"], "shape");
 
     let term = ask(&cluster, &["history", "--json"]).object();
-    assert_eq!(
-        keys(&term),
-        [
-            "address",
-            "by",
-            "election",
-            "ended_at",
-            "ending",
-            "fenced_ended",
-            "ready_at",
-            "request",
-            "started_at",
-            "term",
-        ]
-    );
+    assert_eq!(keys(&term), PAST_TERM);
     assert_eq!((&term["term"], &term["ending"]), (&json!(1), &Value::Null));
 }
 
@@ -407,7 +404,7 @@ async fn the_documented_queries_run_with_an_observers_role() {
         support::status(&cluster, "shown", "state").as_deref() == Some("leading")
     })
     .await;
-    let text = include_str!("../docs/operations.md");
+    let text = include_str!("../../docs/operations.md");
     let blocks: Vec<&str> = text
         .split("```sql\n")
         .skip(1)

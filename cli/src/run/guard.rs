@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pg_leader::Term;
+use pg_leader::clock::{self, Instant};
 use rustix::process::Pid;
 use tokio::sync::watch;
 
-use super::OnExit;
 use super::children::Children;
+use super::on_exit::OnExit;
 use super::ready::Readiness;
 use super::talk::Talk;
-use crate::clock::Instant;
 use crate::message::{Ended, Order, Report};
 use crate::{descriptors, processes};
 
@@ -104,7 +104,7 @@ impl Guard<'_> {
     /// Let the command run as long as the term is current, as far as that is known now.
     pub(super) fn extend(&mut self, term: &Term) -> io::Result<()> {
         // The clock first: time that passes in between can only make it sooner.
-        let now = Instant::now();
+        let now = clock::now();
         let remaining = term.remaining();
         let until = now + remaining;
         if remaining.is_zero() || until <= self.until {

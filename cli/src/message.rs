@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::clock::Instant;
+use pg_leader::clock::Instant;
 
 /// To the guard. When the connection ends instead, everything is killed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

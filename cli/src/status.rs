@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::connection::Connection;
 use crate::exit::{Failure, NOT_LED};
 use crate::output::{Form, ago, duration, or_dash, print, print_all, print_table, table, time};
-use crate::words;
+use crate::trouble;
 
 /// Show who leads, since when, who is next, and what is wrong.
 ///
@@ -102,7 +102,7 @@ fn show(all: &[ElectionStatus], now: SystemTime) -> Result<(), Failure> {
     }
     print_table(&table)?;
     for status in all {
-        for trouble in words::trouble(status) {
+        for trouble in trouble::of(status) {
             print(format_args!(
                 "{} {trouble}",
                 console::style(format!("{}:", status.name)).bold()
@@ -156,7 +156,7 @@ fn as_json(status: &ElectionStatus) -> Value {
         "excluded": status.excluded,
         "stranger": status.stranger.as_ref().map(backend_as_json),
         "fenced": status.fenced.iter().map(backend_as_json).collect::<Value>(),
-        "trouble": words::trouble(status),
+        "trouble": trouble::of(status),
     })
 }
 

@@ -1,8 +1,19 @@
-//! The one clock: monotonic, and counting the time in which the machine was suspended.
+//! The one clock: monotonic, the same for all processes of a machine, and counting the time in which the machine was
+//! suspended.
+//!
+//! Leases are measured on it, and two processes of a machine may compare what they read:
+//!
+//! ```
+//! use pg_leader::clock;
+//!
+//! let began = clock::now();
+//! assert!(clock::now() >= began);
+//! println!("{:?} so far", clock::now().since(began));
+//! ```
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::protocol::Instant;
+pub use crate::protocol::Instant;
 
 // On Apple's systems CLOCK_MONOTONIC itself goes on while the machine sleeps.
 #[cfg(target_os = "linux")]
@@ -10,7 +21,8 @@ const CLOCK: ClockId = ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
-pub(crate) fn now() -> Instant {
+/// The present.
+pub fn now() -> Instant {
     let time = clock_gettime(CLOCK);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
@@ -87,7 +99,7 @@ mod tests {
         if !may.is_ok_and(|may| may.status.success()) {
             return eprintln!("SKIPPED clock: no time namespace may be made here");
         }
-        let here = "clock::tests::where_the_clocks_differ";
+        let here = "platform::clock::tests::where_the_clocks_differ";
         let ran = suspended
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", here, "--ignored"])

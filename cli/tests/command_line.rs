@@ -1,5 +1,4 @@
 //! The command as any tool: how it finds its server, what it refuses, how it documents itself.
-#![cfg(feature = "cli")]
 
 mod support;
 

@@ -100,7 +100,7 @@ pub(crate) enum Lever {
 impl Lever {
     pub(crate) async fn execute(self, connection: &Connection) -> Result<ExitCode, Failure> {
         let operator = connection.operator("lever").await?;
-        let (term, said) = self.pull(&operator).await?;
+        let Pulled { term, said } = self.pull(&operator).await?;
         print(if self.form().json {
             json!({
                 "lever": self.name(),
@@ -116,99 +116,17 @@ impl Lever {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The term that ends by it, and what to say.
-    async fn pull(&self, operator: &Operator) -> Result<(Option<u64>, String), Failure> {
-        let election = self.election();
-        let before = operator
-            .status_of(election)
-            .await?
-            .ok_or_else(|| Failure::no_election(election))?;
-        let others = operator.candidates(election).await?;
-        let others = others
-            .iter()
-            .any(|other| !other.excluded && Some(&other.address) != before.address.as_ref());
-        let next = next(before.successor.as_deref(), others);
-        Ok(match self {
-            Lever::StepDown(_) => {
-                let term = operator.step_down(election).await?;
-                let said = match term {
-                    Some(term) => format!(
-                        "Term {term} of {election}{} is asked to end: its work gets the grace to stop. {next}",
-                        at(&before)
-                    ),
-                    None => format!("Nobody leads {election}: nothing was asked for."),
-                };
-                (term, said)
-            }
-            Lever::Transfer(ToAddress { to, .. }) => {
-                let term = operator.transfer(election, to).await?;
-                let said = match term {
-                    Some(term) => format!(
-                        "Term {term} of {election}{} is asked to end, and the next is for {to} alone. It is given up \
-                         after ten leases, or when {to} is gone: then anybody leads.",
-                        at(&before)
-                    ),
-                    None if before.address.as_ref() == Some(to) => {
-                        format!("{to} leads {election} already: nothing was asked for.")
-                    }
-                    None => {
-                        format!("Nobody leads {election} now: the next term is for {to} alone.")
-                    }
-                };
-                (term, said)
-            }
-            Lever::Suspend(_) => {
-                let term = operator.suspend(election).await?;
-                let ends = match term {
-                    Some(term) => format!(" Term {term}{} is asked to end.", at(&before)),
-                    None => String::new(),
-                };
-                let said = format!(
-                    "{election} is suspended.{ends} Nobody leads it until pg-leader resume {election}."
-                );
-                (term, said)
-            }
-            Lever::Resume(_) => {
-                let said = if operator.resume(election).await? {
-                    format!("{election} is resumed. A candidate leads as soon as it hears of it.")
-                } else {
-                    format!("{election} was not suspended: nothing has changed.")
-                };
-                (None, said)
-            }
-            Lever::Exclude(OfAddress { address, .. }) => {
-                let term = operator.exclude(election, address).await?;
-                let ends = match term {
-                    Some(term) => format!("it leads term {term}, which is asked to end. {next}"),
-                    None => "it does not lead now.".to_owned(),
-                };
-                let said = format!(
-                    "{address} is excluded from {election}: {ends} It stays out until pg-leader include {election} \
-                     --address {address}."
-                );
-                (term, said)
-            }
-            Lever::Include(OfAddress { address, .. }) => {
-                let said = if operator.include(election, address).await? {
-                    format!("{address} may lead {election} again.")
-                } else {
-                    format!("{address} was not excluded from {election}: nothing has changed.")
-                };
-                (None, said)
-            }
-            Lever::Depose(_) => {
-                let term = operator.depose(election).await?;
-                let said = match term {
-                    Some(term) => format!(
-                        "The session of term {term} of {election}{} is ended. The next term begins once its process \
-                         has said that the work has stopped, after its lease at the latest.",
-                        at(&before)
-                    ),
-                    None => format!("Nobody leads {election}: nothing was done."),
-                };
-                (term, said)
-            }
-        })
+    async fn pull(&self, operator: &Operator) -> Result<Pulled, Failure> {
+        let election = Election::read(operator, self.election()).await?;
+        match self {
+            Lever::StepDown(_) => election.step_down().await,
+            Lever::Transfer(ToAddress { to, .. }) => election.transfer(to).await,
+            Lever::Suspend(_) => election.suspend().await,
+            Lever::Resume(_) => election.resume().await,
+            Lever::Exclude(OfAddress { address, .. }) => election.exclude(address).await,
+            Lever::Include(OfAddress { address, .. }) => election.include(address).await,
+            Lever::Depose(_) => election.depose().await,
+        }
     }
 
     fn name(&self) -> &'static str {
@@ -252,9 +170,137 @@ impl Lever {
     }
 }
 
-fn at(status: &ElectionStatus) -> String {
-    let address = status.address.as_ref();
-    address.map_or(String::new(), |address| format!(" ({address})"))
+/// What came of a lever.
+struct Pulled {
+    /// The term that ends by it.
+    term: Option<u64>,
+    said: String,
+}
+
+/// An election as it was when a lever was pulled.
+struct Election<'a> {
+    operator: &'a Operator,
+    name: &'a str,
+    before: ElectionStatus,
+    /// Who leads when the present term ends.
+    next: String,
+}
+
+impl Election<'_> {
+    async fn read<'a>(operator: &'a Operator, name: &'a str) -> Result<Election<'a>, Failure> {
+        let before = operator
+            .status_of(name)
+            .await?
+            .ok_or_else(|| Failure::no_election(name))?;
+        let candidates = operator.candidates(name).await?;
+        let others = candidates
+            .iter()
+            .any(|other| !other.excluded && Some(&other.address) != before.address.as_ref());
+        Ok(Election {
+            operator,
+            name,
+            next: next(before.successor.as_deref(), others),
+            before,
+        })
+    }
+
+    /// Where it is led, in brackets.
+    fn at(&self) -> String {
+        let address = self.before.address.as_ref();
+        address.map_or(String::new(), |address| format!(" ({address})"))
+    }
+
+    async fn step_down(&self) -> Result<Pulled, Failure> {
+        let term = self.operator.step_down(self.name).await?;
+        let said = match term {
+            Some(term) => format!(
+                "Term {term} of {}{} is asked to end: its work gets the grace to stop. {}",
+                self.name,
+                self.at(),
+                self.next
+            ),
+            None => format!("Nobody leads {}: nothing was asked for.", self.name),
+        };
+        Ok(Pulled { term, said })
+    }
+
+    async fn transfer(&self, to: &str) -> Result<Pulled, Failure> {
+        let election = self.name;
+        let term = self.operator.transfer(election, to).await?;
+        let said = match term {
+            Some(term) => format!(
+                "Term {term} of {election}{} is asked to end, and the next is for {to} alone. It is given up \
+                 after ten leases, or when {to} is gone: then anybody leads.",
+                self.at()
+            ),
+            None if self.before.address.as_deref() == Some(to) => {
+                format!("{to} leads {election} already: nothing was asked for.")
+            }
+            None => format!("Nobody leads {election} now: the next term is for {to} alone."),
+        };
+        Ok(Pulled { term, said })
+    }
+
+    async fn suspend(&self) -> Result<Pulled, Failure> {
+        let election = self.name;
+        let term = self.operator.suspend(election).await?;
+        let ends = match term {
+            Some(term) => format!(" Term {term}{} is asked to end.", self.at()),
+            None => String::new(),
+        };
+        let said = format!(
+            "{election} is suspended.{ends} Nobody leads it until pg-leader resume {election}."
+        );
+        Ok(Pulled { term, said })
+    }
+
+    async fn resume(&self) -> Result<Pulled, Failure> {
+        let election = self.name;
+        let said = if self.operator.resume(election).await? {
+            format!("{election} is resumed. A candidate leads as soon as it hears of it.")
+        } else {
+            format!("{election} was not suspended: nothing has changed.")
+        };
+        Ok(Pulled { term: None, said })
+    }
+
+    async fn exclude(&self, address: &str) -> Result<Pulled, Failure> {
+        let election = self.name;
+        let term = self.operator.exclude(election, address).await?;
+        let ends = match term {
+            Some(term) => format!("it leads term {term}, which is asked to end. {}", self.next),
+            None => "it does not lead now.".to_owned(),
+        };
+        let said = format!(
+            "{address} is excluded from {election}: {ends} It stays out until pg-leader include {election} \
+             --address {address}."
+        );
+        Ok(Pulled { term, said })
+    }
+
+    async fn include(&self, address: &str) -> Result<Pulled, Failure> {
+        let election = self.name;
+        let said = if self.operator.include(election, address).await? {
+            format!("{address} may lead {election} again.")
+        } else {
+            format!("{address} was not excluded from {election}: nothing has changed.")
+        };
+        Ok(Pulled { term: None, said })
+    }
+
+    async fn depose(&self) -> Result<Pulled, Failure> {
+        let election = self.name;
+        let term = self.operator.depose(election).await?;
+        let said = match term {
+            Some(term) => format!(
+                "The session of term {term} of {election}{} is ended. The next term begins once its process \
+                 has said that the work has stopped, after its lease at the latest.",
+                self.at()
+            ),
+            None => format!("Nobody leads {election}: nothing was done."),
+        };
+        Ok(Pulled { term, said })
+    }
 }
 
 /// `others`: somebody else may lead.

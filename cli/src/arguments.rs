@@ -4,14 +4,16 @@ use clap::Parser;
 use clap_verbosity_flag::{InfoLevel, Verbosity};
 
 use crate::connection::Connection;
-use crate::{doctor, documents, exit, guard, history, install, launch, levers, run, status, watch};
+use crate::{
+    completions, doctor, exit, guard, history, install, launch, levers, man, run, status, watch,
+};
 
 /// Leader election between processes that already share a PostgreSQL database.
 ///
 /// One candidate of an election leads at any time. `pg-leader run` makes any program a candidate: the program
 /// runs only while it leads.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_long_help = exit::HELP)]
+#[command(name = "pg-leader", version, max_term_width = 100, after_long_help = exit::HELP)]
 pub(crate) struct Arguments {
     #[command(flatten, next_help_heading = "Logging")]
     pub(crate) verbosity: Verbosity<InfoLevel>,
@@ -33,8 +35,8 @@ pub(crate) enum Subcommand {
     Lever(levers::Lever),
     Install(install::Arguments),
     Doctor(doctor::Arguments),
-    Completions(documents::Completions),
-    Man(documents::Man),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 
     // What `run` starts.
     #[command(hide = true)]

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use pg_leader::clock;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -11,7 +12,6 @@ use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::time::sleep;
 
 use super::limits::{Demand, Limits};
-use crate::clock::Instant;
 use crate::message::{Ended, Order, Report};
 use crate::processes;
 
@@ -85,7 +85,7 @@ impl Watch {
                 }
                 Err(_) => {}
             }
-            if self.limits.demand(Instant::now()) == Demand::Run {
+            if self.limits.demand(clock::now()) == Demand::Run {
                 return Ok(true);
             }
         }
@@ -116,7 +116,7 @@ impl Watch {
         let mut is_ready = false;
         let mut is_cut_off = false;
         while command.lives()? {
-            let now = Instant::now();
+            let now = clock::now();
             if command.by_itself && self.limits.demand(now) == Demand::Run {
                 self.limits.end(now, self.grace);
             }
@@ -150,7 +150,7 @@ impl Watch {
     }
 
     fn order(&mut self, line: &str) {
-        let now = Instant::now();
+        let now = clock::now();
         match line.parse() {
             Ok(Order::Until(until)) => self.limits.extend(now, until),
             Ok(Order::End { grace }) => self.limits.end(now, grace),
