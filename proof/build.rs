@@ -28,7 +28,7 @@ const FILES: [&str; 11] = [
 ];
 
 const HEAD: &str = "\
-use crate::protocol::*;
+use crate::engine::*;
 mod candidacy;
 mod jitter;
 mod process;
@@ -40,7 +40,7 @@ crate::model::machine!(Process);
 fn main() {
     // As cargo says now, not as it was when this was compiled: built dependencies are copied from tree to tree.
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    let shipped = manifest.join("../src/protocol");
+    let shipped = manifest.join("../src/engine");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     println!("cargo::rerun-if-changed=mutants.rs");
     println!("cargo::rerun-if-changed={}", shipped.display());
@@ -78,7 +78,7 @@ fn main() {
 /// A file of the shipped state machine, as the mutant has it.
 fn broken(mutant: &Mutant, file: &str, source: &str) -> String {
     let mut source = source.replace(
-        "crate::protocol::",
+        "crate::engine::",
         &format!("crate::mutants::{}::", mutant.name),
     );
     if file == "watch.rs" {

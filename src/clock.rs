@@ -2,7 +2,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::protocol::Instant;
+use crate::engine::Instant;
 
 // On Apple's systems CLOCK_MONOTONIC itself goes on while the machine sleeps.
 #[cfg(target_os = "linux")]

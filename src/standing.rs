@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::protocol::Instant;
+use crate::engine::Instant;
 use crate::session::hands::{Hands, isolated};
 use crate::term::TermState;
 

@@ -18,8 +18,8 @@ use tokio_postgres::{Client, Row};
 
 use super::connect::{self, Ways};
 use super::statements::{Parameter, column};
+use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::protocol::Timings;
 
 const ROLE: &str = "
     SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::socket::whole_seconds;
-use crate::protocol::Timings;
+use crate::engine::Timings;
 
 pub(crate) struct Options {
     /// Name, value as given, value as the server shows it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::statements::Seen;
 use crate::clock;
-use crate::protocol::Timings;
+use crate::engine::Timings;
 use crate::standing::{ElectionState, Shared, Snapshot, WaitingFor};
 use crate::term::TermState;
 

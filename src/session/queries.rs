@@ -10,8 +10,8 @@ use tracing::Level;
 
 use super::log::Entry;
 use super::statements::{self, Link, Request, Seen};
+use crate::engine::{Answer, Ending, Heard, Instant, Key, Query, Timings};
 use crate::error::{Error, Kind};
-use crate::protocol::{Answer, Ending, Heard, Instant, Key, Query, Timings};
 
 /// An answer, with what it tells of elections beside the protocol.
 pub(crate) struct Reply {
@@ -280,8 +280,8 @@ impl Asker {
 }
 
 impl Reply {
-    fn views(&self) -> Vec<(Key, crate::protocol::View)> {
-        use crate::protocol::View;
+    fn views(&self) -> Vec<(Key, crate::engine::View)> {
+        use crate::engine::View;
         use crate::standing::ElectionState;
         self.seen
             .iter()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::protocol::Timings;
+use crate::engine::Timings;
 
 /// Keeps the session's socket open, whatever else closes it: a duplicate of its descriptor.
 ///

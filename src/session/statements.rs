@@ -11,8 +11,8 @@ use futures_util::future::{try_join, try_join_all};
 use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
+use crate::engine::{Bar, Counters, Ending, Heard, Held, Office, Try, Won};
 use crate::error::{Error, Kind};
-use crate::protocol::{Bar, Counters, Ending, Heard, Held, Office, Try, Won};
 use crate::standing::ElectionState;
 
 /// A parameter and its type.

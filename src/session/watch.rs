@@ -17,7 +17,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use crate::clock;
 use crate::config::Overrun;
-use crate::protocol::{Instant, Timings};
+use crate::engine::{Instant, Timings};
 use crate::session::hands::Hands;
 use crate::session::panics;
 use crate::term::TermState;

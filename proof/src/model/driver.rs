@@ -5,8 +5,8 @@
 
 use super::world::{Down, KEY, Line, Up, Work, World};
 use super::{Bounds, DriverFlaw, Model};
+use crate::engine::{Action, Answer, Counters, Ending, Event, Notice, Query, Stop, Try};
 use crate::postgres::Pid;
-use crate::protocol::{Action, Answer, Counters, Ending, Event, Notice, Query, Stop, Try};
 use crate::tells::tells;
 
 impl Model {

@@ -2,7 +2,7 @@
 
 use super::tables::State;
 use super::{Asker, Cause, Flaw, Kind, Postgres, Refusal};
-use crate::protocol::{Answer, Ending, Key};
+use crate::engine::{Answer, Ending, Key};
 
 impl Postgres {
     pub(super) fn vacate(

@@ -1,7 +1,7 @@
 //! A query of the protocol, done.
 
 use super::{Instance, Pid, Postgres, Rank};
-use crate::protocol::{Answer, Instant, Key, Query, Timings};
+use crate::engine::{Answer, Instant, Key, Query, Timings};
 
 /// What a query needs to know beside itself.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,7 @@ use super::gaps::Gaps;
 use super::names;
 use super::places::{self, MOVES, Place};
 use super::work::Manner;
-use crate::protocol::{Action, Answer, Event, Key, Process, Query, Try};
+use crate::engine::{Action, Answer, Event, Key, Process, Query, Try};
 
 /// How often each thing happened, in one run or in many.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,7 @@ use super::host::{Command, Halt, Input, Running};
 use super::invariants::Broken;
 use super::network::{End, Packet};
 use super::world::{Event, World};
-use crate::protocol::{Action, Event as Happened, Key, Notice, Process, Query};
+use crate::engine::{Action, Event as Happened, Key, Notice, Process, Query};
 
 impl World {
     /// Something comes to a process, if it still runs. While it is halted it waits.
@@ -411,7 +411,7 @@ impl World {
 
 impl Running {
     /// Mirrors `Pulse::extend`. False when a reader saw the deadline pass before the machine did.
-    fn extend(&mut self, now: crate::protocol::Instant, from_receipt: bool) -> bool {
+    fn extend(&mut self, now: crate::engine::Instant, from_receipt: bool) -> bool {
         let until = self.process.current_until();
         let Some((line, mut until)) = self.line.as_mut().zip(until) else {
             return true;
@@ -419,7 +419,7 @@ impl Running {
         if from_receipt {
             until = now + Duration::from_secs(60);
         }
-        if line.until == crate::protocol::Instant::default() {
+        if line.until == crate::engine::Instant::default() {
             return false;
         }
         line.until = line.until.max(until);
@@ -435,7 +435,7 @@ impl Running {
     }
 
     /// How often it looks at the clock whatever its machine wants.
-    fn tick(&self, timings: &crate::protocol::Timings) -> Duration {
+    fn tick(&self, timings: &crate::engine::Timings) -> Duration {
         let leads = self.elections.values().any(|c| c.office.is_some());
         if leads {
             timings.lease / 20

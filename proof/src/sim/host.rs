@@ -7,8 +7,8 @@ use super::clock::{Clock, NEVER, Time};
 use super::fact::Who;
 use super::network::Cid;
 use super::work::{Office, Step};
+use crate::engine::{Answer, Ending, Event, Instant, Key, Process, Stop, Timings};
 use crate::postgres::Refusal;
-use crate::protocol::{Answer, Ending, Event, Instant, Key, Process, Stop, Timings};
 use crate::tells::tells;
 
 /// A machine. It outlives the processes that run on it.

@@ -1,7 +1,7 @@
 //! What the report calls the kinds of the state machine's messages.
 
 use super::work::Manner;
-use crate::protocol::{Action, Answer, Bar, Event, Notice, Office, Query, Try};
+use crate::engine::{Action, Answer, Bar, Event, Notice, Office, Query, Try};
 
 /// Every kind that a run can meet, by what it is a kind of.
 pub(super) const ALL: [(&str, &str); 85] = [

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::flaw::Flaw;
 use super::network::Cid;
 use super::world::{Event, World};
-use crate::protocol::{Event as Happened, Key};
+use crate::engine::{Event as Happened, Key};
 
 /// One world in so many.
 const WORLDS: u64 = 16;

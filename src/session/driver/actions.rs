@@ -10,7 +10,7 @@ use tracing::Level;
 use super::open::open;
 use super::{Driver, Election, Office};
 use crate::config::Overrun;
-use crate::protocol::{Action, Instant, Key, Notice, Query};
+use crate::engine::{Action, Instant, Key, Notice, Query};
 use crate::session::log::Entry;
 use crate::session::notices;
 use crate::session::publish;

@@ -13,8 +13,8 @@ use tracing::Level;
 use super::Driver;
 use super::thread::seed;
 use crate::clock;
+use crate::engine::{Event, Key};
 use crate::error::Error;
-use crate::protocol::{Event, Key};
 use crate::session::connect::{self, Hosts};
 use crate::session::hosts::{Known, Looks, Round, Sight};
 
@@ -71,7 +71,7 @@ impl Driver {
         self.lookout = Some(self.next_look(Instant::now() + delay, None));
     }
 
-    fn between_looks(&self, now: crate::protocol::Instant) -> Duration {
+    fn between_looks(&self, now: crate::engine::Instant) -> Duration {
         if self.rivals.is_contested(now) {
             return self.timings.lease / 2;
         }

@@ -3,7 +3,7 @@
 use super::thread::seed;
 use super::{Driver, Election};
 use crate::clock;
-use crate::protocol::{Event, Process};
+use crate::engine::{Event, Process};
 use crate::session::hands::quietly;
 use crate::session::publish;
 use crate::term::TermState;

@@ -41,8 +41,8 @@ use super::watch::Watch;
 use super::work::Lead;
 use crate::clock;
 use crate::config::Config;
+use crate::engine::{Ending, Event, Key, Process, Stop, Timings};
 use crate::error::Error;
-use crate::protocol::{Ending, Event, Key, Process, Stop, Timings};
 use crate::standing::Shared;
 use crate::term::TermState;
 #[cfg(feature = "testing")]

@@ -1,6 +1,6 @@
 //! What a candidate waits for before it may lead, put together from what the state machine tells.
 
-use crate::protocol::{Bar, Notice};
+use crate::engine::{Bar, Notice};
 use crate::standing::WaitingFor;
 
 #[derive(Debug, Default)]

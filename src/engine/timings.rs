@@ -1,4 +1,4 @@
-//! Every duration of the protocol, derived from the lease (L) and checked against the others.
+//! Every duration of the engine, derived from the lease (L) and checked against the others.
 //!
 //! | name | default | why |
 //! | --- | --- | --- |

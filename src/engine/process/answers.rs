@@ -2,8 +2,8 @@
 
 use super::Process;
 use super::session::Session;
-use crate::protocol::candidacy::Place;
-use crate::protocol::{Action, Answer, Ending, Heard, Instant, Key, Notice, Query, Try};
+use crate::engine::candidacy::Place;
+use crate::engine::{Action, Answer, Ending, Heard, Instant, Key, Notice, Query, Try};
 
 impl Process {
     pub(super) fn answered(&mut self, now: Instant, sent: Instant, answer: Answer) {

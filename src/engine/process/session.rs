@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Process;
-use crate::protocol::candidacy::{Owed, Place};
-use crate::protocol::{Action, Ending, Instant, Notice, Query};
+use crate::engine::candidacy::{Owed, Place};
+use crate::engine::{Action, Ending, Instant, Notice, Query};
 use std::collections::VecDeque;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Process;
 use super::session::{Session, Up};
-use crate::protocol::candidacy::{Candidacy, Following, Place};
-use crate::protocol::{Action, Bar, Ending, Instant, Key, Notice, Query, View};
+use crate::engine::candidacy::{Candidacy, Following, Place};
+use crate::engine::{Action, Bar, Ending, Instant, Key, Notice, Query, View};
 
 impl Process {
     pub(super) fn join(&mut self, now: Instant, key: Key) {

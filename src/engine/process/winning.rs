@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Process;
 use super::session::{Session, Up};
-use crate::protocol::candidacy::{Candidacy, Owed, Place, Waiting, Work};
-use crate::protocol::watch::Watch;
-use crate::protocol::{
+use crate::engine::candidacy::{Candidacy, Owed, Place, Waiting, Work};
+use crate::engine::watch::Watch;
+use crate::engine::{
     Action, Bar, Ending, Heard, Held, Instant, Key, Notice, Office, Query, Try, Won,
 };
 

@@ -1,8 +1,8 @@
 //! The end of a term: the work stops, the term is vacated, the lock is let go.
 
 use super::Process;
-use crate::protocol::candidacy::{Owed, Place};
-use crate::protocol::{Action, Ending, Instant, Key, Notice, Query, Stop};
+use crate::engine::candidacy::{Owed, Place};
+use crate::engine::{Action, Ending, Instant, Key, Notice, Query, Stop};
 
 impl Process {
     pub(super) fn ready(&mut self, now: Instant, key: Key, term: u64) {

@@ -2,8 +2,8 @@
 
 use super::Process;
 use super::session::{Session, Up};
-use crate::protocol::candidacy::{Candidacy, Place};
-use crate::protocol::{Instant, Query};
+use crate::engine::candidacy::{Candidacy, Place};
+use crate::engine::{Instant, Query};
 
 impl Process {
     pub(super) fn heartbeat_due(&self, up: &Up) -> Instant {
