@@ -13,18 +13,19 @@ mod mutants;
 
 use mutants::{MUTANTS, Mutant};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "candidacy.rs",
     "jitter.rs",
     "watch.rs",
     "process/answers.rs",
+    "process/due.rs",
     "process/ending.rs",
     "process/following.rs",
     "process/hosts.rs",
     "process/mod.rs",
+    "process/office.rs",
     "process/session.rs",
-    "process/waking.rs",
-    "process/winning.rs",
+    "process/tries.rs",
 ];
 
 const HEAD: &str = "\

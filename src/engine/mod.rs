@@ -101,6 +101,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use jitter::Jitter;
 pub(crate) use message::{
     Action, Answer, Bar, Ending, Event, Heard, Held, Key, Notice, Office, Query, Stop, Try, View,
     Won,

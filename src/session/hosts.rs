@@ -347,7 +347,7 @@ pub(crate) async fn choose(
     known: &Known,
 ) -> Result<(Vec<usize>, Round), Error> {
     let mut looks = Looks::begin(ways, timings, &known.elections);
-    let rest = Some(timings.lease / 4);
+    let rest = Some(timings.look_limit());
     let round = looks.round(rest, known.wanted.as_deref()).await;
     let order = best(&round.sights);
     if order.is_empty() {

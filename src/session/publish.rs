@@ -28,7 +28,7 @@ pub(crate) fn seen(
         called: false,
     });
     let now = clock::now();
-    let fresh = last.known_until.since(now) > timings.patience() / 2;
+    let fresh = last.known_until.since(now) > timings.stale_belief();
     let same = last.term == seen.term
         && last.state == seen.state
         && last.address == seen.address
@@ -40,7 +40,7 @@ pub(crate) fn seen(
             state: seen.state,
             address: seen.address,
             waiting_for,
-            known_until: now + timings.patience(),
+            known_until: now + timings.belief(),
         });
     }
 }
@@ -86,7 +86,7 @@ pub(crate) fn vacant(shared: &Arc<Shared>, timings: &Timings) {
         state: ElectionState::Vacant,
         address: None,
         waiting_for: None,
-        known_until: clock::now() + timings.patience(),
+        known_until: clock::now() + timings.belief(),
     });
 }
 

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracing::Level;
 
@@ -92,13 +91,6 @@ impl Asker {
                 Error::new(Kind::Unexpected(format!("election {id} was not asked for")))
             })
         }
-    }
-
-    /// NOTIFY waits for a lock of the whole server; so long at most.
-    fn announce_limit(&self) -> Duration {
-        self.timings
-            .probe_interval(self.timings.lease)
-            .clamp(Duration::from_millis(5), Duration::from_millis(100))
     }
 
     async fn answer(&self, query: Query, reply: &mut Reply) -> Result<Answer, Error> {
@@ -201,7 +193,8 @@ impl Asker {
             }
             Query::Announce { keys } => {
                 let announced =
-                    statements::announce(link, &self.ids(&keys)?, self.announce_limit()).await;
+                    statements::announce(link, &self.ids(&keys)?, self.timings.announce_limit())
+                        .await;
                 match announced {
                     // A hint that could not be given: everybody looks for himself, somewhat later.
                     Err(error) if !link.is_closed() => {

@@ -67,10 +67,10 @@ impl Watch {
         let open = Open(Arc::new(Watch {
             terms: ArcSwap::default(),
             hands: Hands::start(2)?,
-            tick: tick(timings.lease),
+            tick: timings.watch_tick(),
             overrun,
-            until_words: (timings.aborted - timings.dropped) * 9 / 10,
-            patience: timings.lease / 1000,
+            until_words: timings.last_words(),
+            patience: timings.last_words_limit(),
             words: ArcSwapOption::default(),
             write,
             closed: AtomicBool::new(false),
@@ -239,11 +239,6 @@ impl Watch {
         // call ends it without.
         std::process::abort()
     }
-}
-
-/// A fraction of the time that work has for stopping, and short enough for a machine that wakes in another's term.
-fn tick(lease: Duration) -> Duration {
-    (lease / 20).min(Duration::from_millis(20))
 }
 
 /// Not through std's stderr: whoever holds its lock may block.

@@ -436,12 +436,7 @@ impl Running {
 
     /// How often it looks at the clock whatever its machine wants.
     fn tick(&self, timings: &crate::engine::Timings) -> Duration {
-        let leads = self.elections.values().any(|c| c.office.is_some());
-        if leads {
-            timings.lease / 20
-        } else {
-            Duration::from_secs(1)
-        }
+        timings.tick(self.elections.values().any(|c| c.office.is_some()))
     }
 }
 

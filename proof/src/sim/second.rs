@@ -53,7 +53,7 @@ impl World {
             .as_ref()
             .is_some_and(|second| second.led.is_some());
         let interval = if led {
-            machine.timings.lease / 2
+            machine.timings.contested_look_interval()
         } else {
             machine.timings.retry_interval
         };

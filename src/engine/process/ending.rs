@@ -63,10 +63,10 @@ impl Process {
     }
 
     pub(super) fn hold_off(&mut self, now: Instant, key: Key) {
-        let probe_interval = self.timings.probe_interval(self.timings.lease);
+        let hold_off = self.timings.hold_off();
         if let Some(candidacy) = self.candidacies.get_mut(&key) {
             candidacy.declines = false;
-            candidacy.hold_off = now + probe_interval * 2;
+            candidacy.hold_off = now + hold_off;
             candidacy.try_at = candidacy.hold_off;
         }
     }
@@ -78,11 +78,13 @@ impl Process {
 
     pub(super) fn stop_work(&mut self, now: Instant) {
         for (&key, candidacy) in &mut self.candidacies {
+            let drops = now >= candidacy.drop_due();
+            let aborts = now >= candidacy.abort_due();
             let Some(work) = &mut candidacy.work else {
                 continue;
             };
             let term = work.term;
-            if !work.dropped && now >= work.drop_at {
+            if drops {
                 work.dropped = true;
                 if work.abort_at == Instant::NEVER {
                     self.actions
@@ -90,7 +92,7 @@ impl Process {
                 }
                 self.actions.push_back(Action::Drop { key });
             }
-            if !work.overran && now >= work.abort_at {
+            if aborts {
                 work.overran = true;
                 self.actions.push_back(Action::Overrun { key, term });
             }
@@ -108,13 +110,12 @@ impl Process {
         candidacy.work = None;
         // Work that has used up the grace leaves none of it for the vacate, without which the next leader waits.
         if let Some(leave_by) = candidacy.leave_by.as_mut().filter(|_| up) {
-            *leave_by = (*leave_by).max(now + self.timings.lease / 2);
+            *leave_by = (*leave_by).max(now + self.timings.last_word());
         }
         if stop == Stop::Failed {
             candidacy.hold_off = now + self.jitter.around(self.timings.retry_interval);
         } else {
-            let probe_interval = self.timings.probe_interval(self.timings.lease);
-            candidacy.hold_off = now + probe_interval * 2;
+            candidacy.hold_off = now + self.timings.hold_off();
         }
         match candidacy.place {
             Place::Leading { term } => {
@@ -154,11 +155,9 @@ impl Process {
             let Some(candidacy) = self.candidacies.get_mut(&key) else {
                 continue;
             };
+            let due = up && now >= candidacy.vacate_due();
             if let Some(owed) = &mut candidacy.owed
-                && up
-                && candidacy.work.is_none()
-                && !owed.asked
-                && now >= owed.ask_at
+                && due
             {
                 owed.asked = true;
                 let Owed { term, ending, .. } = *owed;

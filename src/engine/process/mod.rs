@@ -1,12 +1,13 @@
 //! Everything that one process knows of its elections, and what it does next.
 
 mod answers;
+mod due;
 mod ending;
 mod following;
 mod hosts;
+mod office;
 mod session;
-mod waking;
-mod winning;
+mod tries;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -188,13 +189,11 @@ impl Process {
         }
         for key in self.keys() {
             self.take_leave(now, key);
+            self.look_for_the_backend(now, key);
             self.take_office(now, key);
         }
-        if let Session::Down {
-            connect_at,
-            failures,
-        } = self.session
-            && now >= connect_at
+        if let Session::Down { failures, .. } = self.session
+            && now >= self.session.connect_due()
             && !self.is_done()
         {
             self.session = Session::Connecting { failures };

@@ -1,6 +1,7 @@
 //! Tables of what the machine does, and properties that hold in any order of events.
 
 mod autopsy;
+mod due;
 mod ending;
 mod fencing;
 mod following;

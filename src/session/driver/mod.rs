@@ -250,16 +250,8 @@ impl Driver {
     /// Timers stand still while the machine is suspended, deadlines do not: look at the clock often while
     /// anything hangs on it. Work stops in time without this.
     fn tick(&self) -> Duration {
-        const IDLE: Duration = Duration::from_secs(1);
-        let leads = self
-            .memory
-            .elections
-            .values()
-            .any(|election| election.office.is_some());
-        if leads {
-            IDLE.min(self.timings.lease / 20)
-        } else {
-            IDLE
-        }
+        let mut elections = self.memory.elections.values();
+        let leads = elections.any(|election| election.office.is_some());
+        self.timings.tick(leads)
     }
 }

@@ -121,7 +121,7 @@ impl Driver {
                 Err(why) => why,
             };
             let lived = clock::now().since(began);
-            failures = if lived > self.timings.retry_interval * 4 {
+            failures = if lived > self.timings.recovered() {
                 1
             } else {
                 failures + 1
