@@ -13,7 +13,7 @@ mod mutants;
 
 use mutants::{MUTANTS, Mutant};
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "candidacy.rs",
     "jitter.rs",
     "watch.rs",
@@ -24,6 +24,7 @@ const FILES: [&str; 12] = [
     "process/hosts.rs",
     "process/mod.rs",
     "process/office.rs",
+    "process/publishing.rs",
     "process/session.rs",
     "process/tries.rs",
 ];

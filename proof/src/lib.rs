@@ -10,6 +10,7 @@ pub mod sim;
 /// The shipped state machine, as it is.
 #[allow(
     dead_code,
+    unreachable_pub,
     unused_imports,
     reason = "it is not cut to what is used here"
 )]

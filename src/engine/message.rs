@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Counters, Instant};
+use super::{Counters, Instant, Published, Row};
 
 /// An election, within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,8 +25,15 @@ pub(crate) enum Event {
     Connected,
     /// The session is gone, or could not be had.
     Disconnected,
-    /// The answer to a query, with the time that the query carried.
-    Answered { sent: Instant, answer: Answer },
+    /// None could be had. `schema`: what it finds of the schema keeps this build from it.
+    NotOpened { schema: bool },
+    /// The answer to a query, with the time that the query carried. `rows`: what it shows of elections beside; `None`
+    /// of one that nobody has ever joined.
+    Answered {
+        sent: Instant,
+        answer: Answer,
+        rows: Vec<(Key, Option<Row>)>,
+    },
     /// The hosts of the connection string were looked at. `contested`: another than this session's server
     /// accepts writes. `higher`: it comes before this one, by its timeline. `held`: elections whose leadership is
     /// held there, or may be. `clear`: those that were looked for, and are not.
@@ -51,8 +58,10 @@ pub(crate) enum Event {
         work: Option<(u64, Instant)>,
         owed: Option<(u64, Ending)>,
     },
-    /// Follow elections without being a candidate, or no longer.
-    Observe { any: bool },
+    /// Follow an election, whether or not it is a candidate there.
+    Observe { key: Key },
+    /// Follow it no longer.
+    Unobserve { key: Key },
     /// The work of this term has recovered.
     Ready { key: Key, term: u64 },
     /// Something of this term's work has failed: the rest is to stop.
@@ -87,6 +96,8 @@ pub(crate) enum Ending {
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
+    /// Show everybody how an election stands. The first of what an event asks for.
+    Publish { key: Key, published: Published },
     /// Connect, prove the server fit, listen; answered by `Connected` or `Disconnected`.
     Connect,
     /// Send this query; `sent` comes back with the answer.

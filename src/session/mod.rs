@@ -18,7 +18,6 @@ mod panics;
 mod peer;
 mod pooler;
 mod prove;
-mod publish;
 mod queries;
 mod rivals;
 mod socket;

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use tracing::Level;
 
 use super::log::Entry;
-use super::statements::{self, Link, Request, Seen};
-use crate::engine::{Answer, Ending, Heard, Instant, Key, Query, Timings};
+use super::statements::{self, Link, Request};
+use crate::engine::{Answer, Ending, Heard, Instant, Key, Query, Row, Timings};
 use crate::error::{Error, Kind};
 
 /// An answer, with what it tells of elections beside the protocol.
 pub(crate) struct Reply {
     pub(crate) sent: Instant,
     pub(crate) answer: Result<Answer, Error>,
-    pub(crate) seen: Vec<(Key, Option<Seen>)>,
+    /// How elections stand, as far as the answer shows it.
+    pub(crate) rows: Vec<(Key, Option<Row>)>,
     /// What ends which term.
     pub(crate) requests: Vec<(Key, u64, Request)>,
     /// The election's id, from joining it.
@@ -54,7 +55,7 @@ impl Asker {
         let mut reply = Reply {
             sent,
             answer: Ok(Answer::Done),
-            seen: vec![],
+            rows: vec![],
             requests: vec![],
             joined: None,
             said: vec![],
@@ -132,7 +133,7 @@ impl Asker {
                 let mut tries = vec![];
                 for tried in tried {
                     let key = key_of(tried.election)?;
-                    reply.seen.push((key, Some(tried.seen)));
+                    reply.rows.push((key, Some(tried.row)));
                     reply
                         .tokens
                         .extend(tried.token.map(|token| (key, token.into())));
@@ -208,14 +209,13 @@ impl Asker {
             }
             Query::Read => {
                 let names: Vec<&str> = self.elections.values().map(|known| &*known.name).collect();
-                let mut rows: HashMap<String, Seen> = statements::read(link, &names, instance)
-                    .await?
-                    .into_iter()
-                    .collect();
+                let mut found = statements::read(link, &names, instance).await?;
+                let mut views = vec![];
                 for (key, known) in &self.elections {
-                    reply.seen.push((*key, rows.remove(&*known.name)));
+                    let (row, view) = found.remove(&*known.name).unzip();
+                    reply.rows.push((*key, row));
+                    views.extend(view.map(|view| (*key, view)));
                 }
-                let views = reply.views();
                 Ok(Answer::Read { views })
             }
             Query::Leave { key } => {
@@ -269,28 +269,5 @@ impl Asker {
                 Ok(Answer::Done)
             }
         }
-    }
-}
-
-impl Reply {
-    fn views(&self) -> Vec<(Key, crate::engine::View)> {
-        use crate::engine::View;
-        use crate::standing::ElectionState;
-        self.seen
-            .iter()
-            .filter_map(|(key, seen)| {
-                let seen = seen.as_ref()?;
-                Some((
-                    *key,
-                    View {
-                        term: seen.term,
-                        lease: seen.lease,
-                        vacant: seen.state == ElectionState::Vacant,
-                        bar: seen.bar,
-                        called: seen.called,
-                    },
-                ))
-            })
-            .collect()
     }
 }

@@ -78,7 +78,10 @@ impl Model {
             }
             Action::Finish => self.hang_up(world, index),
             Action::Tell(Notice::Vacated { .. }) => world.hosts[index].owed = None,
-            Action::Overrun { .. } | Action::Left { .. } | Action::Tell(_) => {}
+            Action::Publish { .. }
+            | Action::Overrun { .. }
+            | Action::Left { .. }
+            | Action::Tell(_) => {}
         }
         true
     }
@@ -205,7 +208,15 @@ impl Model {
                 let told = &mut world.hosts[index].told;
                 *told = (*told).max(tells(&answer, KEY));
                 world.note(|| format!("P{index} hears {}", heard(&answer)));
-                self.tell(world, index, Event::Answered { sent, answer });
+                self.tell(
+                    world,
+                    index,
+                    Event::Answered {
+                        sent,
+                        answer,
+                        rows: vec![],
+                    },
+                );
             }
             Down::Hint { keys } => self.tell(world, index, Event::Hint { keys }),
             Down::Refusal(why) => {

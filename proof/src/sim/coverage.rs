@@ -104,9 +104,11 @@ impl Coverage {
     /// Whether a candidacy may change its place by this event.
     pub(super) fn may_move(&self, who: Who, event: &Event) -> bool {
         match event {
-            Event::Timer | Event::Hint { .. } | Event::Ready { .. } | Event::Observe { .. } => {
-                false
-            }
+            Event::Timer
+            | Event::Hint { .. }
+            | Event::Ready { .. }
+            | Event::Observe { .. }
+            | Event::Unobserve { .. } => false,
             Event::Answered { answer, .. } => match answer {
                 Answer::Joined { .. } | Answer::Office { .. } | Answer::Left { .. } => true,
                 Answer::Campaigned { tries } => tries.iter().any(|(key, tried)| match tried {

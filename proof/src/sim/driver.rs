@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::clock::{NEVER, nanos};
 use super::fact::Fact;
 use super::flaw::Flaw;
-use super::host::{Command, Halt, Input, Running};
+use super::host::{Command, Halt, Input, OBSERVED, Running};
 use super::invariants::Broken;
 use super::network::{End, Packet};
 use super::world::{Event, World};
@@ -219,7 +219,7 @@ impl World {
                     candidate.owed.take_if(|(owed, _)| *owed == term);
                 }
             }
-            Action::Tell(_) => {}
+            Action::Publish { .. } | Action::Tell(_) => {}
         }
     }
 
@@ -262,7 +262,7 @@ impl World {
             }
         }
         if running.observes {
-            events.push(Happened::Observe { any: true });
+            events.push(Happened::Observe { key: OBSERVED });
         }
         if running.stopping {
             events.push(Happened::Shutdown);
@@ -450,6 +450,7 @@ fn is_routine(action: &Action) -> bool {
             } => keys.len() == successor_of.len(),
             _ => false,
         },
+        Action::Publish { .. } => true,
         _ => false,
     }
 }

@@ -4,7 +4,7 @@ use super::work::Manner;
 use crate::engine::{Action, Answer, Bar, Event, Notice, Office, Query, Try};
 
 /// Every kind that a run can meet, by what it is a kind of.
-pub(super) const ALL: [(&str, &str); 85] = [
+pub(super) const ALL: [(&str, &str); 86] = [
     ("event", "Timer"),
     ("event", "Connected"),
     ("event", "Disconnected"),
@@ -19,6 +19,7 @@ pub(super) const ALL: [(&str, &str); 85] = [
     ("event", "Resign"),
     ("event", "Leave"),
     ("event", "Shutdown"),
+    ("action", "Publish"),
     ("action", "Connect"),
     ("action", "Send"),
     ("action", "Abandon"),
@@ -96,14 +97,14 @@ pub(super) fn event(event: &Event) -> &'static str {
     match event {
         Event::Timer => "Timer",
         Event::Connected => "Connected",
-        Event::Disconnected => "Disconnected",
+        Event::Disconnected | Event::NotOpened { .. } => "Disconnected",
         Event::Answered { .. } => "Answered",
         Event::Looked { .. } => "Looked",
         Event::Hint { .. } => "Hint",
         Event::WorkStopped { .. } => "WorkStopped",
         Event::Join { .. } => "Join",
         Event::Return { .. } => "Return",
-        Event::Observe { .. } => "Observe",
+        Event::Observe { .. } | Event::Unobserve { .. } => "Observe",
         Event::Ready { .. } => "Ready",
         Event::Failed { .. } => "Failed",
         Event::Resign { .. } => "Resign",
@@ -115,6 +116,7 @@ pub(super) fn event(event: &Event) -> &'static str {
 
 pub(super) fn action(action: &Action) -> &'static str {
     match action {
+        Action::Publish { .. } => "Publish",
         Action::Connect => "Connect",
         Action::Send { .. } => "Send",
         Action::Abandon => "Abandon",

@@ -2,7 +2,7 @@
 
 use super::Process;
 use crate::engine::candidacy::{Owed, Place};
-use crate::engine::{Action, Ending, Instant, Key, Notice, Query, Stop};
+use crate::engine::{Action, Ending, Instant, Key, Notice, Query, Row, Stop};
 
 impl Process {
     pub(super) fn ready(&mut self, now: Instant, key: Key, term: u64) {
@@ -10,6 +10,9 @@ impl Process {
             return;
         };
         if candidacy.place == (Place::Leading { term }) {
+            if let Some(desk) = self.desks.desks.get_mut(&key) {
+                desk.ready = Some(term);
+            }
             self.send(now, Query::Ready { key, term });
             self.send(now, Query::Announce { keys: vec![key] });
         }
@@ -106,6 +109,10 @@ impl Process {
         };
         if candidacy.work.as_ref().is_none_or(|work| work.term != term) {
             return;
+        }
+        if candidacy.in_office() == Some(term) {
+            let until = now + self.timings.belief();
+            self.desks.read(key, Some(Row::vacant(term)), until);
         }
         candidacy.work = None;
         // Work that has used up the grace leaves none of it for the vacate, without which the next leader waits.

@@ -51,6 +51,7 @@ impl Process {
         // Its time may have been over before it could be taken back.
         if self.candidacies[&key].is_over(now, offline) {
             self.candidacies.remove(&key);
+            self.desks.clear(key, false);
             self.actions.push_back(Action::Left { key });
         }
     }

@@ -72,6 +72,7 @@ impl Process {
             reading: false,
             read_again: false,
         });
+        self.desks.trouble = None;
         self.settle(now);
         for key in self.keys() {
             if self.candidacies[&key].leave_by.is_none() {
@@ -126,6 +127,7 @@ impl Process {
         let lasted = now.since(up.since) >= self.timings.heartbeat_interval;
         let failures = if lasted { 0 } else { up.failures + 1 };
         self.actions.push_back(Action::Abandon);
+        self.desks.lose();
         for (&key, candidacy) in &mut self.candidacies {
             candidacy.declines = false;
             let place = std::mem::replace(&mut candidacy.place, Place::Absent);

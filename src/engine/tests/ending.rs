@@ -158,6 +158,7 @@ fn an_answer_that_comes_too_late_changes_nothing() {
     bench.event(Event::Answered {
         sent,
         answer: Answer::Heartbeat { step_downs: vec![] },
+        rows: vec![],
     });
     assert!(bench.has_done(|action| matches!(action, Action::Abandon)));
     assert!(bench.has_done(|action| matches!(action, Action::Cancel { .. })));
@@ -173,6 +174,7 @@ fn a_term_that_is_over_before_its_answer_arrives_is_not_begun() {
     bench.event(Event::Answered {
         sent,
         answer: Answer::Campaigned { tries },
+        rows: vec![],
     });
     assert!(!bench.has_started());
     // It is vacated from the next session, since no work ever ran.
@@ -204,6 +206,7 @@ fn no_term_of_a_query_that_was_answered_too_late_is_begun() {
     bench.event(Event::Answered {
         sent,
         answer: Answer::Campaigned { tries },
+        rows: vec![],
     });
     assert!(!bench.has_started());
     bench.pass(LEASE);

@@ -10,7 +10,9 @@ mod hosts;
 mod levers;
 mod properties;
 mod returning;
+mod standing;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
@@ -32,6 +34,8 @@ struct Bench {
     asked: Vec<(Instant, Query)>,
     /// Everything else that the machine wanted.
     done: Vec<Action>,
+    /// What everybody sees.
+    published: BTreeMap<Key, Published>,
 }
 
 impl Bench {
@@ -44,6 +48,7 @@ impl Bench {
             now,
             asked: vec![],
             done: vec![],
+            published: BTreeMap::new(),
         };
         bench.event(Event::Timer);
         bench
@@ -54,9 +59,16 @@ impl Bench {
         while let Some(action) = self.process.poll() {
             match action {
                 Action::Send { sent, query } => self.asked.push((sent, query)),
+                Action::Publish { key, published } => {
+                    self.published.insert(key, published);
+                }
                 action => {
                     if matches!(action, Action::Abandon) {
                         self.asked.clear();
+                    }
+                    if let Action::Start { key, term } = action {
+                        let own = self.published.get(&key).and_then(|shown| shown.own);
+                        assert_eq!(own, Some(term), "it works before others can see it");
                     }
                     self.done.push(action);
                 }
@@ -89,7 +101,8 @@ impl Bench {
         let index =
             index.unwrap_or_else(|| panic!("not asked: {answer:?}; asked: {:?}", self.asked));
         let (sent, _) = self.asked.remove(index);
-        self.event(Event::Answered { sent, answer });
+        let rows = vec![];
+        self.event(Event::Answered { sent, answer, rows });
     }
 
     fn answer_campaign(&mut self, tried: Try) {

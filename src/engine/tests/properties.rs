@@ -1,6 +1,6 @@
 //! What holds in every order of events.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
@@ -355,7 +355,8 @@ impl World {
         let obeyed = answer.clone();
         let before = self.told.clone();
         self.tells(&answer);
-        self.event(Event::Answered { sent, answer });
+        let rows = vec![];
+        self.event(Event::Answered { sent, answer, rows });
         self.contact = self.contact.max(sent);
         self.assert_obeyed(&obeyed);
         for (key, term) in std::mem::take(&mut self.started) {

@@ -5,7 +5,6 @@ use super::{Driver, Election};
 use crate::clock;
 use crate::engine::{Event, Process};
 use crate::session::hands::quietly;
-use crate::session::publish;
 use crate::term::TermState;
 
 impl Driver {
@@ -15,7 +14,7 @@ impl Driver {
             line.leash.end();
         }
         for election in self.memory.elections.values() {
-            if let Some(office) = election.office.as_ref().filter(|office| !office.stopped) {
+            if let Some(office) = election.office.as_ref().filter(|office| office.works()) {
                 office.state.end();
                 office.state.drop_work();
             }
@@ -31,9 +30,8 @@ impl Driver {
         quietly(|| drop((opening, early)));
         for election in self.memory.elections.values_mut() {
             election.request = None;
-            election.waits.leave_office();
-            publish::unknown(&election.shared);
-            election.office.take_if(|office| office.stopped);
+            election.shared.forget();
+            election.office.take_if(|office| !office.works());
         }
         self.log.say_all(std::mem::take(&mut self.said));
     }
@@ -46,6 +44,9 @@ impl Driver {
         let now = clock::now();
         let mut events = vec![];
         for (&key, election) in &self.memory.elections {
+            if election.observed {
+                events.push(Event::Observe { key });
+            }
             let Some(candidate) = &election.candidate else {
                 continue;
             };
@@ -60,9 +61,6 @@ impl Driver {
             if election.leaves {
                 events.push(Event::Leave { key });
             }
-        }
-        if self.memory.elections.values().any(|e| e.observed) {
-            events.push(Event::Observe { any: true });
         }
         if self.memory.stops {
             events.push(Event::Shutdown);
@@ -117,7 +115,7 @@ impl Driver {
 impl Election {
     /// The term whose work has not stopped.
     pub(super) fn working(&self) -> Option<&TermState> {
-        let office = self.office.as_ref().filter(|office| !office.stopped)?;
+        let office = self.office.as_ref().filter(|office| office.works())?;
         Some(&office.state)
     }
 }

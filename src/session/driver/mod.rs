@@ -14,7 +14,6 @@ mod open;
 mod suspended;
 mod thread;
 mod trouble;
-mod waits;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -31,7 +30,6 @@ use self::line::Line;
 use self::open::Opened;
 pub(crate) use self::thread::spawn;
 use self::trouble::Trouble;
-use self::waits::Waits;
 use super::hands::Hands;
 use super::log::{Entry, Log};
 use super::queries::Reply;
@@ -124,13 +122,20 @@ struct Election {
     token: Option<Arc<str>>,
     /// What an operator asked for that ends the term.
     request: Option<Arc<Request>>,
-    waits: Waits,
 }
 
-/// A term whose work was started here, until that work has stopped and the term is vacated.
+/// A term that others see led here, until its work has stopped and it is vacated.
 struct Office {
     state: Arc<TermState>,
+    /// From here on its guard says when nothing of the work runs any more.
+    started: bool,
     stopped: bool,
+}
+
+impl Office {
+    fn works(&self) -> bool {
+        self.started && !self.stopped
+    }
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Opened, Error>>>>;
