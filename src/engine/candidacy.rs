@@ -21,6 +21,8 @@ pub(crate) struct Candidacy {
     pub(crate) hold_off: Instant,
     /// The candidacy ends; after this time without telling the database.
     pub(crate) leave_by: Option<Instant>,
+    /// Somebody waits until what is held is given up.
+    pub(crate) resigning: bool,
     /// What the query under way may bring is not wanted any more.
     pub(crate) declines: bool,
     /// The newest term heard of.
@@ -125,6 +127,7 @@ impl Candidacy {
             try_at: now,
             hold_off: now,
             leave_by: None,
+            resigning: false,
             declines: false,
             seen_term: 0,
             stranger: None,

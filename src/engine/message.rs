@@ -112,6 +112,8 @@ pub(crate) enum Action {
     Drop { key: Key },
     /// The work outlived its lease: end the process, where that is asked for.
     Overrun { key: Key, term: u64 },
+    /// What was to be given up is: nothing of it is held, nor about to be taken.
+    GaveUp { key: Key },
     /// The candidacy is over.
     Left { key: Key },
     /// Everything is over: close the session in order.
@@ -167,7 +169,7 @@ pub(crate) enum Notice {
     OutOfGrace { key: Key, term: u64 },
 }
 
-/// A query on the session. All but `Announce` end the session when they fail.
+/// A query on the session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Query {
     Join {
@@ -196,7 +198,9 @@ pub(crate) enum Query {
         key: Key,
         term: u64,
     },
-    /// Prove the session, and read what is asked of the leader of these.
+    /// Prove the session. Nothing can be asked of one that leads nothing, and an observer may not look.
+    Prove,
+    /// The same, and read what is asked of the leader of these.
     Heartbeat {
         keys: Vec<Key>,
     },
@@ -205,11 +209,11 @@ pub(crate) enum Query {
         term: u64,
         ending: Ending,
     },
-    /// Let go of locks. `holds_more`: the session still leads or is successor elsewhere.
+    /// Let go of locks. From then on the server ends the session when it is silent for `silence_limit`.
     Release {
         leadership: Vec<Key>,
         succession: Vec<Key>,
-        holds_more: bool,
+        silence_limit: Duration,
     },
     Announce {
         keys: Vec<Key>,
@@ -237,6 +241,12 @@ pub(crate) enum Query {
 }
 
 impl Query {
+    /// Whether the session goes on though it was refused. A hint that could not be given: everybody looks for himself,
+    /// somewhat later. Any other refusal ends the session.
+    pub(crate) fn may_fail(&self) -> bool {
+        matches!(self, Query::Announce { .. })
+    }
+
     /// The elections that it is about; `None`: all that this process follows or observes.
     pub(crate) fn keys(&self) -> Option<Vec<Key>> {
         match self {
@@ -258,6 +268,7 @@ impl Query {
                 succession,
                 ..
             } => Some([&leadership[..], &succession[..]].concat()),
+            Query::Prove => Some(vec![]),
             Query::Read => None,
         }
     }

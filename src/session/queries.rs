@@ -61,7 +61,16 @@ impl Asker {
             said: vec![],
             tokens: vec![],
         };
+        let may_fail = query.may_fail();
         reply.answer = self.answer(query, &mut reply).await;
+        if let Err(error) = &reply.answer
+            && may_fail
+            && !self.link.is_closed()
+        {
+            let message = format!("no notification was sent: {error}");
+            reply.said.push(Entry::new(Level::WARN, message));
+            reply.answer = Ok(Answer::Done);
+        }
         reply
     }
 
@@ -159,6 +168,11 @@ impl Asker {
                 statements::ready(link, self.id(key)?, instance, term).await?;
                 Ok(Answer::Done)
             }
+            Query::Prove => {
+                statements::prove(link).await?;
+                let step_downs = vec![];
+                Ok(Answer::Heartbeat { step_downs })
+            }
             Query::Heartbeat { keys } => {
                 let key_of = self.key_of();
                 let mut step_downs = vec![];
@@ -181,31 +195,16 @@ impl Asker {
             Query::Release {
                 leadership,
                 succession,
-                holds_more,
+                silence_limit,
             } => {
-                let limit = if holds_more {
-                    self.timings.silence_limit
-                } else {
-                    self.timings.patience()
-                };
                 let (leadership, succession) = (self.ids(&leadership)?, self.ids(&succession)?);
-                statements::release(link, &leadership, &succession, limit).await?;
+                statements::release(link, &leadership, &succession, silence_limit).await?;
                 Ok(Answer::Done)
             }
             Query::Announce { keys } => {
-                let announced =
-                    statements::announce(link, &self.ids(&keys)?, self.timings.announce_limit())
-                        .await;
-                match announced {
-                    // A hint that could not be given: everybody looks for himself, somewhat later.
-                    Err(error) if !link.is_closed() => {
-                        let message = format!("no notification was sent: {error}");
-                        reply.said.push(Entry::new(Level::WARN, message));
-                        Ok(Answer::Done)
-                    }
-                    Err(error) => Err(error),
-                    Ok(()) => Ok(Answer::Done),
-                }
+                let limit = self.timings.announce_limit();
+                statements::announce(link, &self.ids(&keys)?, limit).await?;
+                Ok(Answer::Done)
             }
             Query::Read => {
                 let names: Vec<&str> = self.elections.values().map(|known| &*known.name).collect();

@@ -79,6 +79,7 @@ impl Model {
             Action::Finish => self.hang_up(world, index),
             Action::Tell(Notice::Vacated { .. }) => world.hosts[index].owed = None,
             Action::Publish { .. }
+            | Action::GaveUp { .. }
             | Action::Overrun { .. }
             | Action::Left { .. }
             | Action::Tell(_) => {}
@@ -260,6 +261,7 @@ fn close(world: &mut World, pid: Pid) {
 pub(super) fn brief(query: &Query) -> String {
     match query {
         Query::Campaign { .. } => "Campaign".to_owned(),
+        Query::Prove => "a proof".to_owned(),
         Query::Heartbeat { .. } => "Heartbeat".to_owned(),
         Query::Release {
             leadership,

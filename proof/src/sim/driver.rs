@@ -219,7 +219,7 @@ impl World {
                     candidate.owed.take_if(|(owed, _)| *owed == term);
                 }
             }
-            Action::Publish { .. } | Action::Tell(_) => {}
+            Action::Publish { .. } | Action::GaveUp { .. } | Action::Tell(_) => {}
         }
     }
 
@@ -367,7 +367,7 @@ impl World {
         let Some(halt) = running.halted.take() else {
             return;
         };
-        let tick = running.tick(&machine.timings);
+        let tick = running.process.look_every();
         self.tell(Fact::WokeUp { who });
         let late = match halt {
             Halt::Stopped => self.wake_latency,
@@ -433,18 +433,13 @@ impl Running {
         }
         true
     }
-
-    /// How often it looks at the clock whatever its machine wants.
-    fn tick(&self, timings: &crate::engine::Timings) -> Duration {
-        timings.tick(self.elections.values().any(|c| c.office.is_some()))
-    }
 }
 
 /// What happens all the time, and would only fill the timeline.
 fn is_routine(action: &Action) -> bool {
     match action {
         Action::Send { query, .. } => match query {
-            Query::Heartbeat { .. } | Query::Read => true,
+            Query::Prove | Query::Heartbeat { .. } | Query::Read => true,
             Query::Campaign {
                 keys, successor_of, ..
             } => keys.len() == successor_of.len(),

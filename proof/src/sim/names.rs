@@ -4,7 +4,7 @@ use super::work::Manner;
 use crate::engine::{Action, Answer, Bar, Event, Notice, Office, Query, Try};
 
 /// Every kind that a run can meet, by what it is a kind of.
-pub(super) const ALL: [(&str, &str); 86] = [
+pub(super) const ALL: [(&str, &str); 87] = [
     ("event", "Timer"),
     ("event", "Connected"),
     ("event", "Disconnected"),
@@ -46,6 +46,7 @@ pub(super) const ALL: [(&str, &str); 86] = [
     ("query", "Campaign, overdue"),
     ("query", "TakeOffice"),
     ("query", "Ready"),
+    ("query", "Prove"),
     ("query", "Heartbeat"),
     ("query", "Vacate"),
     ("query", "Release"),
@@ -124,6 +125,7 @@ pub(super) fn action(action: &Action) -> &'static str {
         Action::Cancel { .. } => "Cancel",
         Action::Drop { .. } => "Drop",
         Action::Overrun { .. } => "Overrun",
+        Action::GaveUp { .. } => "GaveUp",
         Action::Left { .. } => "Left",
         Action::Finish => "Finish",
         Action::Tell(_) => "Tell",
@@ -155,6 +157,7 @@ pub(super) fn query(query: &Query) -> &'static str {
         Query::Campaign { .. } => "Campaign",
         Query::TakeOffice { .. } => "TakeOffice",
         Query::Ready { .. } => "Ready",
+        Query::Prove => "Prove",
         Query::Heartbeat { .. } => "Heartbeat",
         Query::Vacate { .. } => "Vacate",
         Query::Release { .. } => "Release",

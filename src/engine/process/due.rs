@@ -1,5 +1,7 @@
 //! When what waits is due. For each thing one function says it: what acts asks that one, and so does the timer.
 
+use std::time::Duration;
+
 use super::Process;
 use super::session::{Session, Up};
 use crate::engine::candidacy::{Candidacy, Place, Waiting};
@@ -17,6 +19,13 @@ impl Process {
             work.min(candidacy.give_up_due())
         });
         candidacies.fold(session, Instant::min)
+    }
+
+    /// How often to be woken whatever is due: timers stand still while the machine is suspended, deadlines do not. Work
+    /// stops in time without this.
+    pub(crate) fn look_every(&self) -> Duration {
+        let mut candidacies = self.candidacies.values();
+        self.timings.tick(candidacies.any(|c| c.work.is_some()))
     }
 
     fn session_due(&self, up: &Up) -> Instant {

@@ -1,7 +1,8 @@
 //! The end of a term: the work stops, the term is vacated, the lock is let go.
 
 use super::Process;
-use crate::engine::candidacy::{Owed, Place};
+use super::session::Session;
+use crate::engine::candidacy::{Candidacy, Owed, Place};
 use crate::engine::{Action, Ending, Instant, Key, Notice, Query, Row, Stop};
 
 impl Process {
@@ -41,8 +42,10 @@ impl Process {
     pub(super) fn give_up(&mut self, now: Instant, key: Key) {
         let campaigning = self.up().is_some_and(|up| up.campaigning);
         let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            self.actions.push_back(Action::GaveUp { key });
             return;
         };
+        candidacy.resigning = true;
         match &candidacy.place {
             Place::Leading { term } => {
                 let term = *term;
@@ -52,6 +55,28 @@ impl Process {
             Place::Waiting(_) => candidacy.declines = true,
             Place::Following(_) => candidacy.declines = campaigning,
             _ => {}
+        }
+    }
+
+    /// Whether something of this election is held, about to be taken, or not yet given up for good. What a database
+    /// that cannot be reached should know is not waited for.
+    fn has_to_give_up(&self, candidacy: &Candidacy) -> bool {
+        let up = matches!(self.session, Session::Up(_));
+        candidacy.work.is_some()
+            || candidacy.declines
+            || candidacy.holds_leadership()
+            || (up && candidacy.owed.is_some())
+    }
+
+    pub(super) fn tell_the_resigning(&mut self) {
+        for key in self.keys() {
+            let candidacy = &self.candidacies[&key];
+            if candidacy.resigning && !self.has_to_give_up(candidacy) {
+                self.actions.push_back(Action::GaveUp { key });
+                if let Some(candidacy) = self.candidacies.get_mut(&key) {
+                    candidacy.resigning = false;
+                }
+            }
         }
     }
 

@@ -50,7 +50,10 @@ impl Process {
         }
         // Its time may have been over before it could be taken back.
         if self.candidacies[&key].is_over(now, offline) {
-            self.candidacies.remove(&key);
+            let candidacy = self.candidacies.remove(&key);
+            if candidacy.is_some_and(|candidacy| candidacy.resigning) {
+                self.actions.push_back(Action::GaveUp { key });
+            }
             self.desks.clear(key, false);
             self.actions.push_back(Action::Left { key });
         }
@@ -73,10 +76,15 @@ impl Process {
         if let Some(up) = self.up() {
             up.loosened |= up.campaigning && !holds_more;
         }
+        let silence_limit = if holds_more {
+            self.timings.silence_limit
+        } else {
+            self.timings.patience()
+        };
         let release = Query::Release {
             leadership,
             succession,
-            holds_more,
+            silence_limit,
         };
         self.send(now, release);
     }

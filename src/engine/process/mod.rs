@@ -143,6 +143,7 @@ impl Process {
             }
         }
         self.advance(now);
+        self.tell_the_resigning();
         self.hosts.look_over();
         self.publish(now, first);
     }
@@ -185,18 +186,6 @@ impl Process {
         }
         self.desks.clear(key, self.candidacies.contains_key(&key));
         self.observes = self.desks.observes();
-    }
-
-    /// Whether something of this election is held, about to be taken, or not yet given up for good. What a
-    /// database that cannot be reached should know is not waited for.
-    pub(crate) fn has_to_give_up(&self, key: Key) -> bool {
-        let up = matches!(self.session, Session::Up(_));
-        self.candidacies.get(&key).is_some_and(|candidacy| {
-            candidacy.work.is_some()
-                || candidacy.declines
-                || candidacy.holds_leadership()
-                || (up && candidacy.owed.is_some())
-        })
     }
 
     fn keys(&self) -> Vec<Key> {

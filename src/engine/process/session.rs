@@ -165,7 +165,7 @@ impl Process {
             return;
         }
         let heartbeat_at = now + self.timings.heartbeat_interval;
-        let keys = self
+        let keys: Vec<_> = self
             .candidacies
             .iter()
             // Also where it ends in order: its work still runs, and the lock may have become void.
@@ -183,6 +183,11 @@ impl Process {
             up.heartbeats += 1;
             up.hinted = false;
         }
-        self.send(now, Query::Heartbeat { keys });
+        let query = if keys.is_empty() {
+            Query::Prove
+        } else {
+            Query::Heartbeat { keys }
+        };
+        self.send(now, query);
     }
 }

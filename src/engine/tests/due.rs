@@ -48,6 +48,23 @@ fn a_candidacy_whose_time_is_over_before_it_can_go_ends_at_once() {
     assert!(bench.process.deadline() > bench.now, "woken at once");
 }
 
+/// However long nothing is due: a suspended machine's timers stand still.
+#[test]
+fn the_clock_is_looked_at_often_while_work_runs() {
+    let mut bench = Bench::leader();
+    assert_eq!(bench.process.look_every(), LEASE / 20);
+    // Also while it should have stopped.
+    bench.event(Event::Disconnected);
+    assert_eq!(bench.process.look_every(), LEASE / 20);
+    let (term, stop) = (7, Stop::Dropped);
+    bench.event(Event::WorkStopped {
+        key: KEY,
+        term,
+        stop,
+    });
+    assert_eq!(bench.process.look_every(), Duration::from_secs(1));
+}
+
 /// Whoever is woken when it is time, and once more a moment before, does what is due then and once.
 #[test]
 fn nothing_is_due_before_its_time_nor_twice() {

@@ -116,7 +116,6 @@ impl Bench {
     }
 
     fn answer_heartbeat(&mut self) {
-        let is_heartbeat = |query: &Query| matches!(query, Query::Heartbeat { .. });
         self.answer(is_heartbeat, Answer::Heartbeat { step_downs: vec![] });
     }
 
@@ -127,7 +126,7 @@ impl Bench {
             let office = still_waiting();
             self.answer(asks, Answer::Office { key: KEY, office });
         }
-        while self.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
+        while self.has_asked(is_heartbeat) {
             self.answer_heartbeat();
         }
         while self.has_asked(|query| matches!(query, Query::Announce { .. })) {
@@ -144,6 +143,10 @@ impl Bench {
 
     fn has_done(&self, wanted: impl Fn(&Action) -> bool) -> bool {
         self.done.iter().any(wanted)
+    }
+
+    fn gave_up(&self) -> bool {
+        self.has_done(|action| *action == Action::GaveUp { key: KEY })
     }
 
     fn has_started(&self) -> bool {
@@ -178,6 +181,10 @@ impl Bench {
         bench.answer_campaign(Try::Held(held()));
         bench
     }
+}
+
+fn is_heartbeat(query: &Query) -> bool {
+    matches!(query, Query::Heartbeat { .. } | Query::Prove)
 }
 
 fn held() -> Held {

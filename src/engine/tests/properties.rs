@@ -296,6 +296,7 @@ impl World {
                 };
                 Answer::Office { key, office }
             }
+            Query::Prove => Answer::Heartbeat { step_downs: vec![] },
             Query::Heartbeat { keys } => {
                 let orders = |key: &Key| {
                     let orders = [Bar::Suspended, Bar::Excluded];
@@ -555,6 +556,10 @@ impl World {
                         self.bench.now < contact + LEASE * 75 / 100,
                         "work after its deadline"
                     );
+                }
+                Action::GaveUp { key } => {
+                    assert!(!self.running.contains_key(&key), "its work runs");
+                    assert!(!self.leadership.contains(&key), "it holds the lock");
                 }
                 Action::Left { key } => {
                     assert!(!self.running.contains_key(&key), "gone while its work runs");

@@ -41,6 +41,7 @@ impl Driver {
             Action::Cancel { key } => self.with_office(key, |office| office.state.end()),
             Action::Drop { key } => self.with_office(key, |office| office.state.drop_work()),
             Action::Overrun { key, term } => self.overrun(key, term),
+            Action::GaveUp { key } => self.gave_up(key),
             Action::Left { key } => self.left(key),
             Action::Finish => {
                 self.finished = true;
@@ -273,11 +274,10 @@ impl Driver {
         }
     }
 
-    /// Tell those who wait until something is given up, and is.
-    pub(super) fn answer_the_resigning(&mut self) {
+    /// Tell those who wait for it.
+    fn gave_up(&mut self, key: Key) {
         let resigning = &mut self.memory.resigning;
-        let process = &self.process;
-        for (_, told) in resigning.extract_if(.., |(key, _)| !process.has_to_give_up(*key)) {
+        for (_, told) in resigning.extract_if(.., |(of, _)| *of == key) {
             self.hands.wake(move || told.cancel());
         }
     }

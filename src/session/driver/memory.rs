@@ -62,6 +62,8 @@ impl Driver {
                 events.push(Event::Leave { key });
             }
         }
+        let resigning = self.memory.resigning.iter();
+        events.extend(resigning.map(|(key, _)| Event::GiveUp { key: *key }));
         if self.memory.stops {
             events.push(Event::Shutdown);
         }

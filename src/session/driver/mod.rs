@@ -18,7 +18,6 @@ mod trouble;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -210,7 +209,6 @@ impl Driver {
             #[cfg(feature = "testing")]
             self.trip(PanicAt::Action);
         }
-        self.answer_the_resigning();
         self.log.say_all(std::mem::take(&mut self.said));
     }
 
@@ -218,7 +216,8 @@ impl Driver {
         if let Some(reply) = self.early.pop() {
             return self.replied(reply);
         }
-        let wait = self.process.deadline().since(clock::now()).min(self.tick());
+        let due = self.process.deadline().since(clock::now());
+        let wait = due.min(self.process.look_every());
         let opening = async {
             match &mut self.opening {
                 Some(opening) => opening.await,
@@ -250,13 +249,5 @@ impl Driver {
             }
             () = tokio::time::sleep(wait) => Some(Event::Timer),
         }
-    }
-
-    /// Timers stand still while the machine is suspended, deadlines do not: look at the clock often while
-    /// anything hangs on it. Work stops in time without this.
-    fn tick(&self) -> Duration {
-        let mut elections = self.memory.elections.values();
-        let leads = elections.any(|election| election.office.is_some());
-        self.timings.tick(leads)
     }
 }
