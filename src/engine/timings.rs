@@ -22,7 +22,7 @@
 //! | tick | L/20, 1 s at most | a suspended machine's timers stand still: look at the clock |
 //! | belief | 3 retry intervals | so long is believed what was read of an election |
 //!
-//! No other file of the engine, the driver and the watch multiplies or divides one of them.
+//! Nowhere else in the engine, the driver and the watch is one of them multiplied or divided.
 
 use std::time::Duration;
 
@@ -147,40 +147,34 @@ impl Timings {
         lease / 20
     }
 
-    fn own_probe_interval(&self) -> Duration {
-        self.probe_interval(self.lease)
-    }
-
-    /// How long those have to come who come first: who ranks higher than a leader with `lease` or is its
-    /// successor, or is handed the next term.
+    /// How long those have to come who come first: who ranks higher, is successor, or is handed the next term.
     pub(crate) fn making_way(&self, lease: Duration) -> Duration {
         self.probe_interval(lease) * 4
     }
 
     /// How long the others come first after a term.
     pub(crate) fn hold_off(&self) -> Duration {
-        self.own_probe_interval() * 2
+        self.probe_interval(self.lease) * 2
     }
 
-    /// Until what is over in a moment is looked at again.
+    /// Until what is soon over is looked at again.
     pub(crate) fn moment(&self) -> Duration {
-        self.own_probe_interval() / 25
+        self.probe_interval(self.lease) / 25
     }
 
-    /// When to try again, where fenced transactions have stood in the way for so long: an eighth longer at
-    /// most than they take.
+    /// When to try again where fenced transactions stand in the way: an eighth longer at most than they take.
     pub(crate) fn fenced_interval(&self, standing: Duration) -> Duration {
-        (standing / 8).clamp(self.moment(), self.own_probe_interval())
+        (standing / 8).clamp(self.moment(), self.probe_interval(self.lease))
     }
 
     /// Those who hear the same at one time draw a chance of so much each, not to come all at once.
     pub(crate) fn spread(&self) -> Duration {
-        self.own_probe_interval()
+        self.probe_interval(self.lease)
     }
 
     /// When whoever drew `chance` tries for what is vacant: the successor comes first.
     pub(crate) fn turn_at_office(&self, chance: Duration) -> Duration {
-        self.own_probe_interval() + chance * 4
+        self.probe_interval(self.lease) + chance * 4
     }
 
     /// When whoever drew `chance` tries for the successor's place, which a new term leaves free.
@@ -246,7 +240,7 @@ impl Timings {
 
     /// NOTIFY waits for a lock of the whole server; so long at most.
     pub(crate) fn announce_limit(&self) -> Duration {
-        self.own_probe_interval()
+        self.probe_interval(self.lease)
             .clamp(Self::SHORTEST_ANNOUNCE, Self::LONGEST_ANNOUNCE)
     }
 
@@ -285,8 +279,7 @@ impl Timings {
         self.lease / 1000
     }
 
-    /// How often the clock is looked at on behalf of work that is to stop: a fraction of the time that it has for that,
-    /// and short enough for a machine that wakes in another's term.
+    /// How often the clock is looked at for work that is to stop, and for a machine that wakes in another's term.
     pub(crate) fn watch_tick(&self) -> Duration {
         (self.lease / 20).min(Self::LONGEST_WATCH_TICK)
     }

@@ -123,7 +123,6 @@ impl Driver {
         line.leash.end();
         drop(line);
         for election in self.memory.elections.values_mut() {
-            election.request = None;
             election.office.take_if(|office| !office.works());
         }
     }
@@ -301,7 +300,10 @@ impl Driver {
                     .as_ref()
                     .map_or(0, |candidate| candidate.priority),
                 id: election.id,
-                request: election.request.clone(),
+                request: match query {
+                    Query::Vacate { term, .. } => election.asked_of(*term),
+                    _ => None,
+                },
             };
             (key, known)
         };

@@ -129,7 +129,7 @@ impl Driver {
                 && office.state.number == term
             {
                 // The first one ends the term.
-                election.request.get_or_insert(Arc::new(request));
+                election.request.get_or_insert((term, Arc::new(request)));
             }
         }
         Some(Event::Answered {

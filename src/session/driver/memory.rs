@@ -1,10 +1,13 @@
 //! What is left when the driver panics, and how it goes on from there.
 
+use std::sync::Arc;
+
 use super::thread::seed;
 use super::{Driver, Election};
 use crate::clock;
 use crate::engine::{Event, Process};
 use crate::session::hands::quietly;
+use crate::session::statements::Request;
 use crate::term::TermState;
 
 impl Driver {
@@ -29,7 +32,6 @@ impl Driver {
         quietly(|| drop(line));
         quietly(|| drop((opening, early)));
         for election in self.memory.elections.values_mut() {
-            election.request = None;
             election.shared.forget();
             election.office.take_if(|office| !office.works());
         }
@@ -115,6 +117,12 @@ impl Driver {
 }
 
 impl Election {
+    /// What an operator asked for that ends this term.
+    pub(super) fn asked_of(&self, term: u64) -> Option<Arc<Request>> {
+        let (of, request) = self.request.as_ref()?;
+        (*of == term).then(|| Arc::clone(request))
+    }
+
     /// The term whose work has not stopped.
     pub(super) fn working(&self) -> Option<&TermState> {
         let office = self.office.as_ref().filter(|office| office.works())?;

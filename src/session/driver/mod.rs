@@ -119,8 +119,8 @@ struct Election {
     owed: Option<(u64, Ending)>,
     /// That of the newest term that has begun for this process.
     token: Option<Arc<str>>,
-    /// What an operator asked for that ends the term.
-    request: Option<Arc<Request>>,
+    /// What an operator asked for that ends this term. It is told with the vacate, on whatever session that is sent.
+    request: Option<(u64, Arc<Request>)>,
 }
 
 /// A term that others see led here, until its work has stopped and it is vacated.
