@@ -3,6 +3,7 @@
 mod config;
 mod doctor;
 mod elector;
+mod engine;
 mod error;
 mod fence;
 mod leader;
@@ -10,7 +11,6 @@ mod leash;
 mod observer;
 mod operator;
 mod platform;
-mod protocol;
 mod schema;
 mod session;
 mod standing;

@@ -14,8 +14,8 @@ pub mod sim;
     unused_imports,
     reason = "it is not cut to what is used here"
 )]
-#[path = "../../src/protocol/mod.rs"]
-mod protocol;
+#[path = "../../src/engine/mod.rs"]
+mod engine;
 
 mod tells;
 

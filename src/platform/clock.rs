@@ -13,7 +13,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-pub use crate::protocol::Instant;
+pub use crate::engine::Instant;
 
 // On Apple's systems CLOCK_MONOTONIC itself goes on while the machine sleeps.
 #[cfg(target_os = "linux")]

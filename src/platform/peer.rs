@@ -10,7 +10,7 @@ use std::path::Path;
 use tokio::net::UnixStream;
 
 use crate::clock;
-use crate::protocol::Instant;
+use crate::engine::Instant;
 
 /// What a server's processes are called. Packages for Red Hat started versions up to 15 as `postmaster`.
 const NAMES: [&str; 2] = ["postgres", "postmaster"];

@@ -24,9 +24,9 @@ use super::socket::{self, SocketGuard};
 use super::tls::Tls;
 use crate::clock;
 use crate::config::{Config, Credentials};
+use crate::engine::Timings;
 use crate::error::{Error, Kind};
 use crate::platform::peer::Peer;
-use crate::protocol::Timings;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

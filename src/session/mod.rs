@@ -17,7 +17,6 @@ mod pairs;
 mod panics;
 mod pooler;
 mod prove;
-mod publish;
 mod queries;
 mod rivals;
 mod socket;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::engine::Timings;
 use crate::platform;
-use crate::protocol::Timings;
 
 /// Keeps the session's socket open, whatever else closes it: a duplicate of its descriptor.
 ///

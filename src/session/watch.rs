@@ -16,8 +16,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::clock;
 use crate::config::Overrun;
+use crate::engine::{Instant, Timings};
 use crate::platform::process;
-use crate::protocol::{Instant, Timings};
 use crate::session::hands::Hands;
 use crate::session::panics;
 use crate::term::TermState;
@@ -67,10 +67,10 @@ impl Watch {
         let open = Open(Arc::new(Watch {
             terms: ArcSwap::default(),
             hands: Hands::start(2)?,
-            tick: tick(timings.lease),
+            tick: timings.watch_tick(),
             overrun,
-            until_words: (timings.aborted - timings.dropped) * 9 / 10,
-            patience: timings.lease / 1000,
+            until_words: timings.last_words(),
+            patience: timings.last_words_limit(),
             words: ArcSwapOption::default(),
             write,
             closed: AtomicBool::new(false),
@@ -236,11 +236,6 @@ impl Watch {
         }
         process::end()
     }
-}
-
-/// A fraction of the time that work has for stopping, and short enough for a machine that wakes in another's term.
-fn tick(lease: Duration) -> Duration {
-    (lease / 20).min(Duration::from_millis(20))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::gaps::Gaps;
 use super::names;
 use super::places::{self, MOVES, Place};
 use super::work::Manner;
-use crate::protocol::{Action, Answer, Event, Key, Process, Query, Try};
+use crate::engine::{Action, Answer, Event, Key, Process, Query, Try};
 
 /// How often each thing happened, in one run or in many.
 #[derive(Clone, Debug, Default)]
@@ -104,9 +104,11 @@ impl Coverage {
     /// Whether a candidacy may change its place by this event.
     pub(super) fn may_move(&self, who: Who, event: &Event) -> bool {
         match event {
-            Event::Timer | Event::Hint { .. } | Event::Ready { .. } | Event::Observe { .. } => {
-                false
-            }
+            Event::Timer
+            | Event::Hint { .. }
+            | Event::Ready { .. }
+            | Event::Observe { .. }
+            | Event::Unobserve { .. } => false,
             Event::Answered { answer, .. } => match answer {
                 Answer::Joined { .. } | Answer::Office { .. } | Answer::Left { .. } => true,
                 Answer::Campaigned { tries } => tries.iter().any(|(key, tried)| match tried {

@@ -7,8 +7,8 @@ use super::clock::{Clock, NEVER, Time};
 use super::fact::Who;
 use super::network::Cid;
 use super::work::{Office, Step};
+use crate::engine::{Answer, Ending, Event, Instant, Key, Process, Stop, Timings};
 use crate::postgres::Refusal;
-use crate::protocol::{Answer, Ending, Event, Instant, Key, Process, Stop, Timings};
 use crate::tells::tells;
 
 /// A machine. It outlives the processes that run on it.
@@ -34,6 +34,9 @@ pub(super) struct Host {
     pub(super) life: u32,
     pub(super) running: Option<Running>,
 }
+
+/// What a process that observes follows; which one makes no difference.
+pub(super) const OBSERVED: Key = Key(1);
 
 /// What the network between a machine and the server does.
 #[derive(Clone, Debug, Default)]
@@ -219,7 +222,8 @@ impl Running {
                 {
                     candidate.joined = true;
                 }
-                Some(Event::Answered { sent, answer })
+                let rows = vec![];
+                Some(Event::Answered { sent, answer, rows })
             }
             Input::Notified { cid, mut keys } => {
                 self.line.as_ref().filter(|line| line.cid == cid)?;
@@ -244,7 +248,11 @@ impl Running {
                 }
                 Command::Observe { any } => {
                     self.observes = any;
-                    Event::Observe { any }
+                    if any {
+                        Event::Observe { key: OBSERVED }
+                    } else {
+                        Event::Unobserve { key: OBSERVED }
+                    }
                 }
                 Command::Ready { key, term } => Event::Ready { key, term },
                 Command::Fail { key, term } => Event::Failed { key, term },

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::config::Config;
+use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::protocol::Timings;
 use crate::schema;
 use crate::session::connect::{self, Session};
 use crate::session::hosts::Known;

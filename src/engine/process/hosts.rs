@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Process;
-use crate::protocol::{Bar, Key};
+use crate::engine::{Bar, Key};
 
 /// What was seen of the other hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

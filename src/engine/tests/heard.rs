@@ -126,7 +126,7 @@ fn what_was_heard_can_be_carried_into_another_machine() {
 fn an_observer_hears_too() {
     let mut bench = Bench::new();
     bench.event(Event::Connected);
-    bench.event(Event::Observe { any: true });
+    bench.event(Event::Observe { key: KEY });
     let views = vec![(KEY, view())];
     bench.answer(|query| *query == Query::Read, Answer::Read { views });
     assert_eq!(bench.process.heard()[&KEY].term, 7);

@@ -18,7 +18,7 @@ fn lets_go(query: &Query) -> bool {
 fn assert_declined(bench: &mut Bench) {
     assert!(!bench.has_started());
     assert!(bench.has_asked(lets_go), "it keeps the lock");
-    assert!(!bench.process.has_to_give_up(KEY));
+    assert!(bench.gave_up());
     bench.asked.clear();
     let hold_off = LEASE / 20 * 2;
     bench.pass(hold_off - Duration::from_millis(1));
@@ -32,7 +32,6 @@ fn assert_declined(bench: &mut Bench) {
 fn who_waits_for_office_lets_the_lock_go() {
     let mut bench = Bench::candidate();
     bench.answer_campaign(Try::Won(won()));
-    assert!(bench.process.has_to_give_up(KEY));
     bench.event(Event::GiveUp { key: KEY });
     let told = Action::Tell(Notice::Declined { key: KEY });
     assert!(bench.has_done(|action| *action == told));
@@ -54,7 +53,7 @@ fn who_waits_for_fenced_transactions_lets_the_lock_go() {
 fn what_a_try_under_way_wins_is_given_up() {
     let mut bench = Bench::candidate();
     bench.event(Event::GiveUp { key: KEY });
-    assert!(bench.process.has_to_give_up(KEY));
+    assert!(!bench.gave_up());
     bench.answer_campaign(Try::Won(won()));
     assert_declined(&mut bench);
 }
@@ -64,7 +63,7 @@ fn a_try_under_way_that_wins_nothing_changes_nothing() {
     let mut bench = Bench::candidate();
     bench.event(Event::GiveUp { key: KEY });
     bench.answer_campaign(Try::Held(held()));
-    assert!(!bench.process.has_to_give_up(KEY));
+    assert!(bench.gave_up());
     assert!(!bench.has_asked(lets_go));
     // It was about that try alone.
     bench.pass(LEASE / 20);
@@ -95,14 +94,11 @@ fn a_term_that_begins_when_it_is_given_up_is_vacated_and_never_works() {
         take(&mut bench);
         assert!(!bench.has_started(), "the work of a term that was given up");
         assert!(bench.has_asked(is_vacate) && bench.has_asked(lets_go));
-        assert!(
-            bench.process.has_to_give_up(KEY),
-            "the database does not know"
-        );
+        assert!(!bench.gave_up(), "the database does not know");
         let done = true;
         let (key, term) = (KEY, 8);
         bench.answer(is_vacate, Answer::Vacated { key, term, done });
-        assert!(!bench.process.has_to_give_up(KEY));
+        assert!(bench.gave_up());
     }
 }
 
@@ -158,4 +154,63 @@ fn what_an_earlier_machine_owed_is_vacated() {
         )
     };
     assert!(bench.has_asked(owed));
+}
+
+#[test]
+fn who_has_nothing_to_give_up_is_told_at_once() {
+    let mut bench = Bench::new();
+    bench.event(Event::GiveUp { key: KEY });
+    assert!(bench.gave_up(), "no candidate");
+    bench.done.clear();
+    let mut bench = Bench::successor();
+    bench.event(Event::GiveUp { key: KEY });
+    assert!(bench.gave_up(), "a follower");
+}
+
+#[test]
+fn a_term_is_given_up_once_its_work_has_stopped_and_it_is_vacated() {
+    let mut bench = Bench::leader();
+    bench.event(Event::GiveUp { key: KEY });
+    assert!(!bench.gave_up(), "its work runs");
+    let (key, term) = (KEY, 7);
+    let stop = Stop::Returned;
+    bench.event(Event::WorkStopped { key, term, stop });
+    assert!(!bench.gave_up(), "the database does not know");
+    let done = true;
+    bench.answer(
+        |query| matches!(query, Query::Vacate { .. }),
+        Answer::Vacated { key, term, done },
+    );
+    assert!(bench.gave_up());
+    // Once.
+    bench.done.clear();
+    bench.event(Event::Timer);
+    assert!(!bench.gave_up());
+}
+
+#[test]
+fn a_database_that_cannot_be_reached_is_not_waited_for() {
+    let mut bench = Bench::leader();
+    bench.event(Event::GiveUp { key: KEY });
+    bench.event(Event::Disconnected);
+    assert!(!bench.gave_up(), "its work runs");
+    let (key, term) = (KEY, 7);
+    let stop = Stop::Dropped;
+    bench.event(Event::WorkStopped { key, term, stop });
+    assert!(bench.gave_up());
+}
+
+#[test]
+fn who_leaves_has_given_up() {
+    let mut bench = Bench::leader();
+    bench.event(Event::GiveUp { key: KEY });
+    bench.event(Event::Leave { key: KEY });
+    bench.event(Event::Disconnected);
+    bench.pass(LEASE * 11);
+    assert!(!bench.gave_up(), "its work runs");
+    let (key, term) = (KEY, 7);
+    let stop = Stop::Dropped;
+    bench.event(Event::WorkStopped { key, term, stop });
+    let left = |action: &Action| *action == Action::Left { key: KEY };
+    assert!(bench.has_done(left) && bench.gave_up());
 }

@@ -158,6 +158,7 @@ fn an_answer_that_comes_too_late_changes_nothing() {
     bench.event(Event::Answered {
         sent,
         answer: Answer::Heartbeat { step_downs: vec![] },
+        rows: vec![],
     });
     assert!(bench.has_done(|action| matches!(action, Action::Abandon)));
     assert!(bench.has_done(|action| matches!(action, Action::Cancel { .. })));
@@ -173,6 +174,7 @@ fn a_term_that_is_over_before_its_answer_arrives_is_not_begun() {
     bench.event(Event::Answered {
         sent,
         answer: Answer::Campaigned { tries },
+        rows: vec![],
     });
     assert!(!bench.has_started());
     // It is vacated from the next session, since no work ever ran.
@@ -204,6 +206,7 @@ fn no_term_of_a_query_that_was_answered_too_late_is_begun() {
     bench.event(Event::Answered {
         sent,
         answer: Answer::Campaigned { tries },
+        rows: vec![],
     });
     assert!(!bench.has_started());
     bench.pass(LEASE);
@@ -257,7 +260,7 @@ fn nobody_campaigns_while_his_old_work_runs() {
         bench.event(Event::Hint { keys: vec![KEY] });
         bench
             .asked
-            .retain(|(_, query)| !matches!(query, Query::Heartbeat { .. } | Query::Read));
+            .retain(|(_, query)| !is_heartbeat(query) && *query != Query::Read);
         assert!(!bench.has_asked(|query| matches!(query, Query::Campaign { .. })));
         if bench.has_done(|action| matches!(action, Action::Overrun { .. })) {
             return;
@@ -396,4 +399,14 @@ fn a_term_that_ends_in_order_is_asked_for_by_every_heartbeat() {
         "{:?}",
         bench.asked
     );
+}
+
+/// An observer may not ask what operators want of leaders.
+#[test]
+fn a_session_that_leads_nothing_asks_for_nothing_but_an_answer() {
+    let mut bench = Bench::new();
+    bench.event(Event::Connected);
+    bench.pass(Duration::from_secs(10));
+    let asked: Vec<&Query> = bench.asked.iter().map(|(_, query)| query).collect();
+    assert_eq!(asked, [&Query::Prove]);
 }

@@ -21,6 +21,8 @@ pub(crate) struct Candidacy {
     pub(crate) hold_off: Instant,
     /// The candidacy ends; after this time without telling the database.
     pub(crate) leave_by: Option<Instant>,
+    /// Somebody waits until what is held is given up.
+    pub(crate) resigning: bool,
     /// What the query under way may bring is not wanted any more.
     pub(crate) declines: bool,
     /// The newest term heard of.
@@ -125,6 +127,7 @@ impl Candidacy {
             try_at: now,
             hold_off: now,
             leave_by: None,
+            resigning: false,
             declines: false,
             seen_term: 0,
             stranger: None,
@@ -174,23 +177,17 @@ impl Candidacy {
             && self.leave_by.is_none()
     }
 
-    /// When to end the candidacy without the database's word.
-    pub(crate) fn give_up_at(&self) -> Option<Instant> {
-        let alone = matches!(self.place, Place::Absent | Place::Leaving { .. });
-        self.leave_by.filter(|_| alone && self.work.is_none())
+    /// Whether something has asked for a try since the last one was sent, which left `try_at` at never.
+    pub(crate) fn is_called(&self) -> bool {
+        self.try_at != Instant::NEVER
     }
 
-    /// Nothing more to do for this candidacy, with a session or (`offline`) without one.
-    pub(crate) fn is_over(&self, now: Instant, offline: bool) -> bool {
-        let Some(leave_by) = self.leave_by else {
-            return false;
-        };
-        let told = match self.place {
-            Place::Leaving { told } => told || now >= leave_by,
-            Place::Absent => offline || now >= leave_by,
-            _ => false,
-        };
-        told && self.work.is_none() && (self.owed.is_none() || now >= leave_by)
+    /// The lock that was won, and what is waited for.
+    pub(crate) fn waiting(&self) -> Option<&Waiting> {
+        match &self.place {
+            Place::Waiting(waiting) => Some(waiting),
+            _ => None,
+        }
     }
 }
 
@@ -221,8 +218,20 @@ impl Owed {
 }
 
 impl Waiting {
-    /// When to take office, if no notification comes before.
-    pub(crate) fn take_office_at(&self) -> Instant {
-        self.stopped_at.max(self.elsewhere_until).max(self.try_at)
+    /// For the work of `last_term`, which has stopped at `stopped_at`; nothing else stands in the way.
+    pub(crate) fn until(last_term: u64, stopped_at: Instant) -> Self {
+        Waiting {
+            last_term,
+            until: stopped_at,
+            stopped_at,
+            elsewhere: Duration::ZERO,
+            elsewhere_until: Instant::default(),
+            evidence: None,
+            look_at: Instant::NEVER,
+            try_at: Instant::default(),
+            asking: false,
+            hinted: false,
+            fenced_since: None,
+        }
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Process;
-use crate::protocol::candidacy::{Owed, Place};
-use crate::protocol::{Action, Ending, Instant, Notice, Query};
+use crate::engine::candidacy::{Owed, Place};
+use crate::engine::{Action, Ending, Instant, Notice, Query};
 use std::collections::VecDeque;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,9 +35,6 @@ pub(super) struct Up {
     pub(super) reading: bool,
     pub(super) read_again: bool,
 }
-
-/// The first reconnection after a failure comes within so long; each further one within twice as long.
-const BACKOFF: Duration = Duration::from_millis(50);
 
 impl Process {
     pub(super) fn up(&mut self) -> Option<&mut Up> {
@@ -75,6 +72,7 @@ impl Process {
             reading: false,
             read_again: false,
         });
+        self.desks.trouble = None;
         self.settle(now);
         for key in self.keys() {
             if self.candidacies[&key].leave_by.is_none() {
@@ -97,11 +95,10 @@ impl Process {
     /// Full jitter: any delay up to a bound that doubles with each failure. Only who owes a vacate comes
     /// back at once: others wait for it.
     pub(super) fn reconnect(&mut self, now: Instant, failures: u32) {
-        let bound = BACKOFF * 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
         let owes = self.candidacies.values().any(|c| c.owed.is_some());
         let delay = match failures {
             0 if owes => Duration::ZERO,
-            _ => self.jitter.up_to(bound.min(self.timings.retry_interval)),
+            _ => self.jitter.up_to(self.timings.reconnection(failures)),
         };
         self.session = Session::Down {
             connect_at: now + delay,
@@ -115,14 +112,9 @@ impl Process {
         let Session::Up(up) = &self.session else {
             return;
         };
-        let leads = self.candidacies.values().any(|c| c.term().is_some());
-        let overdue = up
-            .in_flight
-            .front()
-            .is_some_and(|sent| now >= *sent + self.timings.query_limit());
-        if leads && now >= up.contact + self.timings.deposed {
+        if now >= self.deposed_due(up) {
             self.lose_session(now, "no heartbeat was answered in time");
-        } else if overdue {
+        } else if now >= self.unanswered_due(up) {
             self.lose_session(now, "a query was not answered in time");
         }
     }
@@ -135,6 +127,7 @@ impl Process {
         let lasted = now.since(up.since) >= self.timings.heartbeat_interval;
         let failures = if lasted { 0 } else { up.failures + 1 };
         self.actions.push_back(Action::Abandon);
+        self.desks.lose();
         for (&key, candidacy) in &mut self.candidacies {
             candidacy.declines = false;
             let place = std::mem::replace(&mut candidacy.place, Place::Absent);
@@ -162,5 +155,39 @@ impl Process {
             }
         }
         self.reconnect(now, failures);
+    }
+
+    pub(super) fn heartbeat(&mut self, now: Instant) {
+        let Session::Up(up) = &self.session else {
+            return;
+        };
+        if now < self.heartbeat_due(up) {
+            return;
+        }
+        let heartbeat_at = now + self.timings.heartbeat_interval;
+        let keys: Vec<_> = self
+            .candidacies
+            .iter()
+            // Also where it ends in order: its work still runs, and the lock may have become void.
+            .filter(|(_, candidacy)| candidacy.term().is_some())
+            .map(|(&key, _)| key)
+            .collect();
+        // A lost notification of a vacate costs one heartbeat.
+        for candidacy in self.candidacies.values_mut() {
+            if let Place::Waiting(waiting) = &mut candidacy.place {
+                waiting.hinted = true;
+            }
+        }
+        if let Some(up) = self.up() {
+            up.heartbeat_at = heartbeat_at;
+            up.heartbeats += 1;
+            up.hinted = false;
+        }
+        let query = if keys.is_empty() {
+            Query::Prove
+        } else {
+            Query::Heartbeat { keys }
+        };
+        self.send(now, query);
     }
 }

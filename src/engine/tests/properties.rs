@@ -1,6 +1,6 @@
 //! What holds in every order of events.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
@@ -296,6 +296,7 @@ impl World {
                 };
                 Answer::Office { key, office }
             }
+            Query::Prove => Answer::Heartbeat { step_downs: vec![] },
             Query::Heartbeat { keys } => {
                 let orders = |key: &Key| {
                     let orders = [Bar::Suspended, Bar::Excluded];
@@ -355,7 +356,8 @@ impl World {
         let obeyed = answer.clone();
         let before = self.told.clone();
         self.tells(&answer);
-        self.event(Event::Answered { sent, answer });
+        let rows = vec![];
+        self.event(Event::Answered { sent, answer, rows });
         self.contact = self.contact.max(sent);
         self.assert_obeyed(&obeyed);
         for (key, term) in std::mem::take(&mut self.started) {
@@ -554,6 +556,10 @@ impl World {
                         self.bench.now < contact + LEASE * 75 / 100,
                         "work after its deadline"
                     );
+                }
+                Action::GaveUp { key } => {
+                    assert!(!self.running.contains_key(&key), "its work runs");
+                    assert!(!self.leadership.contains(&key), "it holds the lock");
                 }
                 Action::Left { key } => {
                     assert!(!self.running.contains_key(&key), "gone while its work runs");

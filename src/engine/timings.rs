@@ -1,4 +1,4 @@
-//! Every duration of the protocol, derived from the lease (L) and checked against the others.
+//! Every duration of the engine, derived from the lease (L) and checked against the others.
 //!
 //! | name | default | why |
 //! | --- | --- | --- |
@@ -15,6 +15,14 @@
 //! | grace | 10 s | how long an orderly end waits for the work to stop by itself |
 //! | making way | 4 probe intervals, once per retry interval | for a candidate of higher priority to come |
 //! | hold-off | 2 probe intervals; after a failed `lead` the retry interval | the others come first |
+//! | moment | L/500 | what is about to be over is looked at again |
+//! | next eviction | L/4 | the backend has not ended: once more |
+//! | last word | L/2 | at least so long the end of a term is told before its candidacy is over |
+//! | idle heartbeat | 2 retry intervals | a session with nothing to lose but itself |
+//! | tick | L/20, 1 s at most | a suspended machine's timers stand still: look at the clock |
+//! | belief | 3 retry intervals | so long is believed what was read of an election |
+//!
+//! Nowhere else in the engine, the driver and the watch is one of them multiplied or divided.
 
 use std::time::Duration;
 
@@ -66,6 +74,12 @@ impl Timings {
     const SHORTEST_LEASE: Duration = Duration::from_millis(100);
     const LONGEST_LEASE: Duration = Duration::from_secs(3600);
     const DAY: Duration = Duration::from_secs(86_400);
+    /// The first reconnection after a failure comes within so long; each further one within twice as long.
+    const FIRST_RECONNECTION: Duration = Duration::from_millis(50);
+    const LONGEST_TICK: Duration = Duration::from_secs(1);
+    const LONGEST_WATCH_TICK: Duration = Duration::from_millis(20);
+    const SHORTEST_ANNOUNCE: Duration = Duration::from_millis(5);
+    const LONGEST_ANNOUNCE: Duration = Duration::from_millis(100);
 
     /// The timings that follow from `lease`, refused where they are incoherent.
     pub(crate) fn new(
@@ -133,6 +147,41 @@ impl Timings {
         lease / 20
     }
 
+    /// How long those have to come who come first: who ranks higher, is successor, or is handed the next term.
+    pub(crate) fn making_way(&self, lease: Duration) -> Duration {
+        self.probe_interval(lease) * 4
+    }
+
+    /// How long the others come first after a term.
+    pub(crate) fn hold_off(&self) -> Duration {
+        self.probe_interval(self.lease) * 2
+    }
+
+    /// Until what is soon over is looked at again.
+    pub(crate) fn moment(&self) -> Duration {
+        self.probe_interval(self.lease) / 25
+    }
+
+    /// When to try again where fenced transactions stand in the way: an eighth longer at most than they take.
+    pub(crate) fn fenced_interval(&self, standing: Duration) -> Duration {
+        (standing / 8).clamp(self.moment(), self.probe_interval(self.lease))
+    }
+
+    /// Those who hear the same at one time draw a chance of so much each, not to come all at once.
+    pub(crate) fn spread(&self) -> Duration {
+        self.probe_interval(self.lease)
+    }
+
+    /// When whoever drew `chance` tries for what is vacant: the successor comes first.
+    pub(crate) fn turn_at_office(&self, chance: Duration) -> Duration {
+        self.probe_interval(self.lease) + chance * 4
+    }
+
+    /// When whoever drew `chance` tries for the successor's place, which a new term leaves free.
+    pub(crate) fn turn_at_succession(&self, chance: Duration) -> Duration {
+        chance * 10
+    }
+
     /// How long silence must be watched before it proves that a leader with `lease` has deposed itself: its
     /// work is over once a lease of that silence has passed, whatever it sends meanwhile.
     pub(crate) fn irrevocable(&self, lease: Duration) -> Duration {
@@ -144,6 +193,36 @@ impl Timings {
         lease
     }
 
+    /// After how long the successor asks once more to end it.
+    pub(crate) fn next_eviction(&self, lease: Duration) -> Duration {
+        lease / 4
+    }
+
+    /// How long a candidacy that is taken back stays at least once its work has stopped, for its term to be vacated.
+    pub(crate) fn last_word(&self) -> Duration {
+        self.lease / 2
+    }
+
+    /// The bound of the delay after so many failures to connect in a row.
+    pub(crate) fn reconnection(&self, failures: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
+        (Self::FIRST_RECONNECTION * doubled).min(self.retry_interval)
+    }
+
+    /// How often a session that has nothing to lose but itself is used.
+    pub(crate) fn idle_heartbeat_interval(&self) -> Duration {
+        self.retry_interval * 2
+    }
+
+    /// How often the clock is looked at whatever is due, for the timers stand still while the machine is suspended.
+    pub(crate) fn tick(&self, leads: bool) -> Duration {
+        if leads {
+            Self::LONGEST_TICK.min(self.lease / 20)
+        } else {
+            Self::LONGEST_TICK
+        }
+    }
+
     /// How long a session that neither leads nor is successor may be silent.
     pub(crate) fn patience(&self) -> Duration {
         self.retry_interval * 3
@@ -152,6 +231,57 @@ impl Timings {
     /// A query that has not been answered for so long ends the session.
     pub(crate) fn query_limit(&self) -> Duration {
         self.lease.max(Duration::from_secs(1))
+    }
+
+    /// How long a query of the session waits for a lock.
+    pub(crate) fn lock_limit(&self) -> Duration {
+        self.query_limit() / 2
+    }
+
+    /// NOTIFY waits for a lock of the whole server; so long at most.
+    pub(crate) fn announce_limit(&self) -> Duration {
+        self.probe_interval(self.lease)
+            .clamp(Self::SHORTEST_ANNOUNCE, Self::LONGEST_ANNOUNCE)
+    }
+
+    /// How long what was read of an election is believed.
+    pub(crate) fn belief(&self) -> Duration {
+        self.patience()
+    }
+
+    /// What is read once more, the same, is believed anew when so little of that is left.
+    pub(crate) fn stale_belief(&self) -> Duration {
+        self.belief() / 2
+    }
+
+    /// How often the other hosts are looked at while several accept writes.
+    pub(crate) fn contested_look_interval(&self) -> Duration {
+        self.lease / 2
+    }
+
+    /// How long a look at the hosts waits for the rest of them once the first has answered.
+    pub(crate) fn look_limit(&self) -> Duration {
+        self.lease / 4
+    }
+
+    /// A driver that has lived so long has got over its last failure.
+    pub(crate) fn recovered(&self) -> Duration {
+        self.retry_interval * 4
+    }
+
+    /// From the drop of the work on: when the last words of a process that is to abort are written.
+    pub(crate) fn last_words(&self) -> Duration {
+        (self.aborted - self.dropped) * 9 / 10
+    }
+
+    /// How long the writing of the last words is waited for.
+    pub(crate) fn last_words_limit(&self) -> Duration {
+        self.lease / 1000
+    }
+
+    /// How often the clock is looked at for work that is to stop, and for a machine that wakes in another's term.
+    pub(crate) fn watch_tick(&self) -> Duration {
+        (self.lease / 20).min(Self::LONGEST_WATCH_TICK)
     }
 }
 

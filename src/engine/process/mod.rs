@@ -1,12 +1,14 @@
 //! Everything that one process knows of its elections, and what it does next.
 
 mod answers;
+mod due;
 mod ending;
 mod following;
 mod hosts;
+mod office;
+mod publishing;
 mod session;
-mod waking;
-mod winning;
+mod tries;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,7 +16,7 @@ use self::hosts::Hosts;
 use self::session::Session;
 use super::candidacy::{Candidacy, Owed, Work};
 use super::jitter::Jitter;
-use super::{Action, Ending, Event, Heard, Instant, Key, Timings};
+use super::{Action, Desks, Ending, Event, Heard, Instant, Key, Timings, WaitingFor};
 
 /// The state machine. See the module's doc.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +30,7 @@ pub(crate) struct Process {
     hosts: Hosts,
     observes: bool,
     stopping: bool,
+    desks: Desks,
     actions: VecDeque<Action>,
 }
 
@@ -46,6 +49,7 @@ impl Process {
             hosts: Hosts::default(),
             observes: false,
             stopping: false,
+            desks: Desks::default(),
             actions: VecDeque::new(),
         }
     }
@@ -86,12 +90,20 @@ impl Process {
 
     /// Take note of an event. Time never goes back.
     pub(crate) fn handle(&mut self, now: Instant, event: Event) {
+        let first = self.actions.len();
         self.expire(now);
         match event {
             Event::Timer => {}
             Event::Connected => self.connected(now),
             Event::Disconnected => self.disconnected(now),
-            Event::Answered { sent, answer } => self.answered(now, sent, answer),
+            Event::NotOpened { schema } => {
+                self.desks.trouble = schema.then_some(WaitingFor::Schema);
+                self.disconnected(now);
+            }
+            Event::Answered { sent, answer, rows } => {
+                self.note_rows(now, rows, &answer);
+                self.answered(now, sent, answer);
+            }
             Event::Looked {
                 contested,
                 higher,
@@ -109,37 +121,15 @@ impl Process {
                 }
             }
             Event::WorkStopped { key, term, stop } => self.work_stopped(now, key, term, stop),
-            Event::Join { key, autopsy } => {
-                self.candidacies.insert(key, Candidacy::new(autopsy, now));
-                if self.up().is_some() {
-                    self.join(now, key);
-                }
-            }
+            Event::Join { key, autopsy } => self.enlist(now, key, Candidacy::new(autopsy, now)),
             Event::Return {
                 key,
                 autopsy,
                 work,
                 owed,
-            } => {
-                let work = work.map(|(term, abort_at)| Work {
-                    cancelled: true,
-                    drop_at: now,
-                    abort_at,
-                    ..Work::new(term)
-                });
-                let owed = owed.map(|(term, ending)| Owed::new(term, ending, now));
-                let candidacy = Candidacy::returned(autopsy, now, work, owed);
-                self.candidacies.insert(key, candidacy);
-                if self.up().is_some() {
-                    self.join(now, key);
-                }
-            }
-            Event::Observe { any } => {
-                self.observes = any;
-                if any {
-                    self.read(now);
-                }
-            }
+            } => self.come_back(now, key, autopsy, work, owed),
+            Event::Observe { key } => self.observe(now, key),
+            Event::Unobserve { key } => self.unobserve(key),
             Event::Ready { key, term } => self.ready(now, key, term),
             Event::Failed { key, term } => self.end(now, key, term, Ending::Failed),
             Event::Resign { key, term } => self.end(now, key, term, Ending::Resigned),
@@ -153,19 +143,49 @@ impl Process {
             }
         }
         self.advance(now);
+        self.tell_the_resigning();
         self.hosts.look_over();
+        self.publish(now, first);
     }
 
-    /// Whether something of this election is held, about to be taken, or not yet given up for good. What a
-    /// database that cannot be reached should know is not waited for.
-    pub(crate) fn has_to_give_up(&self, key: Key) -> bool {
-        let up = matches!(self.session, Session::Up(_));
-        self.candidacies.get(&key).is_some_and(|candidacy| {
-            candidacy.work.is_some()
-                || candidacy.declines
-                || candidacy.holds_leadership()
-                || (up && candidacy.owed.is_some())
-        })
+    fn enlist(&mut self, now: Instant, key: Key, candidacy: Candidacy) {
+        self.desks.desks.entry(key).or_default();
+        self.candidacies.insert(key, candidacy);
+        if self.up().is_some() {
+            self.join(now, key);
+        }
+    }
+
+    fn come_back(
+        &mut self,
+        now: Instant,
+        key: Key,
+        autopsy: bool,
+        work: Option<(u64, Instant)>,
+        owed: Option<(u64, Ending)>,
+    ) {
+        let work = work.map(|(term, abort_at)| Work {
+            cancelled: true,
+            drop_at: now,
+            abort_at,
+            ..Work::new(term)
+        });
+        let owed = owed.map(|(term, ending)| Owed::new(term, ending, now));
+        self.enlist(now, key, Candidacy::returned(autopsy, now, work, owed));
+    }
+
+    fn observe(&mut self, now: Instant, key: Key) {
+        self.desks.desks.entry(key).or_default().observed = true;
+        self.observes = true;
+        self.read(now);
+    }
+
+    fn unobserve(&mut self, key: Key) {
+        if let Some(desk) = self.desks.desks.get_mut(&key) {
+            desk.observed = false;
+        }
+        self.desks.clear(key, self.candidacies.contains_key(&key));
+        self.observes = self.desks.observes();
     }
 
     fn keys(&self) -> Vec<Key> {
@@ -188,13 +208,11 @@ impl Process {
         }
         for key in self.keys() {
             self.take_leave(now, key);
+            self.look_for_the_backend(now, key);
             self.take_office(now, key);
         }
-        if let Session::Down {
-            connect_at,
-            failures,
-        } = self.session
-            && now >= connect_at
+        if let Session::Down { failures, .. } = self.session
+            && now >= self.session.connect_due()
             && !self.is_done()
         {
             self.session = Session::Connecting { failures };

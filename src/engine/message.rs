@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Counters, Instant};
+use super::{Counters, Instant, Published, Row};
 
 /// An election, within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,8 +25,15 @@ pub(crate) enum Event {
     Connected,
     /// The session is gone, or could not be had.
     Disconnected,
-    /// The answer to a query, with the time that the query carried.
-    Answered { sent: Instant, answer: Answer },
+    /// None could be had. `schema`: what it finds of the schema keeps this build from it.
+    NotOpened { schema: bool },
+    /// The answer to a query, with the time that the query carried. `rows`: what it shows of elections beside; `None`
+    /// of one that nobody has ever joined.
+    Answered {
+        sent: Instant,
+        answer: Answer,
+        rows: Vec<(Key, Option<Row>)>,
+    },
     /// The hosts of the connection string were looked at. `contested`: another than this session's server
     /// accepts writes. `higher`: it comes before this one, by its timeline. `held`: elections whose leadership is
     /// held there, or may be. `clear`: those that were looked for, and are not.
@@ -51,8 +58,10 @@ pub(crate) enum Event {
         work: Option<(u64, Instant)>,
         owed: Option<(u64, Ending)>,
     },
-    /// Follow elections without being a candidate, or no longer.
-    Observe { any: bool },
+    /// Follow an election, whether or not it is a candidate there.
+    Observe { key: Key },
+    /// Follow it no longer.
+    Unobserve { key: Key },
     /// The work of this term has recovered.
     Ready { key: Key, term: u64 },
     /// Something of this term's work has failed: the rest is to stop.
@@ -87,6 +96,8 @@ pub(crate) enum Ending {
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
+    /// Show everybody how an election stands. The first of what an event asks for.
+    Publish { key: Key, published: Published },
     /// Connect, prove the server fit, listen; answered by `Connected` or `Disconnected`.
     Connect,
     /// Send this query; `sent` comes back with the answer.
@@ -101,6 +112,8 @@ pub(crate) enum Action {
     Drop { key: Key },
     /// The work outlived its lease: end the process, where that is asked for.
     Overrun { key: Key, term: u64 },
+    /// What was to be given up is: nothing of it is held, nor about to be taken.
+    GaveUp { key: Key },
     /// The candidacy is over.
     Left { key: Key },
     /// Everything is over: close the session in order.
@@ -156,7 +169,7 @@ pub(crate) enum Notice {
     OutOfGrace { key: Key, term: u64 },
 }
 
-/// A query on the session. All but `Announce` end the session when they fail.
+/// A query on the session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Query {
     Join {
@@ -185,7 +198,9 @@ pub(crate) enum Query {
         key: Key,
         term: u64,
     },
-    /// Prove the session, and read what is asked of the leader of these.
+    /// Prove the session. Nothing can be asked of one that leads nothing, and an observer may not look.
+    Prove,
+    /// The same, and read what is asked of the leader of these.
     Heartbeat {
         keys: Vec<Key>,
     },
@@ -194,11 +209,11 @@ pub(crate) enum Query {
         term: u64,
         ending: Ending,
     },
-    /// Let go of locks. `holds_more`: the session still leads or is successor elsewhere.
+    /// Let go of locks. From then on the server ends the session when it is silent for `silence_limit`.
     Release {
         leadership: Vec<Key>,
         succession: Vec<Key>,
-        holds_more: bool,
+        silence_limit: Duration,
     },
     Announce {
         keys: Vec<Key>,
@@ -226,6 +241,12 @@ pub(crate) enum Query {
 }
 
 impl Query {
+    /// Whether the session goes on though it was refused. A hint that could not be given: everybody looks for himself,
+    /// somewhat later. Any other refusal ends the session.
+    pub(crate) fn may_fail(&self) -> bool {
+        matches!(self, Query::Announce { .. })
+    }
+
     /// The elections that it is about; `None`: all that this process follows or observes.
     pub(crate) fn keys(&self) -> Option<Vec<Key>> {
         match self {
@@ -247,6 +268,7 @@ impl Query {
                 succession,
                 ..
             } => Some([&leadership[..], &succession[..]].concat()),
+            Query::Prove => Some(vec![]),
             Query::Read => None,
         }
     }

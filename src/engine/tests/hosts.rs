@@ -83,7 +83,7 @@ fn who_leads_goes_on() {
 #[test]
 fn who_sees_a_higher_one_ends_as_if_deposed() {
     for mut bench in [Bench::leader(), Bench::successor()] {
-        let leads = bench.process.has_to_give_up(KEY);
+        let leads = bench.published[&KEY].own.is_some();
         bench.event(Event::Looked {
             contested: true,
             higher: true,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Process;
-use super::session::{Session, Up};
-use crate::protocol::candidacy::{Candidacy, Following, Place};
-use crate::protocol::{Action, Bar, Ending, Instant, Key, Notice, Query, View};
+use super::session::Session;
+use crate::engine::candidacy::{Following, Place};
+use crate::engine::{Action, Bar, Ending, Instant, Key, Notice, Query, View};
 
 impl Process {
     pub(super) fn join(&mut self, now: Instant, key: Key) {
@@ -25,35 +25,45 @@ impl Process {
     pub(super) fn take_leave(&mut self, now: Instant, key: Key) {
         let offline = !matches!(self.session, Session::Up(_));
         let campaigning = self.up().is_some_and(|up| up.campaigning);
-        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+        let Some(candidacy) = self.candidacies.get(&key) else {
             return;
         };
         if candidacy.leave_by.is_none() {
             return;
         }
-        let mut leadership = vec![];
-        let mut succession = vec![];
         match &candidacy.place {
             Place::Leading { term } => {
                 let term = *term;
                 return self.end(now, key, term, Ending::Resigned);
             }
             Place::Following(following) if !campaigning => {
-                if following.successor {
-                    succession.push(key);
-                }
+                let succession = following.successor.then_some(key);
+                self.take_back(now, key, vec![], succession.into_iter().collect());
             }
-            Place::Waiting(waiting) if !waiting.asking => leadership.push(key),
-            Place::Absent if !offline && candidacy.work.is_none() => {}
-            _ => {
-                if candidacy.is_over(now, offline) {
-                    self.candidacies.remove(&key);
-                    self.actions.push_back(Action::Left { key });
-                }
-                return;
+            Place::Waiting(waiting) if !waiting.asking => {
+                self.take_back(now, key, vec![key], vec![]);
             }
+            Place::Absent if !offline && candidacy.work.is_none() => {
+                self.take_back(now, key, vec![], vec![]);
+            }
+            _ => {}
         }
-        candidacy.place = Place::Leaving { told: false };
+        // Its time may have been over before it could be taken back.
+        if self.candidacies[&key].is_over(now, offline) {
+            let candidacy = self.candidacies.remove(&key);
+            if candidacy.is_some_and(|candidacy| candidacy.resigning) {
+                self.actions.push_back(Action::GaveUp { key });
+            }
+            self.desks.clear(key, false);
+            self.actions.push_back(Action::Left { key });
+        }
+    }
+
+    /// Take a candidacy back, and let go of what it holds.
+    fn take_back(&mut self, now: Instant, key: Key, leadership: Vec<Key>, succession: Vec<Key>) {
+        if let Some(candidacy) = self.candidacies.get_mut(&key) {
+            candidacy.place = Place::Leaving { told: false };
+        }
         if !(leadership.is_empty() && succession.is_empty()) {
             self.release(now, leadership, succession);
         }
@@ -66,10 +76,15 @@ impl Process {
         if let Some(up) = self.up() {
             up.loosened |= up.campaigning && !holds_more;
         }
+        let silence_limit = if holds_more {
+            self.timings.silence_limit
+        } else {
+            self.timings.patience()
+        };
         let release = Query::Release {
             leadership,
             succession,
-            holds_more,
+            silence_limit,
         };
         self.send(now, release);
     }
@@ -138,7 +153,7 @@ impl Process {
     }
 
     pub(super) fn viewed(&mut self, now: Instant, key: Key, view: View, chance: Duration) {
-        let probe_interval = self.timings.probe_interval(self.timings.lease);
+        let making_way = self.timings.making_way(self.timings.lease);
         let Some(candidacy) = self.candidacies.get_mut(&key) else {
             return;
         };
@@ -164,17 +179,17 @@ impl Process {
         } else if let Some(bar) = view.bar {
             // Suspensions and exclusions are lifted with a word; a transfer may be given up without one.
             if view.vacant && !matches!(bar, Bar::Suspended | Bar::Excluded) {
-                self.try_soon(key, now + probe_interval * 4);
+                self.try_soon(key, now + making_way);
             }
         } else if was.is_some() {
             // Nobody may have been the successor meanwhile.
             self.try_soon(key, now + chance);
         } else if view.vacant {
             // The successor comes first; then anyone.
-            self.try_soon(key, now + probe_interval + chance * 4);
+            self.try_soon(key, now + self.timings.turn_at_office(chance));
         } else if news {
             // A new term leaves the successor's place free.
-            self.try_soon(key, now + chance * 10);
+            self.try_soon(key, now + self.timings.turn_at_succession(chance));
         }
     }
 
@@ -183,7 +198,7 @@ impl Process {
         let Session::Up(up) = &self.session else {
             return;
         };
-        if now >= up.retry_at {
+        if now >= up.look_around_due() {
             let retry_interval = self.jitter.around(self.timings.retry_interval);
             for candidacy in self.candidacies.values_mut().filter(|c| c.may_campaign()) {
                 candidacy.try_at = candidacy.try_at.min(now);
@@ -203,19 +218,6 @@ impl Process {
         }
     }
 
-    /// When this candidacy tries next, `NEVER` while it may not.
-    pub(super) fn campaign_at(&self, up: &Up, key: Key, candidacy: &Candidacy) -> Instant {
-        if up.campaigning || !candidacy.may_campaign() || !self.may_begin(key) {
-            return Instant::NEVER;
-        }
-        let probe_at = if candidacy.is_successor() {
-            up.probe_at
-        } else {
-            Instant::NEVER
-        };
-        probe_at.min(candidacy.try_at).max(candidacy.hold_off)
-    }
-
     /// One query for all elections that are due (invariant 7).
     pub(super) fn campaign(&mut self, now: Instant) {
         let Session::Up(up) = &self.session else {
@@ -224,7 +226,7 @@ impl Process {
         let due: Vec<Key> = self
             .candidacies
             .iter()
-            .filter(|(key, candidacy)| now >= self.campaign_at(up, **key, candidacy))
+            .filter(|(key, candidacy)| now >= self.campaign_due(up, **key, candidacy))
             .map(|(&key, _)| key)
             .collect();
         if due.is_empty() {

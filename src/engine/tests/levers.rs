@@ -2,6 +2,10 @@
 
 use super::*;
 
+/// How long the session may be silent with nothing held, and with a lock.
+const NOTHING_TO_LOSE: Duration = Duration::from_secs(15);
+const A_LEASE_TO_LOSE: Duration = Duration::from_millis(1200);
+
 fn barred(bar: Bar, successor: bool) -> Held {
     Held {
         successor,
@@ -30,7 +34,7 @@ fn who_may_not_lead_gives_up_being_the_successor() {
         let place = Query::Release {
             leadership: vec![],
             succession: vec![KEY],
-            holds_more: false,
+            silence_limit: NOTHING_TO_LOSE,
         };
         assert!(bench.has_asked(|query| *query == place), "{bar:?}");
         let says = Query::Announce { keys: vec![KEY] };
@@ -64,7 +68,7 @@ fn who_has_won_and_may_not_lead_any_more_lets_the_lock_go() {
     let lock = Query::Release {
         leadership: vec![KEY],
         succession: vec![],
-        holds_more: false,
+        silence_limit: NOTHING_TO_LOSE,
     };
     assert!(bench.has_asked(|query| *query == lock));
     assert!(!bench.has_started());
@@ -299,7 +303,7 @@ fn one_query_makes_way_in_all_elections() {
     let release = Query::Release {
         leadership: vec![],
         succession: vec![KEY, OTHER],
-        holds_more: false,
+        silence_limit: NOTHING_TO_LOSE,
     };
     let announce = Query::Announce {
         keys: vec![KEY, OTHER],
@@ -326,7 +330,7 @@ fn what_is_won_while_the_rest_is_let_go_is_held_to_its_lease() {
         matches!(
             query,
             Query::Release {
-                holds_more: false,
+                silence_limit: NOTHING_TO_LOSE,
                 ..
             }
         )
@@ -338,7 +342,7 @@ fn what_is_won_while_the_rest_is_let_go_is_held_to_its_lease() {
         matches!(
             query,
             Query::Release {
-                holds_more: true,
+                silence_limit: A_LEASE_TO_LOSE,
                 ..
             }
         )

@@ -1,156 +1,15 @@
-//! From a try to a term: held by others, won and waiting, in office.
+//! From the lock to the term: waiting, and taking office.
 
 use std::time::Duration;
 
 use super::Process;
 use super::session::{Session, Up};
-use crate::protocol::candidacy::{Candidacy, Owed, Place, Waiting, Work};
-use crate::protocol::watch::Watch;
-use crate::protocol::{
-    Action, Bar, Ending, Heard, Held, Instant, Key, Notice, Office, Query, Try, Won,
-};
+use crate::engine::candidacy::{Candidacy, Place, Waiting, Work};
+use crate::engine::watch::Watch;
+use crate::engine::{Action, Bar, Ending, Heard, Instant, Key, Notice, Office, Query, Won};
 
 impl Process {
-    pub(super) fn tried(&mut self, now: Instant, sent: Instant, key: Key, tried: Try) {
-        let lost = self.up().is_none();
-        match tried {
-            // Another election of the same query found the answer too late, and gave the session up.
-            Try::Began { term } if lost => {
-                let lease = self.timings.lease;
-                self.hear(key, Heard { term, lease });
-                if let Some(candidacy) = self.candidacies.get_mut(&key) {
-                    candidacy.owed = Some(Owed::new(term, Ending::Deposed, now));
-                }
-            }
-            _ if lost => {}
-            Try::Began { term } => self.begin(now, key, term),
-            Try::Won(won) => {
-                self.hear(key, won.heard);
-                if self.declines(key) {
-                    return self.decline(now, key);
-                }
-                self.wait(now, key, &won);
-            }
-            Try::Fenced { last_term, lease } => {
-                let term = last_term;
-                self.hear(key, Heard { term, lease });
-                if self.declines(key) {
-                    return self.decline(now, key);
-                }
-                let try_at = now + self.fenced_interval(Duration::ZERO);
-                self.enter(
-                    now,
-                    key,
-                    Waiting {
-                        last_term,
-                        until: now + lease,
-                        stopped_at: now,
-                        elsewhere: Duration::ZERO,
-                        elsewhere_until: now,
-                        evidence: None,
-                        look_at: Instant::NEVER,
-                        try_at,
-                        asking: false,
-                        hinted: false,
-                        fenced_since: Some(now),
-                    },
-                );
-                self.actions.push_back(Action::Tell(Notice::Fenced { key }));
-            }
-            Try::Held(held) => {
-                let (term, lease) = (held.term, held.lease.unwrap_or_default());
-                self.hear(key, Heard { term, lease });
-                self.found_held(now, sent, key, &held);
-            }
-        }
-    }
-
-    pub(super) fn found_held(&mut self, now: Instant, sent: Instant, key: Key, held: &Held) {
-        let Some(candidacy) = self.candidacies.get_mut(&key) else {
-            return;
-        };
-        let Place::Following(following) = &mut candidacy.place else {
-            return;
-        };
-        let lease = held.lease.unwrap_or(self.timings.lease);
-        if candidacy.seen_term != held.term {
-            following.overdue_at = None;
-        }
-        candidacy.seen_term = held.term;
-        let free = held.holder_pid.is_none();
-        let later = now + self.timings.probe_interval(lease) * 4;
-        let forbidden = matches!(
-            held.bar,
-            Some(Bar::Suspended | Bar::Excluded | Bar::Transfer | Bar::Beyond)
-        );
-        let left = free && !held.successor && !forbidden;
-        following.overdue_at = left.then_some(following.overdue_at.unwrap_or(later));
-        match held.bar {
-            // Whoever lifts the first two says so; the last one nobody lifts.
-            Some(Bar::Suspended | Bar::Excluded | Bar::Beyond) => {}
-            Some(Bar::Outranked) => {
-                // Whoever ranks higher comes first, and has so long to come.
-                candidacy.hold_off = candidacy.hold_off.max(later);
-                candidacy.try_at = candidacy.try_at.min(later);
-                following.insists_until = later + self.timings.retry_interval;
-            }
-            // The successor comes first. It may be a stranger that only holds its place. A transfer may be
-            // given up without a word.
-            _ if free && (held.bar.is_some() || !held.successor) => {
-                let overdue_at = following.overdue_at.filter(|at| *at > now);
-                candidacy.try_at = candidacy.try_at.min(overdue_at.unwrap_or(later));
-            }
-            // It was let go while we tried.
-            _ if free => candidacy.try_at = now,
-            _ => {}
-        }
-        let stranger = held.holder_pid.filter(|_| held.stranger);
-        if candidacy.stranger != stranger {
-            candidacy.stranger = stranger;
-            self.actions
-                .push_back(Action::Tell(Notice::Stranger { key, pid: stranger }));
-        }
-        following.probe_interval = self.timings.probe_interval(lease);
-        following.watch = Watch::after(following.watch.take(), held, sent, now);
-        let silent = following
-            .watch
-            .as_ref()
-            .is_some_and(|watch| watch.silent_for() >= self.timings.eviction(lease));
-        let evict = silent
-            && held.successor
-            && following
-                .evicted_at
-                .is_none_or(|at| now.since(at) >= lease / 4);
-        if evict {
-            following.evicted_at = Some(now);
-        }
-        let probe_at = now + following.probe_interval;
-        following.successor = held.successor && !held.makes_way();
-        if let Session::Up(up) = &mut self.session
-            && following.successor
-        {
-            up.probe_at = up.probe_at.min(probe_at);
-        }
-        if evict {
-            let term = held.term;
-            // Said before it is done: what it ends may be what the log depends on.
-            self.actions
-                .push_back(Action::Tell(Notice::Evicting { key, term }));
-            self.send(now, Query::Evict { key, term });
-        }
-        self.barred(key, held.bar);
-    }
-
-    /// Give successors' places up, for those who may lead: in one query for all elections (invariant 7).
-    pub(super) fn make_way(&mut self, now: Instant, mut keys: Vec<Key>) {
-        keys.retain(|key| matches!(self.place(*key), Some(Place::Following(_))));
-        if !keys.is_empty() {
-            self.release(now, vec![], keys.clone());
-            self.send(now, Query::Announce { keys });
-        }
-    }
-
-    fn place(&mut self, key: Key) -> Option<&mut Place> {
+    pub(super) fn place(&mut self, key: Key) -> Option<&mut Place> {
         Some(&mut self.candidacies.get_mut(&key)?.place)
     }
 
@@ -198,26 +57,32 @@ impl Process {
             .filter(|_| won.direct && candidacy.autopsy && !silent);
         let elsewhere_until = proved + won.elsewhere;
         // A hint that came while the try was under way may tell of a vacate that the try was too early to
-        // see: `campaign` had set `try_at` to never.
-        let hinted = candidacy.try_at != Instant::NEVER;
+        // see.
+        let hinted = candidacy.is_called();
         self.enter(
             now,
             key,
             Waiting {
-                last_term: won.last_term,
                 until: until.max(elsewhere_until),
-                stopped_at,
                 elsewhere: won.elsewhere,
                 elsewhere_until,
                 evidence,
-                look_at: Instant::NEVER,
-                try_at: Instant::default(),
-                asking: false,
                 hinted,
-                fenced_since: None,
+                ..Waiting::until(won.last_term, stopped_at)
             },
         );
-        let last_term = won.last_term;
+        let at_most = stopped_at.max(elsewhere_until).since(now);
+        self.begin_to_wait(now, key, won.last_term, silent, at_most);
+    }
+
+    fn begin_to_wait(
+        &mut self,
+        now: Instant,
+        key: Key,
+        last_term: u64,
+        silent: bool,
+        at_most: Duration,
+    ) {
         if silent {
             let why = "its session was silent for its lease";
             self.actions.push_back(Action::Tell(Notice::Spared {
@@ -226,18 +91,15 @@ impl Process {
                 why,
             }));
         }
-        let at_most = stopped_at.max(elsewhere_until).since(now);
         if at_most.is_zero() {
             return;
         }
-        if evidence.is_some() {
-            self.send(
-                now,
-                Query::BackendGone {
-                    key,
-                    term: last_term,
-                },
-            );
+        if self
+            .waiting(key)
+            .is_some_and(|waiting| waiting.evidence.is_some())
+        {
+            let term = last_term;
+            self.send(now, Query::BackendGone { key, term });
         }
         self.send(now, Query::Announce { keys: vec![key] });
         let notice = Notice::Waiting {
@@ -250,8 +112,11 @@ impl Process {
 
     pub(super) fn asked_for_office(&mut self, now: Instant, key: Key, office: Office) {
         let since = self.waiting(key).and_then(|waiting| waiting.fenced_since);
-        let interval = self.fenced_interval(now.since(since.unwrap_or(now)));
+        let interval = self
+            .timings
+            .fenced_interval(now.since(since.unwrap_or(now)));
         let probe_interval = self.timings.probe_interval(self.timings.lease);
+        let making_way = self.timings.making_way(self.timings.lease);
         let Some(waiting) = self.waiting(key) else {
             return;
         };
@@ -286,7 +151,7 @@ impl Process {
                 self.release(now, vec![key], vec![]);
                 self.send(now, Query::Announce { keys: vec![key] });
                 if !matches!(bar, Bar::Suspended | Bar::Excluded | Bar::Beyond) {
-                    self.try_soon(key, now + probe_interval * 4);
+                    self.try_soon(key, now + making_way);
                 }
             }
             Office::Fenced => {
@@ -304,13 +169,6 @@ impl Process {
                 }
             }
         }
-    }
-
-    /// When to try again, where fenced transactions have stood in the way for so long: an eighth longer at
-    /// most than they take.
-    fn fenced_interval(&self, standing: Duration) -> Duration {
-        let probe_interval = self.timings.probe_interval(self.timings.lease);
-        (standing / 8).clamp(probe_interval / 25, probe_interval)
     }
 
     pub(super) fn begin(&mut self, now: Instant, key: Key, term: u64) {
@@ -370,32 +228,24 @@ impl Process {
         }
     }
 
-    pub(super) fn take_office(&mut self, now: Instant, key: Key) {
-        let Some(waiting) = self.waiting(key) else {
-            return;
-        };
-        let last_term = waiting.last_term;
-        if waiting.evidence.is_some() && now >= waiting.look_at {
+    /// Look again whether the last leader's backend is gone.
+    pub(super) fn look_for_the_backend(&mut self, now: Instant, key: Key) {
+        if let Some(waiting) = self.waiting(key)
+            && now >= waiting.autopsy_due()
+        {
             waiting.look_at = Instant::NEVER;
-            self.send(
-                now,
-                Query::BackendGone {
-                    key,
-                    term: last_term,
-                },
-            );
+            let term = waiting.last_term;
+            self.send(now, Query::BackendGone { key, term });
         }
-        if !self.may_begin(key) {
-            return;
-        }
+    }
+
+    pub(super) fn take_office(&mut self, now: Instant, key: Key) {
+        let waiting = self.candidacies.get(&key).and_then(Candidacy::waiting);
+        let due = waiting.is_some_and(|waiting| now >= self.office_due(key, waiting));
         let Some(waiting) = self.waiting(key) else {
             return;
         };
-        if waiting.asking {
-            return;
-        }
-        let open = now >= waiting.take_office_at();
-        if open || (waiting.hinted && now >= waiting.try_at) {
+        if due {
             waiting.asking = true;
             waiting.hinted = false;
             let waited = now >= waiting.stopped_at;

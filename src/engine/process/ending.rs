@@ -1,8 +1,9 @@
 //! The end of a term: the work stops, the term is vacated, the lock is let go.
 
 use super::Process;
-use crate::protocol::candidacy::{Owed, Place};
-use crate::protocol::{Action, Ending, Instant, Key, Notice, Query, Stop};
+use super::session::Session;
+use crate::engine::candidacy::{Candidacy, Owed, Place};
+use crate::engine::{Action, Ending, Instant, Key, Notice, Query, Row, Stop};
 
 impl Process {
     pub(super) fn ready(&mut self, now: Instant, key: Key, term: u64) {
@@ -10,6 +11,9 @@ impl Process {
             return;
         };
         if candidacy.place == (Place::Leading { term }) {
+            if let Some(desk) = self.desks.desks.get_mut(&key) {
+                desk.ready = Some(term);
+            }
             self.send(now, Query::Ready { key, term });
             self.send(now, Query::Announce { keys: vec![key] });
         }
@@ -38,8 +42,10 @@ impl Process {
     pub(super) fn give_up(&mut self, now: Instant, key: Key) {
         let campaigning = self.up().is_some_and(|up| up.campaigning);
         let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            self.actions.push_back(Action::GaveUp { key });
             return;
         };
+        candidacy.resigning = true;
         match &candidacy.place {
             Place::Leading { term } => {
                 let term = *term;
@@ -49,6 +55,28 @@ impl Process {
             Place::Waiting(_) => candidacy.declines = true,
             Place::Following(_) => candidacy.declines = campaigning,
             _ => {}
+        }
+    }
+
+    /// Whether something of this election is held, about to be taken, or not yet given up for good. What a database
+    /// that cannot be reached should know is not waited for.
+    fn has_to_give_up(&self, candidacy: &Candidacy) -> bool {
+        let up = matches!(self.session, Session::Up(_));
+        candidacy.work.is_some()
+            || candidacy.declines
+            || candidacy.holds_leadership()
+            || (up && candidacy.owed.is_some())
+    }
+
+    pub(super) fn tell_the_resigning(&mut self) {
+        for key in self.keys() {
+            let candidacy = &self.candidacies[&key];
+            if candidacy.resigning && !self.has_to_give_up(candidacy) {
+                self.actions.push_back(Action::GaveUp { key });
+                if let Some(candidacy) = self.candidacies.get_mut(&key) {
+                    candidacy.resigning = false;
+                }
+            }
         }
     }
 
@@ -63,10 +91,10 @@ impl Process {
     }
 
     pub(super) fn hold_off(&mut self, now: Instant, key: Key) {
-        let probe_interval = self.timings.probe_interval(self.timings.lease);
+        let hold_off = self.timings.hold_off();
         if let Some(candidacy) = self.candidacies.get_mut(&key) {
             candidacy.declines = false;
-            candidacy.hold_off = now + probe_interval * 2;
+            candidacy.hold_off = now + hold_off;
             candidacy.try_at = candidacy.hold_off;
         }
     }
@@ -78,11 +106,13 @@ impl Process {
 
     pub(super) fn stop_work(&mut self, now: Instant) {
         for (&key, candidacy) in &mut self.candidacies {
+            let drops = now >= candidacy.drop_due();
+            let aborts = now >= candidacy.abort_due();
             let Some(work) = &mut candidacy.work else {
                 continue;
             };
             let term = work.term;
-            if !work.dropped && now >= work.drop_at {
+            if drops {
                 work.dropped = true;
                 if work.abort_at == Instant::NEVER {
                     self.actions
@@ -90,7 +120,7 @@ impl Process {
                 }
                 self.actions.push_back(Action::Drop { key });
             }
-            if !work.overran && now >= work.abort_at {
+            if aborts {
                 work.overran = true;
                 self.actions.push_back(Action::Overrun { key, term });
             }
@@ -105,16 +135,19 @@ impl Process {
         if candidacy.work.as_ref().is_none_or(|work| work.term != term) {
             return;
         }
+        if candidacy.in_office() == Some(term) {
+            let until = now + self.timings.belief();
+            self.desks.read(key, Some(Row::vacant(term)), until);
+        }
         candidacy.work = None;
         // Work that has used up the grace leaves none of it for the vacate, without which the next leader waits.
         if let Some(leave_by) = candidacy.leave_by.as_mut().filter(|_| up) {
-            *leave_by = (*leave_by).max(now + self.timings.lease / 2);
+            *leave_by = (*leave_by).max(now + self.timings.last_word());
         }
         if stop == Stop::Failed {
             candidacy.hold_off = now + self.jitter.around(self.timings.retry_interval);
         } else {
-            let probe_interval = self.timings.probe_interval(self.timings.lease);
-            candidacy.hold_off = now + probe_interval * 2;
+            candidacy.hold_off = now + self.timings.hold_off();
         }
         match candidacy.place {
             Place::Leading { term } => {
@@ -154,11 +187,9 @@ impl Process {
             let Some(candidacy) = self.candidacies.get_mut(&key) else {
                 continue;
             };
+            let due = up && now >= candidacy.vacate_due();
             if let Some(owed) = &mut candidacy.owed
-                && up
-                && candidacy.work.is_none()
-                && !owed.asked
-                && now >= owed.ask_at
+                && due
             {
                 owed.asked = true;
                 let Owed { term, ending, .. } = *owed;

@@ -1,6 +1,7 @@
 //! Tables of what the machine does, and properties that hold in any order of events.
 
 mod autopsy;
+mod due;
 mod ending;
 mod fencing;
 mod following;
@@ -9,7 +10,9 @@ mod hosts;
 mod levers;
 mod properties;
 mod returning;
+mod standing;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
@@ -31,6 +34,8 @@ struct Bench {
     asked: Vec<(Instant, Query)>,
     /// Everything else that the machine wanted.
     done: Vec<Action>,
+    /// What everybody sees.
+    published: BTreeMap<Key, Published>,
 }
 
 impl Bench {
@@ -43,6 +48,7 @@ impl Bench {
             now,
             asked: vec![],
             done: vec![],
+            published: BTreeMap::new(),
         };
         bench.event(Event::Timer);
         bench
@@ -53,9 +59,16 @@ impl Bench {
         while let Some(action) = self.process.poll() {
             match action {
                 Action::Send { sent, query } => self.asked.push((sent, query)),
+                Action::Publish { key, published } => {
+                    self.published.insert(key, published);
+                }
                 action => {
                     if matches!(action, Action::Abandon) {
                         self.asked.clear();
+                    }
+                    if let Action::Start { key, term } = action {
+                        let own = self.published.get(&key).and_then(|shown| shown.own);
+                        assert_eq!(own, Some(term), "it works before others can see it");
                     }
                     self.done.push(action);
                 }
@@ -88,7 +101,8 @@ impl Bench {
         let index =
             index.unwrap_or_else(|| panic!("not asked: {answer:?}; asked: {:?}", self.asked));
         let (sent, _) = self.asked.remove(index);
-        self.event(Event::Answered { sent, answer });
+        let rows = vec![];
+        self.event(Event::Answered { sent, answer, rows });
     }
 
     fn answer_campaign(&mut self, tried: Try) {
@@ -102,7 +116,6 @@ impl Bench {
     }
 
     fn answer_heartbeat(&mut self) {
-        let is_heartbeat = |query: &Query| matches!(query, Query::Heartbeat { .. });
         self.answer(is_heartbeat, Answer::Heartbeat { step_downs: vec![] });
     }
 
@@ -113,7 +126,7 @@ impl Bench {
             let office = still_waiting();
             self.answer(asks, Answer::Office { key: KEY, office });
         }
-        while self.has_asked(|query| matches!(query, Query::Heartbeat { .. })) {
+        while self.has_asked(is_heartbeat) {
             self.answer_heartbeat();
         }
         while self.has_asked(|query| matches!(query, Query::Announce { .. })) {
@@ -130,6 +143,10 @@ impl Bench {
 
     fn has_done(&self, wanted: impl Fn(&Action) -> bool) -> bool {
         self.done.iter().any(wanted)
+    }
+
+    fn gave_up(&self) -> bool {
+        self.has_done(|action| *action == Action::GaveUp { key: KEY })
     }
 
     fn has_started(&self) -> bool {
@@ -164,6 +181,10 @@ impl Bench {
         bench.answer_campaign(Try::Held(held()));
         bench
     }
+}
+
+fn is_heartbeat(query: &Query) -> bool {
+    matches!(query, Query::Heartbeat { .. } | Query::Prove)
 }
 
 fn held() -> Held {

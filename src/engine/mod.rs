@@ -91,9 +91,11 @@
 //! 8. No loss of session, schema error or bad notification ends the candidacy.
 
 mod candidacy;
+mod desk;
 mod jitter;
 mod message;
 mod process;
+mod state;
 mod time;
 mod timings;
 mod watch;
@@ -101,11 +103,14 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use desk::{Desk, Desks, Published, Row};
+pub(crate) use jitter::Jitter;
 pub(crate) use message::{
     Action, Answer, Bar, Ending, Event, Heard, Held, Key, Notice, Office, Query, Stop, Try, View,
     Won,
 };
 pub(crate) use process::Process;
+pub use state::{ElectionState, WaitingFor};
 pub use time::Instant;
 pub(crate) use timings::Timings;
 pub(crate) use watch::Counters;
