@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
-use pg_leader::testing::Cluster;
 use pg_leader::{Config, Leader, ProcessState, Term, WaitingFor};
 use support::operator::{Operator, lose_notifications};
 use support::record::{self, Record};
 use support::seat::Seat;
-use support::{CEILING, Candidate, LEASE, config, history, status, until, until_successor};
+use support::{
+    CEILING, Candidate, Cluster, LEASE, config, history, status, until, until_successor,
+};
 
 /// Candidates that look for themselves so seldom that only a push can explain what they do.
 async fn deaf(

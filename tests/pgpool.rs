@@ -3,13 +3,12 @@
 
 mod support;
 
-use pg_leader::testing::Cluster;
 use support::candidate;
 use support::pgpool::Pgpool;
 use support::race::Race;
 use support::record::{self, Record};
 use support::seat::Seat;
-use support::{Candidate, LEASE, config, until, until_successor};
+use support::{Candidate, Cluster, LEASE, config, until, until_successor};
 
 #[test]
 #[ignore = "a candidate's process, which the other tests start"]
