@@ -295,7 +295,7 @@ async fn unfit_servers_and_roles_are_refused_in_words() {
         .unwrap_err();
     assert!(error.is_configuration(), "{error}");
 
-    cluster.execute("CREATE OR REPLACE FUNCTION pgleader.version() RETURNS int LANGUAGE sql AS 'SELECT 102'").unwrap();
+    cluster.execute("CREATE OR REPLACE FUNCTION pgleader.version() RETURNS int LANGUAGE sql AS 'SELECT 1000000'").unwrap();
     let error = connect(cluster.url()).await.unwrap_err();
     assert!(
         error.is_schema() && error.to_string().contains("newer build"),
