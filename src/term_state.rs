@@ -294,3 +294,29 @@ impl TermState {
 
 /// Somebody is about to add or remove a child.
 const RETRY: std::time::Duration = std::time::Duration::from_micros(200);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::Timings;
+
+    /// `lead` has asked for the end, so what runs is given time until it is dropped (invariant 1).
+    #[test]
+    fn a_task_that_was_not_begun_in_time_is_never_begun() {
+        const LEASE: Duration = Duration::from_secs(1);
+        let timings = Timings::new(LEASE, LEASE, Timings::DEFAULT_GRACE).expect("it is coherent");
+        let contact = clock::now();
+        let leash = Arc::new(Leash::new(&timings, contact));
+        let socket: Arc<OwnedFd> = Arc::new(std::io::pipe().expect("a pipe").0.into());
+        let hands = Hands::start(1).expect("a thread");
+        let state = TermState::new(&"late".into(), 1, "token".into(), &leash, &socket, &hands);
+        state.listen();
+        let (begun, late) = (TaskState::child(), TaskState::child());
+        drop(state.run(&begun));
+        let lost = leash.deadline();
+        assert!(state.may_run(&begun, lost) && !state.may_run(&late, lost));
+        assert!(!state.may_run(&begun, leash.drop_at()));
+    }
+}

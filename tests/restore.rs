@@ -264,6 +264,12 @@ async fn a_schema_made_anew_ends_the_leadership_under_the_old_one() {
         let migration = std::fs::read_to_string(format!("sql/migrations/{file}.sql")).unwrap();
         anew.push_str(&migration);
     }
+    // The election's row is there again, with the number that it had.
+    anew.push_str(
+        "RESET ROLE; SELECT pgleader.join_election(set_config('pgleader.mark', 'by hand', false), 'anew', gen_random_uuid(), \
+                                       'new', 1000, a.backend_start, 'by hand', 0, 0, 0) \
+         FROM pg_stat_get_activity(pg_backend_pid()) AS a",
+    );
     cluster.execute(&anew).unwrap();
     let session = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
     until("the session under the old locks has ended", || {
