@@ -4,7 +4,7 @@ use rustix::process::{Signal, kill_process};
 
 use crate::runner::{Stage, children, deaf_family, worker};
 use crate::support::record;
-use crate::support::until;
+use crate::support::{CEILING, until};
 
 #[tokio::test]
 async fn a_command_knows_its_election_term_address_and_token() {
@@ -59,13 +59,20 @@ async fn on_a_terminal_the_command_reads_nothing_and_ctrl_c_ends_all_in_order() 
         .env("DATABASE_URL", stage.cluster.url())
         .env("DIRECTORY", stage.path(""))
         .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
+        .stdout(std::fs::File::create(stage.path("screen")).unwrap())
         .spawn()
         .unwrap();
     stage.until_file("up").await;
     let mut keyboard = terminal.stdin.take().unwrap();
     keyboard.write_all(b"\x03").unwrap();
-    until("it ends", || terminal.try_wait().unwrap().is_some()).await;
+    let ended = async { until("it ends", || terminal.try_wait().unwrap().is_some()).await };
+    if tokio::time::timeout(CEILING * 2 / 3, ended).await.is_err() {
+        let processes = std::process::Command::new("ps")
+            .args(["-eo", "pid,ppid,pgid,tpgid,stat,args"])
+            .output();
+        let processes = String::from_utf8(processes.unwrap().stdout).unwrap();
+        panic!("it does not end:\n{}\n{processes}", stage.text("screen"));
+    }
     assert_eq!(terminal.wait().unwrap().code(), Some(130));
     assert!(
         stage.path("heard").exists(),
