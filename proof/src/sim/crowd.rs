@@ -1,11 +1,10 @@
-//! Worlds with hundreds of elections, which one process may lead or take over all at once.
+//! Worlds with hundreds of elections, which one process may lead, or take over, all at once.
 //!
-//! Few worlds are so, and what makes them so is drawn from a chance of its own: the others are what they are
-//! without them. A session does one statement after the other, and some take longer for each election
-//! (drawn too): what a takeover of all elections asks of one session is the crowd's toll. Within half a lease
-//! of toll liveness is promised, as a bound that has room for the toll. Beyond it nothing is, today: the statements of one
-//! takeover outlive the session that sends them. Such a world that is not led in time is late, which is counted and
-//! printed; every other invariant holds there too.
+//! Few worlds are so. What makes them so is drawn from a chance of its own: the others are what they are without them.
+//! A session does one statement after the other, and many of them take longer for each election. The *toll* is how long a
+//! takeover of all elections keeps one session busy. Where half a lease pays it, liveness is judged, with the toll added to
+//! each bound. Where it does not, the statements of a takeover may outlive the session that sends them, and nothing
+//! promises a leader: what comes too late there is counted and printed. All other invariants hold there too.
 
 use std::fmt;
 use std::time::Duration;

@@ -22,10 +22,10 @@ const FEWEST_TERMS: f64 = 10.0;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Storms {
     storms: u64,
-    /// Of all elections, in leases.
+    /// In leases. A world counts as much whether it has few elections or many.
     lasted: f64,
     led: f64,
-    terms: u64,
+    terms: f64,
     least: Option<f64>,
     under_way: UnderWay,
 }
@@ -46,7 +46,7 @@ struct Storm {
     /// When it was last added up what is led.
     at: Time,
     led: Duration,
-    terms: u64,
+    terms: u32,
 }
 
 impl UnderWay {
@@ -112,12 +112,14 @@ impl Storms {
             }
             Fact::Calm { keys, .. } => {
                 if let Some(storm) = now.storm.take() {
-                    let all = Duration::from_nanos(at - storm.since) * now.elections;
+                    let elections = f64::from(now.elections.max(1));
+                    let lasted = share(Duration::from_nanos(at - storm.since), storm.lease);
+                    let led = share(storm.led, storm.lease) / elections;
                     self.storms += 1;
-                    self.lasted += share(all, storm.lease);
-                    self.led += share(storm.led, storm.lease);
-                    self.terms += storm.terms;
-                    let led = share(storm.led, all);
+                    self.lasted += lasted;
+                    self.led += led;
+                    self.terms += f64::from(storm.terms) / elections;
+                    let led = led / lasted;
                     self.least = Some(self.least.map_or(led, |least| least.min(led)));
                 }
                 now.elections = keys.len() as u32;
@@ -142,7 +144,7 @@ impl Storms {
     }
 
     fn terms_of_hundred(&self) -> f64 {
-        self.terms as f64 * 100.0 / self.lasted.max(1.0)
+        self.terms * 100.0 / self.lasted.max(1.0)
     }
 
     /// What is too little; `None` where it is enough, or where nothing can be said.
