@@ -703,6 +703,28 @@ async fn a_driver_that_panicked_knows_what_work_still_runs() {
     within(elector.shutdown()).await;
 }
 
+/// A command that was taken when the driver panicked is obeyed, whatever it asks for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_a_panic_meets_is_obeyed() {
+    let cluster = Cluster::start().unwrap();
+    let records = [Record::in_memory(), Record::in_memory()];
+    let elector = elector(&cluster).await;
+    panic_driver(&elector, PanicAt::Command);
+    let leader = elector.campaign("met", "a", steady(&records[0])).unwrap();
+    until("it leads", || records[0].last_term() == 1).await;
+    let again = elector.campaign("left", "a", steady(&records[1])).unwrap();
+    until("it leads the other", || records[1].last_term() == 1).await;
+    panic_driver(&elector, PanicAt::Command);
+    within(leader.resign()).await;
+    panic_driver(&elector, PanicAt::Command);
+    within(again.leave()).await;
+    panic_driver(&elector, PanicAt::Command);
+    within(elector.shutdown()).await;
+    for record in &records {
+        record::assert_no_overlap(&record.steps());
+    }
+}
+
 /// Also where the driver never gets beyond the next panic.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_for_a_driver_that_panics_is_answered() {

@@ -131,6 +131,14 @@ async fn shutdown_and_leave_release_the_leadership() {
         .find(|c| !std::ptr::eq(*c, second))
         .unwrap();
     until("the last one leads", || third.leads()).await;
+    for (term, asked) in [(1, "a shutdown"), (2, "leave")] {
+        let ending = support::history(&cluster, "bye", term, "ending");
+        assert_eq!(
+            ending.as_deref(),
+            Some("resigned"),
+            "{asked} is an orderly end"
+        );
+    }
 
     record::assert_no_overlap(&record.steps());
     assert_eq!(

@@ -97,10 +97,51 @@ where
     record.steps()
 }
 
+/// `lead` returns as soon as it is told of the end; a child has to put away what it holds, and is waited for.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_leads_before_the_children_have_stopped_in_order() {
-    let steps = steps_in_order(|record| work::spawning(record, PUT_AWAY)).await;
-    record::assert_no_overlap(&steps);
+    let by_term = |record: &Arc<Record>| {
+        let record = Arc::clone(record);
+        move |term: Term| -> Work {
+            let steps = work::steps_until_told(&record, &term, PUT_AWAY);
+            Box::pin(async move {
+                drop(term.spawn_blocking(steps));
+                term.ready();
+                term.deposed().await;
+                Ok(())
+            })
+        }
+    };
+    record::assert_no_overlap(&steps_in_order(by_term).await);
+}
+
+/// Nor is it given the grace, as `lead` is that asks to be told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_never_asks_ends_with_lead() {
+    const GRACE: Duration = Duration::from_secs(60);
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let elector = Elector::connect(config(&cluster.url()).grace(GRACE)).await;
+    let elector = elector.unwrap();
+    let leader = elector.campaign("unasked", "first", {
+        let record = Arc::clone(&record);
+        move |term: Term| -> Work {
+            let (address, number) = (term.address().to_owned(), term.number());
+            let child = work::step_on(Arc::clone(&record), address, number);
+            Box::pin(async move {
+                drop(term.spawn(child));
+                term.ready();
+                term.deposed().await;
+                Ok(())
+            })
+        }
+    });
+    let leader = leader.unwrap();
+    until("the child works", || record.last_term() == 1).await;
+    let from = std::time::Instant::now();
+    leader.leave().await;
+    assert!(from.elapsed() < GRACE / 6, "it took {:?}", from.elapsed());
+    elector.shutdown().await;
 }
 
 /// The same by a `JoinSet`, which waits for nobody when it is dropped: the judge above would see it.

@@ -349,6 +349,14 @@ mod tests {
         bad.clear();
     }
 
+    fn until(what: &str, condition: &dyn Fn() -> bool) {
+        let deadline = Instant::now() + CEILING;
+        while !condition() {
+            assert!(Instant::now() < deadline, "waited in vain: {what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     #[test]
     fn what_is_given_away_is_dropped_even_if_that_panics() {
         struct Grenade;
@@ -365,10 +373,15 @@ mod tests {
             }
         }
         let hands = Hands::start(2).unwrap();
-        let (done, is_done) = channel();
-        hands.discard(Grenade);
-        hands.give(move || done.send(()).unwrap());
-        is_done.recv_timeout(CEILING).expect("it goes on");
+        for _ in 0..10 {
+            let (done, is_done) = channel();
+            hands.discard(Grenade);
+            hands.give(move || done.send(()).unwrap());
+            is_done.recv_timeout(CEILING).expect("it goes on");
+        }
+        until("no thread is lost to a panic", &|| {
+            hands.0.0.lock().threads == 2
+        });
     }
 
     #[test]
@@ -381,16 +394,11 @@ mod tests {
         hands.give(move || done.send(()).unwrap());
         is_done.recv_timeout(CEILING).unwrap();
         let pool = Arc::clone(&hands.0.0);
-        let until = |what: &str, condition: &dyn Fn() -> bool| {
-            let deadline = Instant::now() + CEILING;
-            while !condition() {
-                assert!(Instant::now() < deadline, "{what}");
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        };
-        until("more stay than are to spare", &|| pool.lock().threads == 2);
+        until("no more stay than are to spare", &|| {
+            pool.lock().threads == 2
+        });
         drop(hands);
         // Whoever gives jobs is gone: so are the threads.
-        until("a thread stays", &|| Arc::strong_count(&pool) == 1);
+        until("no thread stays", &|| Arc::strong_count(&pool) == 1);
     }
 }

@@ -113,7 +113,7 @@ pub fn of(kind: Kind, record: &Arc<Record>) -> impl FnMut(Term) -> Work + Send +
                         record.spin(term.address(), term.number());
                     }
                 }
-                Kind::Spawning => spawn(&record, &term, 0).await,
+                Kind::Spawning => spawn(&record, &term).await,
                 Kind::SpawningBlocking => {
                     let (address, number) = (term.address().to_owned(), term.number());
                     let child = term.spawn_blocking(move || {
@@ -130,22 +130,10 @@ pub fn of(kind: Kind, record: &Arc<Record>) -> impl FnMut(Term) -> Work + Send +
     }
 }
 
-/// Of the kind `Spawning`, whose thread takes so many steps more once it is told of the end.
-pub fn spawning(
-    record: &Arc<Record>,
-    to_put_away: usize,
-) -> impl FnMut(Term) -> Work + Send + use<> {
-    let record = Arc::clone(record);
-    move |term| {
-        let record = Arc::clone(&record);
-        Box::pin(async move { spawn(&record, &term, to_put_away).await })
-    }
-}
-
-async fn spawn(record: &Arc<Record>, term: &Term, to_put_away: usize) -> std::io::Result<()> {
+async fn spawn(record: &Arc<Record>, term: &Term) -> std::io::Result<()> {
     let (address, number) = (term.address().to_owned(), term.number());
     drop(term.spawn(step_on(Arc::clone(record), address, number)));
-    let thread = steps_until_told(record, term, to_put_away);
+    let thread = steps_until_told(record, term, 0);
     let thread = term.spawn_blocking(thread);
     term.ready();
     let _ = thread.await;

@@ -13,7 +13,7 @@ mod debugger;
 mod faults;
 mod log;
 mod plan;
-#[expect(unreachable_pub, reason = "the tests share it")]
+#[expect(unreachable_pub, dead_code, reason = "the tests share it")]
 #[path = "../../../tests/support/proxy.rs"]
 mod proxy;
 mod relay;
