@@ -128,7 +128,7 @@ fn somebody_leads_finds_a_process_that_asks_for_office_but_once() {
 #[test]
 fn somebody_leads_finds_who_takes_over_one_election_at_a_time() {
     // Not where the ending was looked for, but in another election of the same process.
-    only_liveness_finds(Flaw::OneAtATime, 40, |why| {
+    only_liveness_finds(Flaw::OneAtATime, 100, |why| {
         let mut numbers = why.split("election ").skip(1);
         let number = |text: &str| text.split(' ').next().map(str::to_owned);
         let led = numbers.next().and_then(number);

@@ -225,7 +225,12 @@ impl World {
             retry_interval: self.longest_retry(),
             grace: grace.max().unwrap_or_default(),
             latency: self.longest_latency,
-            toll: self.toll(),
+            // Of what is not promised only that is said which the table says.
+            toll: if self.is_overcrowded() {
+                Duration::ZERO
+            } else {
+                self.toll()
+            },
         }
     }
 

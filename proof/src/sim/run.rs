@@ -37,12 +37,13 @@ pub struct Outcome {
 /// Run the world of a seed.
 pub fn run(seed: u64, flaw: Option<Flaw>) -> Outcome {
     let mut world = World::new(seed, flaw);
-    let leases = if world.is_crowd() {
-        LEASES_OF_CROWDS
+    let lease = world.longest_lease();
+    let until = nanos(if world.is_crowd() {
+        // The bounds have seconds in them, too.
+        lease * LEASES_OF_CROWDS + Duration::from_secs(20)
     } else {
-        LEASES
-    };
-    let until = nanos(world.longest_lease() * leases);
+        lease * LEASES
+    });
     world.run(until);
     let broken = world.broken.take();
     let crowds = Crowds::of(&world, seed);
