@@ -13,22 +13,24 @@ mod mutants;
 
 use mutants::{MUTANTS, Mutant};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 13] = [
     "candidacy.rs",
     "jitter.rs",
     "watch.rs",
     "process/answers.rs",
+    "process/due.rs",
     "process/ending.rs",
     "process/following.rs",
     "process/hosts.rs",
     "process/mod.rs",
+    "process/office.rs",
+    "process/publishing.rs",
     "process/session.rs",
-    "process/waking.rs",
-    "process/winning.rs",
+    "process/tries.rs",
 ];
 
 const HEAD: &str = "\
-use crate::protocol::*;
+use crate::engine::*;
 mod candidacy;
 mod jitter;
 mod process;
@@ -40,7 +42,7 @@ crate::model::machine!(Process);
 fn main() {
     // As cargo says now, not as it was when this was compiled: built dependencies are copied from tree to tree.
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    let shipped = manifest.join("../src/protocol");
+    let shipped = manifest.join("../src/engine");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     println!("cargo::rerun-if-changed=mutants.rs");
     println!("cargo::rerun-if-changed={}", shipped.display());
@@ -78,7 +80,7 @@ fn main() {
 /// A file of the shipped state machine, as the mutant has it.
 fn broken(mutant: &Mutant, file: &str, source: &str) -> String {
     let mut source = source.replace(
-        "crate::protocol::",
+        "crate::engine::",
         &format!("crate::mutants::{}::", mutant.name),
     );
     if file == "watch.rs" {

@@ -29,7 +29,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "begins_what_was_seen_held_meanwhile",
         edits: &[edit(
-            "process/winning.rs",
+            "process/office.rs",
             "if self.held_elsewhere(key).is_some() {",
             "if false {",
         )],
@@ -65,7 +65,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "no_refractory_period",
         edits: &[edit(
-            "process/winning.rs",
+            "process/office.rs",
             "let until = now + won.wait;",
             "let until = now;",
         )],
@@ -92,7 +92,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "autopsy_of_an_indirect_session",
         edits: &[edit(
-            "process/winning.rs",
+            "process/office.rs",
             ".filter(|_| won.direct && candidacy.autopsy && !silent)",
             ".filter(|_| candidacy.autopsy && !silent)",
         )],
@@ -193,7 +193,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         match event {",
             ),
             edit(
-                "process/winning.rs",
+                "process/office.rs",
                 "// The answer may have come so late that the term is over before its work began.
         self.expire(now);",
                 "",
@@ -211,24 +211,21 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "vacates_while_the_work_runs",
         edits: &[edit(
-            "process/ending.rs",
-            "&& up
-                && candidacy.work.is_none()
-                && !owed.asked",
-            "&& up
-                && !owed.asked",
+            "process/due.rs",
+            "if self.work.is_none() && !owed.asked => owed.ask_at,",
+            "if !owed.asked => owed.ask_at,",
         )],
     },
     Mutant {
         name: "half_a_lease_of_silence",
         edits: &[
             edit(
-                "process/winning.rs",
+                "process/tries.rs",
                 "watch.silent_for() >= self.timings.eviction(lease));",
                 "watch.silent_for() >= lease / 2);",
             ),
             edit(
-                "process/winning.rs",
+                "process/office.rs",
                 ".filter(|watch| watch.silent_for() >= self.timings.irrevocable(won.wait))
             .map_or(until, |watch| (watch.silent_since() + won.wait).max(now));",
                 ".filter(|watch| watch.silent_for() >= won.wait / 2)
@@ -249,18 +246,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "never_deposed",
-        edits: &[
-            edit(
-                "process/session.rs",
-                "if leads && now >= up.contact + self.timings.deposed {",
-                "if false {",
-            ),
-            edit(
-                "process/waking.rs",
-                "up.contact + self.timings.deposed",
-                "Instant::NEVER",
-            ),
-        ],
+        edits: &[edit(
+            "process/due.rs",
+            "up.contact + self.timings.deposed",
+            "Instant::NEVER",
+        )],
     },
     Mutant {
         name: "work_not_aborted",
@@ -291,12 +281,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "elsewhere_is_not_waited_for",
         edits: &[
             edit(
-                "candidacy.rs",
+                "process/due.rs",
                 "self.stopped_at.max(self.elsewhere_until).max(self.try_at)",
                 "self.stopped_at.max(self.try_at)",
             ),
             edit(
-                "process/winning.rs",
+                "process/office.rs",
                 "if now >= waiting.elsewhere_until {",
                 "if true {",
             ),

@@ -27,7 +27,7 @@ CREATE TABLE pgleader.election (
     ready_at timestamp with time zone,
     changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     closed_term bigint NOT NULL DEFAULT 0,
-    fenced_ended integer NOT NULL DEFAULT 0,
+    ended_backends text[] NOT NULL DEFAULT '{}'::text[],
     CONSTRAINT election_pkey PRIMARY KEY (id),
     CONSTRAINT election_name_key UNIQUE (name),
     CONSTRAINT election_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
@@ -687,7 +687,8 @@ BEGIN
     END IF;
     -- No fenced transaction is left that could hold the row. It must be written before the new term can be seen:
     -- that is what a fence with an older snapshot runs into.
-    SELECT e.term, e.fenced_ended, t.number IS NOT NULL AND t.closed_at IS NULL AS is_open INTO STRICT last
+    SELECT e.term, cardinality(e.ended_backends) AS fenced_ended,
+           t.number IS NOT NULL AND t.closed_at IS NULL AS is_open INTO STRICT last
     FROM pgleader.election AS e
     LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
     WHERE e.id = election;
@@ -718,7 +719,7 @@ BEGIN
     lease_ms := ceil(extract(epoch FROM candidate.lease) * 1000)::integer;
     UPDATE pgleader.election AS e
     SET term = begin_term.term, state = 'recovering', address = candidate.address, pid = candidate.pid,
-        lease = candidate.lease, ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
+        lease = candidate.lease, ready_at = NULL, changed_at = clock_timestamp(), ended_backends = '{}'
     WHERE e.id = election;
     PERFORM pgleader.end_requests(election, begin_term.term);
     IF begin_term.term % 20 = 0 THEN
@@ -1314,12 +1315,9 @@ DECLARE
     backend integer := pgleader.leader_backend(election, term);
     its_lease interval := pgleader.lease_of(election);
 BEGIN
-    -- Of null it tells about every backend.
-    IF backend IS NULL THEN
-        RETURN NULL;
-    END IF;
     RETURN (
-        SELECT backend FROM pg_stat_get_activity(backend) AS a
+        -- Of null it tells about every backend.
+        SELECT backend FROM pg_stat_get_activity(coalesce(backend, 0)) AS a
         WHERE a.state_change <= clock_timestamp() - its_lease AND NOT pgleader.is_behind_pgpool(election, term));
 END
 $function$;
@@ -1524,18 +1522,25 @@ END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.end_fenced_backend(text,integer,integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(mark text, election integer, ended integer)
+CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(mark text, election integer, backend integer)
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+DECLARE
+    its text;
 BEGIN
     PERFORM pgleader.check_mark(mark);
     PERFORM pgleader.check_number('election', election);
-    PERFORM pgleader.check_number('ended', ended);
+    PERFORM pgleader.check_number('backend', backend);
+    its := concat_ws(' ', backend, (
+        SELECT extract(epoch FROM a.backend_start) FROM pg_stat_get_activity(backend) AS a));
     IF pgleader.holds_leadership(election) THEN
-        UPDATE pgleader.election AS e SET fenced_ended = e.fenced_ended + ended WHERE e.id = election;
+        UPDATE pgleader.election AS e SET ended_backends = e.ended_backends || its
+        WHERE e.id = election AND NOT EXISTS (
+            SELECT FROM unnest(e.ended_backends) AS o (counted)
+            WHERE o.counted = its OR starts_with(o.counted, its || ' '));
     END IF;
 END
 $function$;
@@ -1569,6 +1574,7 @@ BEGIN
         END;
         IF done THEN
             ended := ended + 1;
+            PERFORM pgleader.count_fenced_ended(mark, election, backend);
         ELSE
             remaining := remaining + 1;
             who := concat_ws(', ', who, CASE WHEN backend IS NULL THEN 'a prepared transaction' ELSE concat(
@@ -1576,9 +1582,6 @@ BEGIN
             END);
         END IF;
     END LOOP;
-    IF ended > 0 THEN
-        PERFORM pgleader.count_fenced_ended(mark, election, ended);
-    END IF;
 END
 $function$;
 REVOKE ALL ON FUNCTION pgleader.end_fenced(text,integer) FROM PUBLIC;
@@ -2152,7 +2155,7 @@ CREATE OR REPLACE FUNCTION pgleader.version()
  RETURNS integer
  LANGUAGE sql
  SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$ SELECT 101 $function$;
+AS $function$ SELECT 102 $function$;
 REVOKE ALL ON FUNCTION pgleader.version() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION pgleader.grant_observer(role name)

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::protocol::Timings;
 use crate::session::aside::{Oracle, Room};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -8,10 +8,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Campaign, Config, Takeover};
+use crate::engine::Key;
 use crate::error::{Error, Kind};
 use crate::leader::Leader;
 use crate::observer::Observer;
-use crate::protocol::Key;
 use crate::session::hands::{Hands, isolated};
 use crate::session::{self, BoxError, Candidate, Command, Lead};
 use crate::standing::Shared;

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::elector::Elector;
+use crate::engine::Key;
 use crate::error::Error;
-use crate::protocol::Key;
 use crate::session::{BoxError, Command};
 use crate::standing::{AddressError, ProcessState, Shared, Standing};
 use crate::term::Term;

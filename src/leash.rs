@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::protocol::{Instant, Timings};
+use crate::engine::{Instant, Timings};
 
 /// Set once the terms are over. The rest of the word stays as it was: it still says when the work is
 /// dropped, and when the process ends.

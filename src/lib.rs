@@ -1,16 +1,16 @@
 #![doc = include_str!("../README.md")]
 
-mod clock;
 mod config;
 mod doctor;
 mod elector;
+mod engine;
 mod error;
 mod fence;
 mod leader;
 mod leash;
 mod observer;
 mod operator;
-mod protocol;
+mod platform;
 mod schema;
 mod session;
 mod standing;
@@ -29,6 +29,7 @@ pub use observer::Observer;
 pub use operator::{
     Backend, CandidateStatus, ElectionStatus, Installed, Operator, PastTerm, Request,
 };
+pub use platform::clock;
 pub use standing::{
     AddressError, ElectionState, ParseStateError, ProcessState, Standing, WaitingFor,
 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::stream::Stream;
 
 use crate::elector::Elector;
-use crate::protocol::Key;
+use crate::engine::Key;
 use crate::standing::{AddressError, ElectionState, Shared, Standing};
 
 /// Follows an election without being a candidate, from [`Elector::observe`]. Changes are pushed; what was

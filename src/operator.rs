@@ -7,8 +7,8 @@ use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
 use crate::config::Config;
+use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::protocol::Timings;
 use crate::schema;
 use crate::session::connect::{self, Session};
 use crate::session::operations;

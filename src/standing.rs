@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::protocol::Instant;
+use crate::engine::Instant;
+pub use crate::engine::{ElectionState, WaitingFor};
 use crate::session::hands::{Hands, isolated};
 use crate::term::TermState;
 
@@ -62,79 +63,6 @@ impl FromStr for ProcessState {
     }
 }
 
-/// What an election is in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ElectionState {
-    /// This process cannot know now: it has no session, or has not read yet.
-    #[default]
-    Unknown,
-    /// Nobody leads.
-    Vacant,
-    /// Somebody leads, and is still catching up.
-    Recovering,
-    /// Somebody leads.
-    Leading,
-}
-
-impl fmt::Display for ElectionState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            ElectionState::Unknown => "unknown",
-            ElectionState::Vacant => "vacant",
-            ElectionState::Recovering => "recovering",
-            ElectionState::Leading => "leading",
-        })
-    }
-}
-
-/// What stands in the way of a process that would lead, beside another's leading. In `pgleader.status` the
-/// same words stand in `waiting_for`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WaitingFor {
-    /// It was elected; the last term's work may still run.
-    RefractoryPeriod,
-    /// It was elected; fenced transactions of the last term are under way.
-    FencedTransactions,
-    /// The election is suspended: nobody leads until `pgleader.resume`.
-    Resume,
-    /// Its address is excluded: it does not lead until `pgleader.include`.
-    Inclusion,
-    /// An operator hands the next term to another candidate.
-    Transfer,
-    /// A live candidate with a higher priority is to be the successor.
-    HigherPriority,
-    /// The leadership is held by a session that is no candidate: nobody can lead until it ends.
-    Stranger,
-    /// This process has heard of a term that lies too far beyond this server's: it waits for the server that it
-    /// knew, or to be restarted.
-    AnotherServer,
-    /// Two hosts of the connection string accept writes, and the leadership is held on the other one: nobody
-    /// leads here until that is over.
-    AnotherHost,
-    /// This process has no session, because the schema `pgleader` has vanished or cannot be used: the log says
-    /// why. Not in `pgleader.status`, which is a part of it.
-    Schema,
-}
-
-impl fmt::Display for WaitingFor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            WaitingFor::RefractoryPeriod => "refractory period",
-            WaitingFor::FencedTransactions => "fenced transactions",
-            WaitingFor::Resume => "resume",
-            WaitingFor::Inclusion => "inclusion",
-            WaitingFor::Transfer => "transfer",
-            WaitingFor::HigherPriority => "higher priority",
-            WaitingFor::Stranger => "stranger",
-            WaitingFor::AnotherServer => "another server",
-            WaitingFor::AnotherHost => "another host",
-            WaitingFor::Schema => "schema",
-        })
-    }
-}
-
 /// Why there is no address of a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -171,7 +99,7 @@ pub(crate) struct Snapshot {
     pub(crate) own: Option<Arc<TermState>>,
     pub(crate) term: u64,
     pub(crate) state: ElectionState,
-    pub(crate) address: Option<String>,
+    pub(crate) address: Option<Arc<str>>,
     pub(crate) waiting_for: Option<WaitingFor>,
     /// After this nothing is known.
     pub(crate) known_until: Instant,
@@ -183,7 +111,7 @@ impl Snapshot {
         Standing {
             term: self.term,
             state: self.state,
-            address: self.address.clone(),
+            address: self.address.as_deref().map(str::to_owned),
             process: own.map_or(ProcessState::Following, |term| term.process_state()),
             waiting_for: self.waiting_for,
         }
@@ -215,10 +143,6 @@ impl Shared {
         }
     }
 
-    pub(crate) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
-        self.snapshot.load()
-    }
-
     /// Whoever looks finds it from here on. Those who wait are woken by other hands.
     pub(crate) fn publish(self: &Arc<Self>, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
@@ -226,6 +150,15 @@ impl Shared {
             let shared = Arc::clone(self);
             self.hands.wake(move || shared.announce());
         }
+    }
+
+    /// Nothing is known any more.
+    pub(crate) fn forget(self: &Arc<Self>) {
+        let term = self.term();
+        self.publish(Snapshot {
+            term,
+            ..Snapshot::default()
+        });
     }
 
     fn announce(&self) {
@@ -272,7 +205,7 @@ impl Shared {
         };
         match &snapshot.address {
             _ if !known => Err(AddressError::Unknown),
-            Some(address) => Ok(address.clone()),
+            Some(address) => Ok(address.as_ref().to_owned()),
             None => Err(AddressError::NoLeader),
         }
     }
@@ -322,7 +255,7 @@ mod tests {
         let known = |known_until| Snapshot {
             term: 1,
             state: ElectionState::Leading,
-            address: Some("a".to_owned()),
+            address: Some("a".into()),
             waiting_for: None,
             known_until,
             own: None,

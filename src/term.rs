@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::protocol::Key;
+use crate::engine::Key;
 use crate::session::{self, Command, Guard};
 use crate::task::Task;
 

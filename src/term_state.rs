@@ -13,8 +13,8 @@ use futures_util::task::AtomicWaker;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::engine::Instant;
 use crate::leash::Leash;
-use crate::protocol::Instant;
 use crate::session::hands::{Hands, isolated};
 use crate::standing::ProcessState;
 

@@ -83,7 +83,7 @@ fn valid((name, kind): &Argument) -> String {
         ("election", "text") => "'e'",
         (
             "election" | "term" | "last" | "below" | "known" | "only_term" | "number" | "block"
-            | "backend" | "ended" | "timeline" | "system_identifier",
+            | "backend" | "timeline" | "system_identifier",
             _,
         ) => "1",
         ("heard" | "heard_lease_ms", "bigint[]" | "integer[]") => "'{0}'",

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use pg_leader::{AddressError, Leader, ProcessState, Takeover, Term};
+use pg_leader::{AddressError, Elector, Leader, ProcessState, Takeover, Term};
 use support::proxy::Proxy;
 use support::record::Record;
-use support::{Candidate, Cluster, LEASE, config, elector, history, until};
+use support::{CEILING, Candidate, Cluster, LEASE, config, elector, history, until};
 
 type Ended = Result<(), std::io::Error>;
 
@@ -194,7 +194,11 @@ async fn candidacies_that_race_a_shutdown_end_with_it() {
     let cluster = Cluster::start().unwrap();
     let accepted = Arc::new(AtomicUsize::new(0));
     for round in 0..5 {
-        let elector = elector(&cluster).await;
+        // A shutdown tells the database for half a lease, also of hundreds of elections.
+        let config = config(&cluster.url())
+            .lease(2 * CEILING)
+            .retry_interval(CEILING);
+        let elector = Elector::connect(config).await.unwrap();
         let before = accepted.load(Ordering::SeqCst);
         let racing: Vec<_> = (0..4)
             .map(|racer| {

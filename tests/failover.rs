@@ -303,7 +303,7 @@ async fn a_lost_term_above_the_block_of_its_timeline_is_exceeded() {
         .execute("INSERT INTO pgleader.election (name, term) VALUES ('high', 20000000000005)")
         .unwrap();
     let standby = primary.standby().unwrap();
-    until_shown(&standby, "the schema", "SELECT pgleader.version()", "101").await;
+    until_shown(&standby, "the schema", "SELECT pgleader.version()", "102").await;
     standby.stop_replication().unwrap();
     let everywhere = any_of(&[&primary, &standby]);
     let candidate = Candidate::start(config(&everywhere), "high", "a", &record).await;
@@ -329,7 +329,7 @@ async fn a_lost_election_begins_above_its_lost_terms() {
         .unwrap();
     support::elector(&primary).await.shutdown().await;
     let standby = primary.standby().unwrap();
-    until_shown(&standby, "the schema", "SELECT pgleader.version()", "101").await;
+    until_shown(&standby, "the schema", "SELECT pgleader.version()", "102").await;
     standby.stop_replication().unwrap();
     let _lost = Candidate::start(config(&primary.url()), "unheard", "lost", &record).await;
     until("the lost term works", || record.last_term() == 1).await;

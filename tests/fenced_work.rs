@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pg_leader::{Elector, Term};
+use rustix::process::{Pid, Signal, kill_process};
 use support::record::{self, Record};
+use support::seat::Seat;
 use support::{
     Candidate, Cluster, LEASE, client, config, contest, history, status, until, until_successor,
 };
@@ -299,14 +301,152 @@ async fn what_still_stands_in_the_way_after_the_refractory_period_is_ended() {
             .as_deref(),
         Some("0")
     );
-    let ended = history(&cluster, "ended", 2, "fenced_ended");
-    let ended: Option<i32> = ended.and_then(|count| count.parse().ok());
-    // One that is slow to end is ended again, and counted again.
-    assert!(ended >= Some(2), "{ended:?}");
+    assert_eq!(
+        history(&cluster, "ended", 2, "fenced_ended").as_deref(),
+        Some("2")
+    );
     assert_eq!(
         history(&cluster, "ended", 1, "fenced_ended").as_deref(),
         Some("0")
     );
+}
+
+/// A client that has passed the fence of term `term`, and the process that serves it.
+struct Fenced {
+    _client: tokio_postgres::Client,
+    backend: Pid,
+}
+
+impl Fenced {
+    async fn by(url: &str, election: &str, term: i64) -> Fenced {
+        let client = client(url).await;
+        let begin = format!("BEGIN; SELECT pgleader.fence('{election}', {term})");
+        client.batch_execute(&begin).await.unwrap();
+        let pid = client.query_one("SELECT pg_backend_pid()", &[]).await;
+        Fenced {
+            _client: client,
+            backend: Pid::from_raw(pid.unwrap().get(0)).unwrap(),
+        }
+    }
+
+    /// Its backend, told to end, stays.
+    fn freeze(&self) {
+        kill_process(self.backend, Signal::STOP).unwrap();
+    }
+
+    fn thaw(&self) {
+        kill_process(self.backend, Signal::CONT).unwrap();
+    }
+}
+
+/// Whether or not the owner of the schema may see when a backend started.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_slow_to_end_counts_once_however_often_it_is_told() {
+    let cluster = Cluster::start().unwrap();
+    support::install_by_an_ordinary_owner(&cluster, &[("app", "candidate")]).await;
+    let url = support::url_of(&cluster, "app");
+    for (election, rights) in [
+        ("unseen", "SELECT 1"),
+        ("seen", "GRANT pg_read_all_stats TO owner"),
+    ] {
+        cluster.execute(rights).unwrap();
+        let (first, second) = (
+            Seat::join_at(&url, election, "first").await,
+            Seat::join_at(&url, election, "second").await,
+        );
+        assert_eq!(first.campaign().await, ("began".to_owned(), 1));
+        let (slow, quick) = (
+            Fenced::by(&url, election, 1).await,
+            Fenced::by(&url, election, 1).await,
+        );
+        slow.freeze();
+        assert!(first.vacate(1).await);
+        first.release().await;
+        assert_eq!(second.campaign().await, ("fenced".to_owned(), 1));
+        assert_eq!(second.end_fenced().await, (2, 0), "{election}");
+        let left = format!(
+            "SELECT count(*) FROM pgleader.fenced AS f JOIN pgleader.election AS e ON e.id = f.election_id \
+             WHERE e.name = '{election}'"
+        );
+        let left = || cluster.query(&left).unwrap();
+        until("the quick one is gone", || left().as_deref() == Some("1")).await;
+        for _ in 0..3 {
+            assert_eq!(second.end_fenced().await, (1, 0), "{election}");
+            assert_eq!(second.take_office(true).await.0, "fenced", "{election}");
+        }
+        slow.thaw();
+        until("the slow one is gone", || left().as_deref() == Some("0")).await;
+        let began = second.take_office(true).await;
+        assert_eq!(began, ("began".to_owned(), Some(2)), "{election}");
+        let ended = history(&cluster, election, 2, "fenced_ended");
+        assert_eq!(ended.as_deref(), Some("2"), "{election}");
+        drop((slow, quick));
+    }
+}
+
+/// A leader that had to end some, and was gone before its term could begin; and the terms after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_leader_has_told_to_end_is_not_counted_again_and_each_term_counts_anew() {
+    let cluster = Cluster::start().unwrap();
+    drop(support::elector(&cluster).await);
+    let seats = [
+        Seat::join(&cluster, "anew", "first").await,
+        Seat::join(&cluster, "anew", "second").await,
+        Seat::join(&cluster, "anew", "third").await,
+    ];
+    let ended = |term| history(&cluster, "anew", term, "fenced_ended").unwrap();
+    let none_left = || {
+        let left = cluster.query("SELECT count(*) FROM pgleader.fenced");
+        left.unwrap().as_deref() == Some("0")
+    };
+    assert_eq!(seats[0].campaign().await, ("began".to_owned(), 1));
+    let slow = Fenced::by(&cluster.url(), "anew", 1).await;
+    let also_slow = Fenced::by(&cluster.url(), "anew", 1).await;
+    slow.freeze();
+    also_slow.freeze();
+    assert!(seats[0].vacate(1).await);
+    seats[0].release().await;
+    assert_eq!(seats[1].campaign().await, ("fenced".to_owned(), 1));
+    assert_eq!(seats[1].end_fenced().await, (2, 0));
+    seats[1].release().await;
+
+    // Another backend has the pid of one that was told: only its start tells.
+    cluster
+        .execute(&format!(
+            "UPDATE pgleader.election SET ended_backends = array_replace(ended_backends, \
+             (SELECT b FROM unnest(ended_backends) AS b WHERE starts_with(b, '{} ')), '{} 1.5')",
+            also_slow.backend, also_slow.backend
+        ))
+        .unwrap();
+    assert_eq!(seats[2].campaign().await, ("fenced".to_owned(), 1));
+    for _ in 0..2 {
+        assert_eq!(seats[2].end_fenced().await, (2, 0));
+    }
+    slow.thaw();
+    also_slow.thaw();
+    until("they are gone", none_left).await;
+    assert_eq!(
+        seats[2].take_office(true).await,
+        ("began".to_owned(), Some(2))
+    );
+    assert_eq!(ended(2), "3");
+
+    let next = Fenced::by(&cluster.url(), "anew", 2).await;
+    assert!(seats[2].vacate(2).await);
+    seats[2].release().await;
+    assert_eq!(seats[0].campaign().await, ("fenced".to_owned(), 2));
+    assert_eq!(seats[0].end_fenced().await, (1, 0));
+    until("it is gone", none_left).await;
+    assert_eq!(
+        seats[0].take_office(true).await,
+        ("began".to_owned(), Some(3))
+    );
+    assert_eq!(ended(3), "1");
+    assert!(seats[0].vacate(3).await);
+    seats[0].release().await;
+    assert_eq!(seats[1].campaign().await, ("began".to_owned(), 4));
+    assert_eq!((ended(2), ended(4)), ("3".to_owned(), "0".to_owned()));
+    drop(next);
 }
 
 /// The same after an unclean end: the fence of the old term holds although its leader is long gone.

@@ -6,11 +6,11 @@ mod support;
 use std::time::Instant;
 
 use futures_util::StreamExt;
-use pg_leader::testing::Cluster;
 use pg_leader::{Severity, WaitingFor};
+use support::cluster::url_at;
 use support::log::Log;
 use support::record::{self, Record};
-use support::{Candidate, LEASE, any_of, config, status, until};
+use support::{Candidate, Cluster, LEASE, any_of, config, status, until};
 
 fn place(cluster: &Cluster) -> String {
     format!("127.0.0.1:{}", cluster.port())
@@ -154,7 +154,7 @@ async fn of_two_on_one_timeline_the_one_is_taken_where_somebody_leads() {
     // Nobody leads: all take the same one, whatever their order and whatever they call them.
     let names = |of: [(&str, &Cluster); 3]| {
         let of = of.map(|(host, cluster)| format!("{host}:{}", cluster.port()));
-        format!("postgres://postgres@{}/postgres", of.join(","))
+        url_at(&of.join(","))
     };
     let (number, name) = ("127.0.0.1", "localhost");
     let strings = [
@@ -192,10 +192,10 @@ async fn of_two_on_one_timeline_the_one_is_taken_where_somebody_leads() {
 async fn a_server_under_two_names_is_one() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
-    let names = format!(
-        "postgres://postgres@127.0.0.1:{port},localhost:{port}/postgres",
+    let names = url_at(&format!(
+        "127.0.0.1:{port},localhost:{port}",
         port = cluster.port()
-    );
+    ));
     let first = Candidate::start(config(&names), "names", "first", &record).await;
     until("the first leads", || first.leads()).await;
     let second = Candidate::start(config(&names), "names", "second", &record).await;

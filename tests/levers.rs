@@ -5,14 +5,16 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
-use pg_leader::testing::Cluster;
-use pg_leader::{Config, Leader, WaitingFor};
+use pg_leader::{Config, Leader, ProcessState, Term, WaitingFor};
 use support::operator::{Operator, lose_notifications};
 use support::record::{self, Record};
 use support::seat::Seat;
-use support::{CEILING, Candidate, LEASE, config, history, status, until, until_successor};
+use support::{
+    CEILING, Candidate, Cluster, LEASE, config, history, status, until, until_successor,
+};
 
 /// Candidates that look for themselves so seldom that only a push can explain what they do.
 async fn deaf(
@@ -365,4 +367,34 @@ async fn a_lever_acts_on_the_term_that_it_returns() {
         "55000: another term of election \"late\" began just now"
     );
     assert_eq!(request(&cluster, "late", "request, term"), None);
+}
+
+/// The vacate goes on the next session, and tells who asked for it all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_ended_a_term_is_on_record_though_its_session_was_lost_before_the_work_had_stopped() {
+    let cluster = Cluster::start().unwrap();
+    let operator = Operator::of(&cluster).await;
+    let elector = support::elector(&cluster).await;
+    let told = Arc::new(AtomicBool::new(false));
+    let tell = Arc::clone(&told);
+    let lead = move |term: Term| {
+        let tell = Arc::clone(&tell);
+        async move {
+            term.deposed().await;
+            tell.store(true, Ordering::SeqCst);
+            // It does not stop by itself.
+            std::future::pending::<Result<(), std::io::Error>>().await
+        }
+    };
+    let leader = elector.campaign("kept", "a", lead).unwrap();
+    until("it leads", || leader.state() != ProcessState::Following).await;
+    operator.call("step_down('kept')").await;
+    until("the work is told", || told.load(Ordering::SeqCst)).await;
+    let killed = "SELECT pg_terminate_backend(leader_pid) FROM pgleader.status WHERE name = 'kept'";
+    assert_eq!(cluster.query(killed).unwrap().as_deref(), Some("t"));
+    until("its end is on record, and by whom", || {
+        let ended = history(&cluster, "kept", 1, "concat_ws(', ', ending, by, request)");
+        ended.as_deref() == Some("stepped down, operator, step down")
+    })
+    .await;
 }

@@ -6,7 +6,9 @@ mod support;
 use futures_util::StreamExt;
 use pg_leader::{AddressError, ElectionState, ProcessState};
 use support::record::{self, Record};
+use support::seat::Seat;
 use support::{CEILING, Cluster, LEASE, contest, elector, until};
+use tokio_postgres::error::SqlState;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn address_and_state_are_pushed_to_followers_and_observers() {
@@ -130,7 +132,15 @@ async fn a_notification_that_blocks_delays_nobody_for_long() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let candidates = contest(&cluster, "blocked", 2, &record).await;
+    let seat = Seat::join(&cluster, "by hand", "seat").await;
     support::hang_commits(&cluster, "NOTIFY anything").await;
+    // Its session sets no limit of its own.
+    let announce = seat.fill("SELECT pgleader.announce($mark, ARRAY[$election], 5)");
+    let announced = tokio::time::timeout(CEILING, seat.client.query_one(&announce, &[])).await;
+    let refused = announced
+        .expect("it does not wait for the lock for ever")
+        .unwrap_err();
+    assert_eq!(refused.code(), Some(&SqlState::LOCK_NOT_AVAILABLE));
     candidates[0].leader.resign().await;
     until("the other works", || record.last_term() == 2).await;
     record::assert_no_overlap(&record.steps());

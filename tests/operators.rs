@@ -3,11 +3,10 @@
 
 mod support;
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Config, ElectionState, Elector};
 use support::record::{self, Record};
 use support::{
-    Candidate, LEASE, config, history, install_by_an_ordinary_owner, status, until,
+    Candidate, Cluster, LEASE, config, history, install_by_an_ordinary_owner, status, until,
     until_successor, url_of,
 };
 

@@ -3,13 +3,12 @@
 
 mod support;
 
-use pg_leader::testing::Cluster;
 use support::candidate;
 use support::pgpool::Pgpool;
 use support::race::Race;
 use support::record::{self, Record};
 use support::seat::Seat;
-use support::{Candidate, LEASE, config, until, until_successor};
+use support::{Candidate, Cluster, LEASE, config, until, until_successor};
 
 #[test]
 #[ignore = "a candidate's process, which the other tests start"]
@@ -156,39 +155,4 @@ async fn a_fenced_transaction_is_cancelled_and_its_session_lives() {
     // Before that its backend may not have let go of the row: it tells the error first.
     assert_eq!(second.take_office(true).await.0, "began");
     Pgpool::assert_attached(pgpool.node().await);
-}
-
-#[cfg(feature = "cli")]
-#[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_ends_no_session_and_says_so() {
-    use support::command;
-    let cluster = Cluster::start().unwrap();
-    let Some(pgpool) = Pgpool::start(&cluster).await else {
-        return;
-    };
-    support::elector(&cluster).await.shutdown().await;
-    let mut doctor = command::bare();
-    doctor
-        .env("DATABASE_URL", pgpool.url())
-        .args(["doctor", "--json", "--lease", "30s"]);
-    let found = command::run(doctor);
-    assert_eq!(found.code, 7, "{found:?}");
-    let all = found.objects();
-    let of = |check: &str, severity: &str| {
-        all.iter().any(|finding| {
-            finding["check"] == check
-                && finding["severity"] == severity
-                && finding["what"]
-                    .as_str()
-                    .is_some_and(|what| what.contains("pgpool-II"))
-        })
-    };
-    assert!(
-        of("direct", "warning") && of("endings", "note"),
-        "{found:?}"
-    );
-    Pgpool::assert_attached(pgpool.node().await);
-    let killed = "SELECT sessions_killed + sessions_fatal FROM pg_stat_database \
-                  WHERE datname = current_database()";
-    assert_eq!(cluster.query(killed).unwrap().as_deref(), Some("0"));
 }

@@ -4,11 +4,10 @@
 
 mod support;
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Elector, Error};
 use support::bouncer::{self, Bouncer};
 use support::record::{self, Record};
-use support::{Candidate, LEASE, config, until};
+use support::{Candidate, Cluster, LEASE, config, until};
 
 async fn refusal(bouncer: &Bouncer) -> Error {
     Elector::connect(config(&bouncer.url())).await.unwrap_err()

@@ -4,12 +4,11 @@ mod support;
 
 use std::sync::Arc;
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Campaign, Elector};
 use support::operator::Operator;
 use support::record::{self, Record};
 use support::seat::Seat;
-use support::{Candidate, LEASE, config, status, steady, until, until_successor};
+use support::{Candidate, Cluster, LEASE, config, status, steady, until, until_successor};
 
 async fn join(
     cluster: &Cluster,

@@ -1,5 +1,6 @@
 //! The same terms on a database that is not what it was: restored from a dump, kept by a platform that
-//! tells little, crashed under a role that waits for nothing. They go on upwards (invariant 2).
+//! tells little, crashed under a role that waits for nothing. They go on upwards (invariant 2). A superuser dumps and
+//! restores; candidates are of ordinary roles.
 
 mod support;
 
@@ -8,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use pg_leader::testing::Cluster;
+use support::cluster::ROLE;
 use support::record::{self, Record};
 use support::{Candidate, LEASE, assert_refractory, config, skipped, until, until_successor};
 
@@ -246,12 +248,12 @@ async fn no_term_is_lost_in_a_crash_whatever_the_role_is_set_to() {
 /// whoever did not has two leaders for a heartbeat, and not for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_made_anew_ends_the_leadership_under_the_old_one() {
-    let cluster = Cluster::start().unwrap();
+    let cluster = support::Cluster::start().unwrap();
     let record = Record::in_memory();
     let old = Candidate::start(config(&cluster.url()), "anew", "old", &record).await;
     until("the old one leads", || old.leads()).await;
     let pid = cluster.leader_pid("anew").unwrap().unwrap();
-    let mut anew = String::from("DROP SCHEMA pgleader CASCADE;");
+    let mut anew = format!("SET ROLE {ROLE}; DROP SCHEMA pgleader CASCADE;");
     for file in [
         "0001_elections",
         "0002_fencing",

@@ -1,5 +1,6 @@
 //! The schema as the migrations make it: the dump in git, what may be called by whom, what is secret, and
-//! what `plpgsql_check` says. Settles no row of docs/known-faults.md; it keeps the SQL contract.
+//! what `plpgsql_check` says. Settles no row of docs/known-faults.md; it keeps the SQL contract. A superuser makes its
+//! roles, databases and extensions; the schema is an ordinary role's, and so is who calls it.
 //!
 //! After a new migration renew the dump:
 //! `PG_LEADER_RENEW_SCHEMA=1 scripts/test --postgres 15 --test schema`
@@ -430,12 +431,10 @@ async fn the_instance_cannot_be_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_of_any_name_can_be_a_candidate() {
-    let cluster = Cluster::start().unwrap();
-    let owner = connect(&cluster, "postgres", "postgres").await;
-    migrate(&owner).await;
+    let (cluster, owner) = installed().await;
     let role = r#"o'dd "Role"; --%I"#;
     let create = format!("CREATE ROLE \"{}\" LOGIN", role.replace('"', "\"\""));
-    owner.batch_execute(&create).await.unwrap();
+    cluster.execute(&create).unwrap();
     for grant in ["grant_observer", "grant_candidate", "grant_operator"] {
         let call = format!("SELECT pgleader.{grant}($1::text::name)");
         owner.execute(&call, &[&role]).await.unwrap();

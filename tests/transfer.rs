@@ -3,12 +3,11 @@
 
 mod support;
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Config, ProcessState};
 use support::operator::Operator;
 use support::record::{self, Record};
 use support::seat::Seat;
-use support::{CEILING, Candidate, LEASE, history, status, until, until_successor};
+use support::{CEILING, Candidate, Cluster, LEASE, history, status, until, until_successor};
 
 /// Only pushes can explain what is done at once.
 fn config(cluster: &Cluster) -> Config {

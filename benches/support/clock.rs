@@ -1,12 +1,5 @@
-//! The clock that all processes of a machine share and that counts suspended time.
+//! The library's clock, which all processes of a machine share, in nanoseconds.
 
-use rustix::time::{ClockId, clock_gettime};
-
-/// Nanoseconds.
 pub(crate) fn now() -> u64 {
-    #[cfg(target_os = "linux")]
-    let time = clock_gettime(ClockId::Boottime);
-    #[cfg(not(target_os = "linux"))]
-    let time = clock_gettime(ClockId::Monotonic);
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+    pg_leader::clock::now().as_nanos()
 }

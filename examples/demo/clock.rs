@@ -1,14 +1,5 @@
-//! The clock that all processes of this machine share. It goes on while the machine is suspended.
+//! The library's clock, which all processes of a machine share, in nanoseconds.
 
-use rustix::time::{ClockId, clock_gettime};
-
-#[cfg(target_os = "linux")]
-const CLOCK: ClockId = ClockId::Boottime;
-#[cfg(not(target_os = "linux"))]
-const CLOCK: ClockId = ClockId::Monotonic;
-
-/// In nanoseconds.
 pub(crate) fn now() -> u64 {
-    let time = clock_gettime(CLOCK);
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+    pg_leader::clock::now().as_nanos()
 }

@@ -10,11 +10,12 @@ pub mod sim;
 /// The shipped state machine, as it is.
 #[allow(
     dead_code,
+    unreachable_pub,
     unused_imports,
     reason = "it is not cut to what is used here"
 )]
-#[path = "../../src/protocol/mod.rs"]
-mod protocol;
+#[path = "../../src/engine/mod.rs"]
+mod engine;
 
 mod tells;
 

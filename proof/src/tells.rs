@@ -1,6 +1,6 @@
 //! What an answer tells of terms, told apart from what a machine makes of it.
 
-use crate::protocol::{Answer, Key, Office, Try};
+use crate::engine::{Answer, Key, Office, Try};
 
 /// The greatest term of this election that an answer tells of; 0: none.
 pub(crate) fn tells(answer: &Answer, key: Key) -> u64 {

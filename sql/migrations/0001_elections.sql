@@ -105,7 +105,7 @@ $$;
 -- replaced below.)
 DO $$
 DECLARE
-    build CONSTANT integer := 101;
+    build CONSTANT integer := 102;
     found integer;
     others text;
 BEGIN
@@ -142,9 +142,21 @@ CREATE TABLE IF NOT EXISTS pgleader.election (
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- The newest term whose fence refuses: it can be closed here while a fenced transaction holds its row.
     closed_term bigint NOT NULL DEFAULT 0,
-    -- How many fenced transactions the next term has had to end so far.
-    fenced_ended integer NOT NULL DEFAULT 0
+    -- The backends of fenced transactions that had to be told to end so that the next term can begin, so far.
+    ended_backends text[] NOT NULL DEFAULT '{}'
 );
+-- Versions up to 101 only counted them, and one that was slow to end more than once.
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = 'pgleader.election'::regclass AND a.attname = 'fenced_ended' AND NOT a.attisdropped) THEN
+        ALTER TABLE pgleader.election
+            DROP COLUMN fenced_ended,
+            ADD COLUMN ended_backends text[] NOT NULL DEFAULT '{}';
+    END IF;
+END
+$$;
 
 -- Who takes part. `instance` is a random secret of the process, which authorises a vacate from another session: only
 -- its sha256 is kept.
@@ -205,7 +217,7 @@ CREATE TABLE IF NOT EXISTS pgleader.term (
     ended_by          name,
     -- The kind of the operator's request that ended it.
     ended_request     text,
-    -- How many fenced transactions of earlier terms it had to end before it could begin.
+    -- How many fenced transactions of earlier terms had to be ended before it could begin.
     fenced_ended      integer NOT NULL DEFAULT 0,
     -- What tells this term from another of its number, which a server that was lost has given out.
     token             uuid NOT NULL,
@@ -829,7 +841,8 @@ BEGIN
     END IF;
     -- No fenced transaction is left that could hold the row. It must be written before the new term can be seen:
     -- that is what a fence with an older snapshot runs into.
-    SELECT e.term, e.fenced_ended, t.number IS NOT NULL AND t.closed_at IS NULL AS is_open INTO STRICT last
+    SELECT e.term, cardinality(e.ended_backends) AS fenced_ended,
+           t.number IS NOT NULL AND t.closed_at IS NULL AS is_open INTO STRICT last
     FROM pgleader.election AS e
     LEFT JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term
     WHERE e.id = election;
@@ -860,7 +873,7 @@ BEGIN
     lease_ms := ceil(extract(epoch FROM candidate.lease) * 1000)::integer;
     UPDATE pgleader.election AS e
     SET term = begin_term.term, state = 'recovering', address = candidate.address, pid = candidate.pid,
-        lease = candidate.lease, ready_at = NULL, changed_at = clock_timestamp(), fenced_ended = 0
+        lease = candidate.lease, ready_at = NULL, changed_at = clock_timestamp(), ended_backends = '{}'
     WHERE e.id = election;
     PERFORM pgleader.end_requests(election, begin_term.term);
     IF begin_term.term % 20 = 0 THEN
@@ -1511,12 +1524,9 @@ DECLARE
     backend integer := pgleader.leader_backend(election, term);
     its_lease interval := pgleader.lease_of(election);
 BEGIN
-    -- Of null it tells about every backend.
-    IF backend IS NULL THEN
-        RETURN NULL;
-    END IF;
     RETURN (
-        SELECT backend FROM pg_stat_get_activity(backend) AS a
+        -- Of null it tells about every backend.
+        SELECT backend FROM pg_stat_get_activity(coalesce(backend, 0)) AS a
         WHERE a.state_change <= clock_timestamp() - its_lease AND NOT pgleader.is_behind_pgpool(election, term));
 END
 $$;

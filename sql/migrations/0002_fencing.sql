@@ -198,16 +198,25 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 
--- Purpose: record how many were ended, for the history of the term that begins.
-CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(mark text, election integer, ended integer) RETURNS void
+-- Purpose: record that one was told to end, for the history of the term that begins. One that is slow to end is told
+--          again, also by another leader, and counts once: its pid and its start tell it from others. The start is
+--          not told of one that has left meanwhile, or that the owner of the schema may not look at.
+CREATE OR REPLACE FUNCTION pgleader.count_fenced_ended(mark text, election integer, backend integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    its text;
 BEGIN
     PERFORM pgleader.check_mark(mark);
     PERFORM pgleader.check_number('election', election);
-    PERFORM pgleader.check_number('ended', ended);
+    PERFORM pgleader.check_number('backend', backend);
+    its := concat_ws(' ', backend, (
+        SELECT extract(epoch FROM a.backend_start) FROM pg_stat_get_activity(backend) AS a));
     IF pgleader.holds_leadership(election) THEN
-        UPDATE pgleader.election AS e SET fenced_ended = e.fenced_ended + ended WHERE e.id = election;
+        UPDATE pgleader.election AS e SET ended_backends = e.ended_backends || its
+        WHERE e.id = election AND NOT EXISTS (
+            SELECT FROM unnest(e.ended_backends) AS o (counted)
+            WHERE o.counted = its OR starts_with(o.counted, its || ' '));
     END IF;
 END
 $$;
@@ -215,8 +224,8 @@ $$;
 -- Purpose: end the sessions whose fenced transactions of past terms stand in the way, once the refractory
 --          period is over. The caller's own rights are tried first, then those of the schema's owner. What may be
 --          behind pgpool-II has its statement cancelled, and is left where it has none.
--- Meaning: how many were ended, how many are left that may not or cannot be ended, and who these are, in words; null
---          where there is none.
+-- Meaning: how many were told to end, how many are left that may not or cannot be ended, and who these are, in words;
+--          null where there is none. One that is slow to end is told again by the next call.
 CREATE OR REPLACE FUNCTION pgleader.end_fenced(
     mark text, election integer, OUT ended integer, OUT remaining integer, OUT who text
 )
@@ -245,6 +254,7 @@ BEGIN
         END;
         IF done THEN
             ended := ended + 1;
+            PERFORM pgleader.count_fenced_ended(mark, election, backend);
         ELSE
             remaining := remaining + 1;
             who := concat_ws(', ', who, CASE WHEN backend IS NULL THEN 'a prepared transaction' ELSE concat(
@@ -252,9 +262,6 @@ BEGIN
             END);
         END IF;
     END LOOP;
-    IF ended > 0 THEN
-        PERFORM pgleader.count_fenced_ended(mark, election, ended);
-    END IF;
 END
 $$;
 

@@ -42,7 +42,7 @@ SET LOCAL lock_timeout = '50ms';
 --          refuse what is 100 or more.
 CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT 101 $$;
+AS $$ SELECT 102 $$;
 
 -- Purpose: what each kind of role needs, and nothing more. Called by the owner of the schema. Recorded: an install takes
 --          all rights from everybody else.

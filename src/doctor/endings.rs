@@ -9,8 +9,8 @@ use tokio_postgres::Client;
 
 use super::Finding;
 use crate::config::Config;
+use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::protocol::Timings;
 use crate::session::connect;
 use crate::session::facts;
 

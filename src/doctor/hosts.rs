@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Finding;
 use crate::config::Config;
+use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::protocol::Timings;
 use crate::session::connect;
 use crate::session::hosts::{Looks, Round, Sight};
 use crate::session::log::Log;

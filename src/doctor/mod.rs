@@ -17,8 +17,8 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use crate::config::Config;
+use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::protocol::Timings;
 use crate::session::connect::{self, Session};
 use crate::session::facts;
 use patience::{Late, Patience};

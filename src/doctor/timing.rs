@@ -6,8 +6,8 @@ use tokio_postgres::Client;
 
 use super::Finding;
 use crate::clock;
+use crate::engine::Timings;
 use crate::error::Error;
-use crate::protocol::Timings;
 use crate::session::facts;
 
 const ROUND_TRIPS: usize = 40;

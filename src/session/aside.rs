@@ -277,12 +277,22 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_nobody_takes_is_dropped_elsewhere() {
         let (dropped, is_dropped) = channel();
-        let oracle = Oracle::new(move || std::future::ready(Traced(dropped.clone())));
+        // It does not answer before somebody waits.
+        let asked = Arc::new(tokio::sync::Notify::new());
+        let waits = Arc::clone(&asked);
+        let oracle = Oracle::new(move || {
+            let (dropped, waits) = (dropped.clone(), Arc::clone(&waits));
+            async move {
+                waits.notified().await;
+                Traced(dropped)
+            }
+        });
         let mut asking = Box::pin(oracle.ask(Duration::from_secs(3600)));
         let woken = Arc::new(AtomicUsize::new(0));
         let waker = futures_util::task::waker(Arc::new(Counting(Arc::clone(&woken))));
         let polled = asking.as_mut().poll(&mut Context::from_waker(&waker));
         assert!(polled.is_pending());
+        asked.notify_one();
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
         while woken.load(Ordering::SeqCst) == 0 {
             assert!(std::time::Instant::now() < deadline, "no answer");

@@ -18,15 +18,15 @@ use super::conninfo::{Conninfo, Trust};
 use super::hosts::{self, Known, Round, Sight};
 use super::log::{Entry, Log};
 use super::options::{self, Options};
-use super::peer::Peer;
 use super::pooler;
 use super::prove::{self, Ends};
 use super::socket::{self, SocketGuard};
 use super::tls::Tls;
 use crate::clock;
 use crate::config::{Config, Credentials};
+use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::protocol::Timings;
+use crate::platform::peer::Peer;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -385,8 +385,8 @@ where
             .connect_raw(stream, tls)
             .await
             .map_err(|error| match error.code() {
-                // PgBouncer's words for a startup parameter that it does not pass on.
-                Some(&SqlState::PROTOCOL_VIOLATION) if error.to_string().contains("db error") => {
+                // PgBouncer's code for a startup parameter that it does not pass on.
+                Some(&SqlState::PROTOCOL_VIOLATION) => {
                     let why = error.as_db_error().map_or("", |db| db.message()).to_owned();
                     Error::caused(Kind::Pooler(why), error)
                 }

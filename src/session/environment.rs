@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::conninfo::wrong;
 use super::pairs::Pairs;
 use crate::error::Error;
+use crate::platform::process;
 
 /// Variable and key, as libpq has them.
 const VARIABLES: [(&str, &str); 14] = [
@@ -41,7 +42,7 @@ impl Environment<'_> {
         Environment {
             variable: &|name| std::env::var(name).ok(),
             home: std::env::home_dir(),
-            user: user_of_process(),
+            user: process::user(),
         }
     }
 
@@ -135,16 +136,6 @@ impl Environment<'_> {
             looked_at.join(" or ")
         )))
     }
-}
-
-fn user_of_process() -> Option<String> {
-    let id = rustix::process::geteuid().as_raw().to_string();
-    let users = std::fs::read_to_string("/etc/passwd").ok()?;
-    let mut users = users.lines().map(|line| line.split(':'));
-    users.find_map(|mut fields| {
-        let name = fields.next()?;
-        (fields.nth(1)? == id).then(|| name.to_owned())
-    })
 }
 
 /// The parameters under `[name]`; the line that is none, where there is one.

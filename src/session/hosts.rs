@@ -18,8 +18,8 @@ use tokio_postgres::{Client, Row};
 
 use super::connect::{self, Ways};
 use super::statements::{Parameter, column};
+use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::protocol::Timings;
 
 const ROLE: &str = "
     SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
@@ -291,7 +291,8 @@ pub(crate) async fn see(
     };
     let asked: [Parameter<'_>; 1] = [(&elections, Type::TEXT_ARRAY)];
     // Each may fail alone.
-    let (role, system, timeline, checkpoint, held) = futures_util::join!(
+    let (role, system, timeline, checkpoint, held) = tokio::join!(
+        biased;
         client.query_typed(ROLE, &[]),
         client.query_typed(SYSTEM, &[]),
         client.query_typed(TIMELINE, &[]),
@@ -347,7 +348,7 @@ pub(crate) async fn choose(
     known: &Known,
 ) -> Result<(Vec<usize>, Round), Error> {
     let mut looks = Looks::begin(ways, timings, &known.elections);
-    let rest = Some(timings.lease / 4);
+    let rest = Some(timings.look_limit());
     let round = looks.round(rest, known.wanted.as_deref()).await;
     let order = best(&round.sights);
     if order.is_empty() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::Level;
 
 use super::hands::quietly;
-use crate::protocol::Ending;
+use crate::engine::Ending;
 
 /// So many entries wait to be said, and what one event brought. More are dropped, and counted.
 const LIMIT: usize = 8192;

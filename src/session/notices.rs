@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::Level;
 
 use super::log::Entry;
-use crate::protocol::{Bar, Notice};
+use crate::engine::{Bar, Notice};
 
 pub(crate) fn entry(election: &Arc<str>, address: Option<&Arc<str>>, notice: &Notice) -> Entry {
     words(notice).of(election, address)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::socket::whole_seconds;
-use crate::protocol::Timings;
+use crate::engine::Timings;
 
 pub(crate) struct Options {
     /// Name, value as given, value as the server shows it.
@@ -21,7 +21,7 @@ impl Options {
             settings: vec![
                 milliseconds("idle_session_timeout", timings.patience()),
                 milliseconds("statement_timeout", timings.query_limit()),
-                milliseconds("lock_timeout", timings.query_limit() / 2),
+                milliseconds("lock_timeout", timings.lock_limit()),
                 milliseconds("idle_in_transaction_session_timeout", timings.silence_limit),
                 word("search_path", "pg_catalog"),
                 word("default_transaction_isolation", "read committed"),

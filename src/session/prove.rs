@@ -7,8 +7,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::cancel_key;
 use super::options::Options;
-use super::peer::Peer;
 use crate::error::{Error, Kind};
+use crate::platform::peer::Peer;
 
 const OLDEST_SERVER: i32 = 150_000;
 
@@ -50,7 +50,8 @@ pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Re
     let (facts, locked, shows, unlocked) = {
         let names: [(&(dyn ToSql + Sync), Type); 1] = [(&names, Type::TEXT_ARRAY)];
         let key: [(&(dyn ToSql + Sync), Type); 1] = [(&key, Type::INT8)];
-        futures_util::try_join!(
+        tokio::try_join!(
+            biased;
             client.query_typed(FACTS, &names),
             client.query_typed("SELECT pg_try_advisory_lock($1)", &key),
             client.query_typed(LOCK_SHOWS, &key),

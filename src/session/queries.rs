@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracing::Level;
 
 use super::log::Entry;
-use super::statements::{self, Link, Request, Seen};
+use super::statements::{self, Link, Request};
+use crate::engine::{Answer, Ending, Heard, Instant, Key, Query, Row, Timings};
 use crate::error::{Error, Kind};
-use crate::protocol::{Answer, Ending, Heard, Instant, Key, Query, Timings};
 
 /// An answer, with what it tells of elections beside the protocol.
 pub(crate) struct Reply {
     pub(crate) sent: Instant,
     pub(crate) answer: Result<Answer, Error>,
-    pub(crate) seen: Vec<(Key, Option<Seen>)>,
+    /// How elections stand, as far as the answer shows it.
+    pub(crate) rows: Vec<(Key, Option<Row>)>,
     /// What ends which term.
     pub(crate) requests: Vec<(Key, u64, Request)>,
     /// The election's id, from joining it.
@@ -55,13 +55,22 @@ impl Asker {
         let mut reply = Reply {
             sent,
             answer: Ok(Answer::Done),
-            seen: vec![],
+            rows: vec![],
             requests: vec![],
             joined: None,
             said: vec![],
             tokens: vec![],
         };
+        let may_fail = query.may_fail();
         reply.answer = self.answer(query, &mut reply).await;
+        if let Err(error) = &reply.answer
+            && may_fail
+            && !self.link.is_closed()
+        {
+            let message = format!("no notification was sent: {error}");
+            reply.said.push(Entry::new(Level::WARN, message));
+            reply.answer = Ok(Answer::Done);
+        }
         reply
     }
 
@@ -92,13 +101,6 @@ impl Asker {
                 Error::new(Kind::Unexpected(format!("election {id} was not asked for")))
             })
         }
-    }
-
-    /// NOTIFY waits for a lock of the whole server; so long at most.
-    fn announce_limit(&self) -> Duration {
-        self.timings
-            .probe_interval(self.timings.lease)
-            .clamp(Duration::from_millis(5), Duration::from_millis(100))
     }
 
     async fn answer(&self, query: Query, reply: &mut Reply) -> Result<Answer, Error> {
@@ -140,7 +142,7 @@ impl Asker {
                 let mut tries = vec![];
                 for tried in tried {
                     let key = key_of(tried.election)?;
-                    reply.seen.push((key, Some(tried.seen)));
+                    reply.rows.push((key, Some(tried.row)));
                     reply
                         .tokens
                         .extend(tried.token.map(|token| (key, token.into())));
@@ -166,6 +168,11 @@ impl Asker {
                 statements::ready(link, self.id(key)?, instance, term).await?;
                 Ok(Answer::Done)
             }
+            Query::Prove => {
+                statements::prove(link).await?;
+                let step_downs = vec![];
+                Ok(Answer::Heartbeat { step_downs })
+            }
             Query::Heartbeat { keys } => {
                 let key_of = self.key_of();
                 let mut step_downs = vec![];
@@ -188,41 +195,26 @@ impl Asker {
             Query::Release {
                 leadership,
                 succession,
-                holds_more,
+                silence_limit,
             } => {
-                let limit = if holds_more {
-                    self.timings.silence_limit
-                } else {
-                    self.timings.patience()
-                };
                 let (leadership, succession) = (self.ids(&leadership)?, self.ids(&succession)?);
-                statements::release(link, &leadership, &succession, limit).await?;
+                statements::release(link, &leadership, &succession, silence_limit).await?;
                 Ok(Answer::Done)
             }
             Query::Announce { keys } => {
-                let announced =
-                    statements::announce(link, &self.ids(&keys)?, self.announce_limit()).await;
-                match announced {
-                    // A hint that could not be given: everybody looks for himself, somewhat later.
-                    Err(error) if !link.is_closed() => {
-                        let message = format!("no notification was sent: {error}");
-                        reply.said.push(Entry::new(Level::WARN, message));
-                        Ok(Answer::Done)
-                    }
-                    Err(error) => Err(error),
-                    Ok(()) => Ok(Answer::Done),
-                }
+                let limit = self.timings.announce_limit();
+                statements::announce(link, &self.ids(&keys)?, limit).await?;
+                Ok(Answer::Done)
             }
             Query::Read => {
                 let names: Vec<&str> = self.elections.values().map(|known| &*known.name).collect();
-                let mut rows: HashMap<String, Seen> = statements::read(link, &names, instance)
-                    .await?
-                    .into_iter()
-                    .collect();
+                let mut found = statements::read(link, &names, instance).await?;
+                let mut views = vec![];
                 for (key, known) in &self.elections {
-                    reply.seen.push((*key, rows.remove(&*known.name)));
+                    let (row, view) = found.remove(&*known.name).unzip();
+                    reply.rows.push((*key, row));
+                    views.extend(view.map(|view| (*key, view)));
                 }
-                let views = reply.views();
                 Ok(Answer::Read { views })
             }
             Query::Leave { key } => {
@@ -276,28 +268,5 @@ impl Asker {
                 Ok(Answer::Done)
             }
         }
-    }
-}
-
-impl Reply {
-    fn views(&self) -> Vec<(Key, crate::protocol::View)> {
-        use crate::protocol::View;
-        use crate::standing::ElectionState;
-        self.seen
-            .iter()
-            .filter_map(|(key, seen)| {
-                let seen = seen.as_ref()?;
-                Some((
-                    *key,
-                    View {
-                        term: seen.term,
-                        lease: seen.lease,
-                        vacant: seen.state == ElectionState::Vacant,
-                        bar: seen.bar,
-                        called: seen.called,
-                    },
-                ))
-            })
-            .collect()
     }
 }

@@ -9,8 +9,8 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use super::hosts::{Held, Known, Round, Server, Sight};
+use crate::engine::{Instant, Timings};
 use crate::error::Error;
-use crate::protocol::{Instant, Timings};
 
 #[derive(Debug, Default)]
 pub(crate) struct Rivals {

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::protocol::Timings;
+use crate::engine::Timings;
+use crate::platform;
 
 /// Keeps the session's socket open, whatever else closes it: a duplicate of its descriptor.
 ///
@@ -24,16 +24,7 @@ pub(crate) fn guard(socket: &impl AsFd) -> io::Result<SocketGuard> {
 pub(crate) async fn tcp(address: std::net::SocketAddr, timings: &Timings) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    let socket = SockRef::from(&stream);
-    let patience = whole_seconds(timings.silence_limit);
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(patience)
-            .with_interval(patience)
-            .with_retries(3),
-    )?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(patience))?;
+    platform::tcp::set_patience(&stream, whole_seconds(timings.silence_limit))?;
     Ok(stream)
 }
 

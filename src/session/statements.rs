@@ -11,9 +11,10 @@ use futures_util::future::{try_join, try_join_all};
 use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
+use crate::engine::{
+    self, Bar, Counters, ElectionState, Ending, Heard, Held, Office, Try, View, Won,
+};
 use crate::error::{Error, Kind};
-use crate::protocol::{Bar, Counters, Ending, Heard, Held, Office, Try, Won};
-use crate::standing::ElectionState;
 
 /// A parameter and its type.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -261,19 +262,6 @@ pub(crate) async fn leave(link: &Link, election: i32, instance: &str) -> Result<
     .map(|_| ())
 }
 
-/// An election's row, as somebody read it.
-#[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) term: u64,
-    pub(crate) lease: Option<Duration>,
-    pub(crate) state: ElectionState,
-    pub(crate) address: Option<String>,
-    /// Why this process may not lead.
-    pub(crate) bar: Option<Bar>,
-    /// It is this process's turn.
-    pub(crate) called: bool,
-}
-
 /// What an operator asked for.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -308,7 +296,7 @@ pub(crate) struct Tried {
     pub(crate) outcome: Try,
     /// Where the term has begun.
     pub(crate) token: Option<String>,
-    pub(crate) seen: Seen,
+    pub(crate) row: engine::Row,
 }
 
 /// What is tried for. The other lists are parts of `elections`, but for `heard`, which has an entry for each.
@@ -385,25 +373,17 @@ fn tried(row: &Row) -> Result<Tried, Error> {
         }),
         other => return Err(unexpected(format!("the outcome \"{other}\""))),
     };
-    // A leader on record whose lock somebody else holds, or nobody, leads no more.
-    let gone = matches!(&outcome, Try::Held(held) if held.holder_pid != held.leader_pid);
-    let seen = Seen {
+    let shown = engine::Row {
         term,
-        lease: column::<Option<i32>>(row, 7)?.map(duration),
-        state: if gone {
-            ElectionState::Vacant
-        } else {
-            state(column(row, 4)?)?
-        },
-        address: if gone { None } else { column(row, 5)? },
+        state: state(column(row, 4)?)?,
+        address: address(row, 5)?,
         bar: bar(row, 17)?,
-        called: false,
     };
     Ok(Tried {
         token: column(row, 3)?,
         election: column(row, 0)?,
         outcome,
-        seen,
+        row: shown,
     })
 }
 
@@ -482,15 +462,16 @@ pub(crate) async fn ready(
     }
 }
 
+/// Nothing but an answer.
+pub(crate) async fn prove(link: &Link) -> Result<(), Error> {
+    rows(link, "SELECT", &[]).await.map(|_| ())
+}
+
 /// The terms that operators want to end, and what they asked for.
 pub(crate) async fn heartbeat(
     link: &Link,
     elections: &[i32],
 ) -> Result<Vec<(i32, u64, Request)>, Error> {
-    if elections.is_empty() {
-        // Nothing can be asked of a session that leads nothing, and an observer may not look.
-        return rows(link, "SELECT", &[]).await.map(|_| vec![]);
-    }
     let parameters: [Parameter<'_>; 3] = [
         (&link.mark, Type::TEXT),
         (&link.locks, Type::OID),
@@ -567,22 +548,31 @@ pub(crate) async fn read(
     link: &Link,
     names: &[&str],
     instance: &str,
-) -> Result<Vec<(String, Seen)>, Error> {
+) -> Result<HashMap<String, (engine::Row, View)>, Error> {
     let parameters: [Parameter<'_>; 2] = [(&names, Type::TEXT_ARRAY), (&instance, Type::TEXT)];
     let rows = rows(link, READ, &parameters).await?;
     rows.iter()
         .map(|row| {
-            let seen = Seen {
+            let shown = engine::Row {
                 term: number(column(row, 1)?)?,
-                lease: column::<Option<i32>>(row, 6)?.map(duration),
                 state: state(column(row, 2)?)?,
-                address: column(row, 3)?,
+                address: address(row, 3)?,
                 bar: bar(row, 4)?,
+            };
+            let view = View {
+                term: shown.term,
+                lease: column::<Option<i32>>(row, 6)?.map(duration),
+                vacant: shown.state == ElectionState::Vacant,
+                bar: shown.bar,
                 called: column(row, 5)?,
             };
-            Ok((column(row, 0)?, seen))
+            Ok((column(row, 0)?, (shown, view)))
         })
         .collect()
+}
+
+fn address(row: &Row, index: usize) -> Result<Option<Arc<str>>, Error> {
+    Ok(column::<Option<&str>>(row, index)?.map(Arc::from))
 }
 
 /// The mark, an election and a term.

@@ -13,11 +13,11 @@ use std::thread::{Builder, Thread};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use rustix::process::{Signal, getpid, kill_process};
 
 use crate::clock;
 use crate::config::Overrun;
-use crate::protocol::{Instant, Timings};
+use crate::engine::{Instant, Timings};
+use crate::platform::process;
 use crate::session::hands::Hands;
 use crate::session::panics;
 use crate::term::TermState;
@@ -59,7 +59,7 @@ impl Drop for Open {
 
 impl Watch {
     pub(crate) fn start(timings: &Timings, overrun: Overrun) -> io::Result<Open> {
-        Watch::start_with(timings, overrun, write_to_stderr)
+        Watch::start_with(timings, overrun, process::write_to_stderr)
     }
 
     /// `write` takes the last words.
@@ -67,10 +67,10 @@ impl Watch {
         let open = Open(Arc::new(Watch {
             terms: ArcSwap::default(),
             hands: Hands::start(2)?,
-            tick: tick(timings.lease),
+            tick: timings.watch_tick(),
             overrun,
-            until_words: (timings.aborted - timings.dropped) * 9 / 10,
-            patience: timings.lease / 1000,
+            until_words: timings.last_words(),
+            patience: timings.last_words_limit(),
             words: ArcSwapOption::default(),
             write,
             closed: AtomicBool::new(false),
@@ -221,7 +221,7 @@ impl Watch {
         });
     }
 
-    /// By SIGKILL, which no handler, no exit hook and no dump of the memory delays, where it may be sent.
+    /// Once its last words are said, or have had their time.
     pub(crate) fn end_process(&self) -> ! {
         self.look();
         let until = clock::now() + self.patience;
@@ -234,21 +234,8 @@ impl Watch {
         while !said() && clock::now() < until {
             std::thread::yield_now();
         }
-        let _ = kill_process(getpid(), Signal::KILL);
-        // The first process of a pid namespace cannot kill itself. A handler of SIGABRT comes first here; no safe
-        // call ends it without.
-        std::process::abort()
+        process::end()
     }
-}
-
-/// A fraction of the time that work has for stopping, and short enough for a machine that wakes in another's term.
-fn tick(lease: Duration) -> Duration {
-    (lease / 20).min(Duration::from_millis(20))
-}
-
-/// Not through std's stderr: whoever holds its lock may block.
-fn write_to_stderr(words: &str) {
-    let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
 }
 
 #[cfg(test)]

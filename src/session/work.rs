@@ -17,7 +17,7 @@ use super::Command;
 use super::socket::SocketGuard;
 use super::watch::Watch;
 use crate::clock;
-use crate::protocol::{Key, Stop};
+use crate::engine::{Key, Stop};
 use crate::term::{TaskState, Term, TermState};
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -399,8 +399,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::engine::Timings;
     use crate::leash::Leash;
-    use crate::protocol::Timings;
     use crate::session::hands::Hands;
 
     const LEASE: Duration = Duration::from_millis(100);

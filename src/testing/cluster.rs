@@ -1,7 +1,6 @@
-//! A cluster, from `initdb` to the removal of its directory.
+//! A cluster, from its data directory to the removal of that.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Mutex;
@@ -10,7 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::process::Signal;
 
 use super::server::{self, User};
-use super::{Binaries, ClusterError, io, sql};
+use super::template::Template;
+use super::{Binaries, ClusterError, files, io, sql};
 
 const PREFIX: &str = "pg-leader-";
 static LAST: AtomicU32 = AtomicU32::new(0);
@@ -67,7 +67,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// Make the cluster and start it. Takes about a second.
+    /// Make the cluster and start it. The first one with these binaries and arguments of `initdb` takes a second or
+    /// two; later ones are copied, see the [module](super).
     ///
     /// # Errors
     ///
@@ -75,31 +76,40 @@ impl ClusterBuilder {
     pub fn start(self) -> Result<Cluster, ClusterError> {
         sweep();
         let binaries = self.binaries.map_or_else(Binaries::find, Ok)?;
-        let cluster = Cluster::prepare(binaries)?;
-        let initdb = cluster.binaries.directory().join("initdb");
-        let output = User::command(cluster.user, &initdb)
-            .args([
-                "--no-sync",
-                "--auth=trust",
-                "--username=postgres",
-                "--encoding=UTF8",
-            ])
-            .arg("--locale=C")
-            .args(&self.initdb)
-            .arg("-D")
-            .arg(cluster.data_dir())
-            .output()
-            .map_err(io(&initdb))?;
-        if !output.status.success() {
-            return Err(ClusterError::Command {
-                command: "initdb".to_owned(),
-                output: String::from_utf8_lossy(&output.stderr).into_owned(),
-            });
-        }
-        cluster.configure(&self.settings)?;
-        cluster.start_again()?;
-        Ok(cluster)
+        let template = Template::usual(&binaries, &self.initdb);
+        start(binaries, &self.initdb, &self.settings, template.as_ref())
     }
+}
+
+/// With a template from which it may be copied.
+pub(super) fn start(
+    binaries: Binaries,
+    arguments: &[String],
+    settings: &[(String, String)],
+    template: Option<&Template>,
+) -> Result<Cluster, ClusterError> {
+    let cluster = Cluster::prepare(binaries)?;
+    let initdb = || cluster.initdb(arguments);
+    let copied_from = match template {
+        Some(template) => template
+            .fill(&cluster.data_dir(), cluster.user, initdb)?
+            .then_some(template),
+        None => initdb().map(|()| None)?,
+    };
+    cluster.configure(settings)?;
+    let started = cluster.start_again();
+    let Some((template, error)) = copied_from.zip(started.as_ref().err()) else {
+        return started.map(|()| cluster);
+    };
+    // It may be the template's fault, or the settings'.
+    tracing::debug!(%error, "a copied cluster does not start");
+    let data = cluster.data_dir();
+    fs::remove_dir_all(&data).map_err(io(&data))?;
+    cluster.initdb(arguments)?;
+    cluster.configure(settings)?;
+    cluster.start_again()?;
+    template.discard();
+    Ok(cluster)
 }
 
 impl Cluster {
@@ -136,16 +146,32 @@ impl Cluster {
             port,
             server: Mutex::new(None),
         };
-        cluster.give_away(&cluster.directory)?;
+        files::give_away(&cluster.directory, cluster.user)?;
         Ok(cluster)
     }
 
-    /// To the user that runs the server.
-    pub(super) fn give_away(&self, path: &Path) -> Result<(), ClusterError> {
-        match self.user {
-            Some(User { uid, gid }) => chown(path, Some(uid), Some(gid)).map_err(io(path)),
-            None => Ok(()),
+    pub(super) fn initdb(&self, arguments: &[String]) -> Result<(), ClusterError> {
+        let initdb = self.binaries.directory().join("initdb");
+        let output = User::command(self.user, &initdb)
+            .args([
+                "--no-sync",
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+            ])
+            .arg("--locale=C")
+            .args(arguments)
+            .arg("-D")
+            .arg(self.data_dir())
+            .output()
+            .map_err(io(&initdb))?;
+        if output.status.success() {
+            return Ok(());
         }
+        Err(ClusterError::Command {
+            command: "initdb".to_owned(),
+            output: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
     }
 
     pub(super) fn configure(&self, settings: &[(String, String)]) -> Result<(), ClusterError> {
@@ -397,9 +423,4 @@ fn sweep() {
         }
         let _ = fs::remove_dir_all(entry.path());
     }
-}
-
-/// For the owner alone, as the server demands of a data directory.
-pub(super) fn lock_down(directory: &Path) -> Result<(), ClusterError> {
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(io(directory))
 }

@@ -15,12 +15,20 @@
 //! it refuses to run as root. When a `Cluster` is dropped, also by a panic, the server is stopped and its
 //! directory removed; what a process that was killed left behind is removed by the next one that starts a
 //! cluster. All methods block; they may be called inside a tokio runtime too.
+//!
+//! What `initdb` makes is kept, and copied for the next cluster with the same binaries and arguments: in
+//! `pg-leader-templates-UID` in the temporary directory, about 40 MB for each. It may be removed at any time, is made
+//! anew after a boot, and is not used where anything is wrong with it. Each cluster has a system identifier of its
+//! own all the same.
 
 mod binaries;
 mod cluster;
+mod files;
+mod identity;
 mod server;
 mod sql;
 mod standby;
+mod template;
 
 pub use binaries::Binaries;
 pub use cluster::{Cluster, ClusterBuilder};

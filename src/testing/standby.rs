@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::cluster::lock_down;
-use super::{Cluster, ClusterError, io, server};
+use super::{Cluster, ClusterError, files, io, server};
 
 impl Cluster {
     /// A standby of this cluster, by asynchronous streaming replication; its `application_name` there is
@@ -19,17 +18,17 @@ impl Cluster {
         // Not pg_basebackup: not every set of binaries has it. A backup on a connection of its own lasts
         // as long as the connection, so both ends of it are in this one call.
         let label = self.backup(|| {
-            copy(&self.data_dir(), &data, &standby)?;
+            files::copy(&self.data_dir(), &data, standby.user)?;
             // Of a standby's data its control file must be the last: it says how far the rest must recover.
             let control = Path::new("global").join("pg_control");
             let (source, target) = (self.data_dir().join(&control), data.join(&control));
             fs::copy(&source, &target).map_err(io(&source))?;
-            standby.give_away(&target)
+            files::give_away(&target, standby.user)
         })?;
         let write = |name: &str, text: &str| {
             let path = data.join(name);
             fs::write(&path, text).map_err(io(&path))?;
-            standby.give_away(&path)
+            files::give_away(&path, standby.user)
         };
         write("backup_label", &label)?;
         write("standby.signal", "")?;
@@ -125,27 +124,4 @@ impl Cluster {
             result.and(label)
         })
     }
-}
-
-/// A copy of a data directory that is in use: what vanishes meanwhile is not needed.
-fn copy(from: &Path, to: &Path, owner: &Cluster) -> Result<(), ClusterError> {
-    fs::create_dir(to).map_err(io(to))?;
-    lock_down(to)?;
-    owner.give_away(to)?;
-    for entry in fs::read_dir(from).map_err(io(from))?.flatten() {
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let Ok(kind) = entry.file_type() else {
-            continue;
-        };
-        if kind.is_dir() {
-            copy(&source, &target, owner)?;
-        } else if kind.is_file() && entry.file_name() != "postmaster.pid" {
-            match fs::copy(&source, &target) {
-                Ok(_) => owner.give_away(&target)?,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(io(&source)(error)),
-            }
-        }
-    }
-    Ok(())
 }

@@ -6,18 +6,31 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
-use pg_leader::testing::Cluster;
 use pg_leader::{Config, Elector};
+
+use super::cluster::Server;
 
 /// PgBouncer, where Debian or the PATH has it.
 pub struct Bouncer {
     child: Child,
     port: u16,
+    user: String,
     _directory: tempfile::TempDir,
 }
 
+/// Of the role that the cluster's URL is of.
+fn login(cluster: &impl Server) -> (String, Option<String>) {
+    let config: tokio_postgres::Config = cluster.url().parse().unwrap();
+    let password = config.get_password().map(String::from_utf8_lossy);
+    (
+        config.get_user().unwrap().to_owned(),
+        password.map(|password| password.into_owned()),
+    )
+}
+
 impl Bouncer {
-    pub fn start(cluster: &Cluster, settings: &str) -> Option<Bouncer> {
+    /// It lets everybody in, and is that role towards the server.
+    pub fn start(cluster: &impl Server, settings: &str) -> Option<Bouncer> {
         let directory = tempfile::tempdir().unwrap();
         // Run by root it must become somebody else, who must be able to read this.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -27,9 +40,12 @@ impl Bouncer {
             .unwrap()
             .port();
         let file = directory.path().join("pgbouncer.ini");
-        let server = cluster.port();
+        let server = cluster.cluster().port();
+        let (user, password) = login(cluster);
+        let password = password.map(|password| format!("password='{password}'"));
+        let password = password.unwrap_or_default();
         let text = format!(
-            "[databases]\npostgres = user=postgres host=127.0.0.1 port={server}\n\
+            "[databases]\npostgres = user={user} {password} host=127.0.0.1 port={server}\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\n\
              unix_socket_dir =\n{settings}\n"
         );
@@ -57,6 +73,7 @@ impl Bouncer {
         let bouncer = Bouncer {
             child,
             port,
+            user,
             _directory: directory,
         };
         super::wait_until("pgbouncer answers", || {
@@ -66,7 +83,7 @@ impl Bouncer {
     }
 
     pub fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://{}@127.0.0.1:{}/postgres", self.user, self.port)
     }
 }
 
@@ -79,7 +96,7 @@ impl Drop for Bouncer {
 
 /// Make what a candidate's session asks for at its start the role's defaults: a pooler that drops the request
 /// looks as if it had passed it on.
-pub async fn let_defaults_fit(cluster: &Cluster, config: impl Fn(&str) -> Config) {
+pub async fn let_defaults_fit(cluster: &impl Server, config: impl Fn(&str) -> Config) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let url = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
@@ -107,8 +124,10 @@ pub async fn let_defaults_fit(cluster: &Cluster, config: impl Fn(&str) -> Config
             _ => format!("'{value}'"),
         };
         let name = name.trim_start_matches("-c ");
+        let (user, _) = login(cluster);
         cluster
-            .execute(&format!("ALTER ROLE postgres SET {name} = {value}"))
+            .cluster()
+            .execute(&format!("ALTER ROLE {user} SET {name} = {value}"))
             .unwrap();
     }
 }

@@ -8,7 +8,7 @@ use pg_leader::testing::{self, ClusterBuilder, ClusterError};
 use super::proxy::Proxy;
 
 /// It owns nothing but what it makes, and may make a schema.
-const ROLE: &str = "ordinary";
+pub const ROLE: &str = "ordinary";
 const PASSWORD: &str = "s3cr@t: 1/2";
 const ESCAPED: &str = "s3cr%40t%3A%201%2F2";
 

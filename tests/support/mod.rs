@@ -7,8 +7,8 @@
 
 pub mod bouncer;
 pub mod candidate;
+pub mod certified;
 pub mod cluster;
-pub mod command;
 pub mod log;
 pub mod operator;
 pub mod pgpool;

@@ -3,16 +3,26 @@
 use pg_leader::testing::Cluster;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::{client, install_by_an_ordinary_owner, url_of};
+use super::cluster::Server;
+use super::{client, elector, url_of};
 
 pub struct Operator {
     pub client: Client,
 }
 
 impl Operator {
-    /// On a new cluster: it installs the schema, too.
-    pub async fn of(cluster: &Cluster) -> Operator {
-        install_by_an_ordinary_owner(cluster, &[("operator", "operator")]).await;
+    /// On a new cluster: whoever its URL is of installs the schema, too.
+    pub async fn of(cluster: &impl Server) -> Operator {
+        elector(cluster).await.shutdown().await;
+        let cluster = cluster.cluster();
+        let owner = "SELECT nspowner::regrole FROM pg_namespace WHERE nspname = 'pgleader'";
+        let owner = cluster.query(owner).expect("the superuser may");
+        cluster
+            .execute(&format!(
+                "CREATE ROLE operator LOGIN; SET ROLE {}; SELECT pgleader.grant_operator('operator')",
+                owner.expect("the schema is installed")
+            ))
+            .expect("the owner grants");
         Operator::again(cluster).await
     }
 

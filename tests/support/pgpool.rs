@@ -4,19 +4,20 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
-use pg_leader::testing::Cluster;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
+use super::cluster::Server;
+
 pub struct Pgpool {
     child: Child,
-    port: u16,
+    url: String,
     _directory: tempfile::TempDir,
 }
 
 impl Pgpool {
     /// `None` where it is not installed.
-    pub async fn start(cluster: &Cluster) -> Option<Pgpool> {
+    pub async fn start(cluster: &impl Server) -> Option<Pgpool> {
         let directory = tempfile::tempdir().unwrap();
         let [port, pcp_port] = [0, 0].map(|any| {
             let listener = TcpListener::bind(("127.0.0.1", any)).unwrap();
@@ -30,8 +31,9 @@ impl Pgpool {
              pid_file_name = '{path}/pid'\nnum_init_children = 8\nenable_shared_relcache = off\n\
              backend_hostname0 = '127.0.0.1'\nbackend_port0 = {}\nbackend_flag0 = 'ALLOW_TO_FAILOVER'\n\
              sr_check_user = 'postgres'\nsr_check_period = 1\nhealth_check_period = 0\n\
-             failover_on_backend_shutdown = on\nfailover_on_backend_error = off\n",
-            cluster.port()
+             failover_on_backend_shutdown = on\nfailover_on_backend_error = off\n\
+             allow_clear_text_frontend_auth = on\n",
+            cluster.cluster().port()
         );
         let file = |name: &str| directory.path().join(name);
         fs::write(file("pgpool.conf"), settings).unwrap();
@@ -62,7 +64,11 @@ impl Pgpool {
         };
         let pgpool = Pgpool {
             child,
-            port,
+            // It asks for the password itself, and hands it on.
+            url: cluster.url().replace(
+                &format!(":{}/", cluster.cluster().port()),
+                &format!(":{port}/"),
+            ),
             _directory: directory,
         };
         let deadline = std::time::Instant::now() + super::CEILING;
@@ -76,8 +82,9 @@ impl Pgpool {
         Some(pgpool)
     }
 
+    /// That of the cluster, by way of it.
     pub fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+        self.url.clone()
     }
 
     /// What it thinks of the server: `up primary` while it is attached. `None` where it lets nobody in.

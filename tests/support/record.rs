@@ -7,8 +7,6 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
 /// How long a step of work takes.
 const STEP: Duration = Duration::from_micros(500);
 
@@ -48,13 +46,9 @@ pub struct Record {
     file: Option<File>,
 }
 
-/// Nanoseconds on the clock that all processes of a machine share and that counts suspended time.
+/// Nanoseconds on the library's clock, which all processes of a machine share.
 pub fn now() -> u64 {
-    #[cfg(target_os = "linux")]
-    let time = clock_gettime(ClockId::Boottime);
-    #[cfg(not(target_os = "linux"))]
-    let time = clock_gettime(ClockId::Monotonic);
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+    pg_leader::clock::now().as_nanos()
 }
 
 impl Record {

@@ -25,7 +25,12 @@ impl Seat {
         address: &str,
         priority: i32,
     ) -> Seat {
-        Seat::join_with(cluster, election, address, priority, (0, 0)).await
+        Seat::join_with(&cluster.url(), election, address, priority, (0, 0)).await
+    }
+
+    /// By another URL than the cluster's.
+    pub async fn join_at(url: &str, election: &str, address: &str) -> Seat {
+        Seat::join_with(url, election, address, 0, (0, 0)).await
     }
 
     /// A candidate that has heard of a term of that lease, in milliseconds, on whatever server.
@@ -35,17 +40,17 @@ impl Seat {
         address: &str,
         heard: (i64, i32),
     ) -> Seat {
-        Seat::join_with(cluster, election, address, 0, heard).await
+        Seat::join_with(&cluster.url(), election, address, 0, heard).await
     }
 
     async fn join_with(
-        cluster: &impl Server,
+        url: &str,
         election: &str,
         address: &str,
         priority: i32,
         (heard, lease): (i64, i32),
     ) -> Seat {
-        let client = client(&cluster.url()).await;
+        let client = client(url).await;
         let joined = client
             .query_one(
                 &format!("WITH new AS MATERIALIZED (SELECT gen_random_uuid() AS instance)

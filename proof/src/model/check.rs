@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use stateright::{Checker, HasDiscoveries, Model as _};
 
 use super::{Bounds, DriverFlaw, Machine, Make, Model, Move, World, shipped};
+use crate::engine::Timings;
 use crate::postgres::Flaw;
-use crate::protocol::Timings;
 
 /// What is checked: the shipped machine, or one of the mutants.
 #[derive(Clone, Copy, Debug)]

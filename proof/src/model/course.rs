@@ -3,8 +3,8 @@
 use super::rival::looks_at;
 use super::world::{Down, KEY, Up, World};
 use super::{FOUR, LIVENESS, Model};
+use crate::engine::{Answer, Event, Instant, Query};
 use crate::postgres::{Asker, Cause, Pid};
-use crate::protocol::{Answer, Event, Instant, Query};
 
 /// Something that is to happen now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

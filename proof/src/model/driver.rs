@@ -5,8 +5,8 @@
 
 use super::world::{Down, KEY, Line, Up, Work, World};
 use super::{Bounds, DriverFlaw, Model};
+use crate::engine::{Action, Answer, Counters, Ending, Event, Notice, Query, Stop, Try};
 use crate::postgres::Pid;
-use crate::protocol::{Action, Answer, Counters, Ending, Event, Notice, Query, Stop, Try};
 use crate::tells::tells;
 
 impl Model {
@@ -78,7 +78,11 @@ impl Model {
             }
             Action::Finish => self.hang_up(world, index),
             Action::Tell(Notice::Vacated { .. }) => world.hosts[index].owed = None,
-            Action::Overrun { .. } | Action::Left { .. } | Action::Tell(_) => {}
+            Action::Publish { .. }
+            | Action::GaveUp { .. }
+            | Action::Overrun { .. }
+            | Action::Left { .. }
+            | Action::Tell(_) => {}
         }
         true
     }
@@ -205,7 +209,15 @@ impl Model {
                 let told = &mut world.hosts[index].told;
                 *told = (*told).max(tells(&answer, KEY));
                 world.note(|| format!("P{index} hears {}", heard(&answer)));
-                self.tell(world, index, Event::Answered { sent, answer });
+                self.tell(
+                    world,
+                    index,
+                    Event::Answered {
+                        sent,
+                        answer,
+                        rows: vec![],
+                    },
+                );
             }
             Down::Hint { keys } => self.tell(world, index, Event::Hint { keys }),
             Down::Refusal(why) => {
@@ -249,6 +261,7 @@ fn close(world: &mut World, pid: Pid) {
 pub(super) fn brief(query: &Query) -> String {
     match query {
         Query::Campaign { .. } => "Campaign".to_owned(),
+        Query::Prove => "a proof".to_owned(),
         Query::Heartbeat { .. } => "Heartbeat".to_owned(),
         Query::Release {
             leadership,

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
 
-use crate::protocol::{Action, Event, Instant, Process, Timings};
+use crate::engine::{Action, Event, Instant, Process, Timings};
 
 /// What the checker asks of a state machine. The shipped one has it as it is.
 pub(crate) trait Machine: Debug + Send + Sync {
@@ -22,21 +22,21 @@ pub(crate) type Make = fn(Timings) -> Box<dyn Machine>;
 macro_rules! machine {
     ($process:ty) => {
         impl $crate::model::Machine for $process {
-            fn handle(&mut self, now: $crate::protocol::Instant, event: $crate::protocol::Event) {
+            fn handle(&mut self, now: $crate::engine::Instant, event: $crate::engine::Event) {
                 <$process>::handle(self, now, event);
             }
 
-            fn poll(&mut self) -> Option<$crate::protocol::Action> {
+            fn poll(&mut self) -> Option<$crate::engine::Action> {
                 <$process>::poll(self)
             }
 
-            fn deadline(&self) -> $crate::protocol::Instant {
+            fn deadline(&self) -> $crate::engine::Instant {
                 <$process>::deadline(self)
             }
 
             fn renewed(
                 &self,
-                timings: &$crate::protocol::Timings,
+                timings: &$crate::engine::Timings,
             ) -> Box<dyn $crate::model::Machine> {
                 let heard = self.heard().clone();
                 Box::new(<$process>::new(timings.clone(), 0).remembering(heard))

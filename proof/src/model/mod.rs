@@ -39,8 +39,8 @@ use self::bounds::Move;
 use self::recovery::Known;
 use self::relative::DAWN;
 use self::world::{KEY, Memory, World};
+use crate::engine::{Event, Timings};
 use crate::postgres::{Flaw, Kind};
-use crate::protocol::{Event, Timings};
 
 /// At most one process runs the work.
 pub const ONE: &str = "invariant 1: at most one process runs the work";

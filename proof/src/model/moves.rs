@@ -2,8 +2,8 @@
 
 use super::world::{Down, KEY, Rival, Up, World};
 use super::{Fault, Model, Move};
+use crate::engine::{Event, Stop};
 use crate::postgres::{Cause, Kind, Pid};
-use crate::protocol::{Event, Stop};
 
 impl Model {
     /// Everything that may happen next.
@@ -290,7 +290,7 @@ fn orders(world: &World, moves: &mut Vec<Move>) {
 
 impl super::world::Line {
     fn asks_to_campaign(&self) -> bool {
-        use crate::protocol::Query;
+        use crate::engine::Query;
         let campaign = |up: &Up| {
             matches!(
                 up,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::world::{Line, World};
 use super::{LIVENESS, Model, Move};
-use crate::protocol::Instant;
+use crate::engine::Instant;
 
 /// What is known of states without faults to come: how long it takes until some candidate leads.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@
 use std::hash::Hasher;
 use std::time::Duration;
 
-use crate::protocol::Instant;
+use crate::engine::Instant;
 
 /// The beginning of every clock, greater than every number that is no point in time.
 pub(crate) const DAWN: Instant = Instant::from_nanos(1 << 50);

@@ -5,7 +5,7 @@
 
 use super::world::{Host, KEY, Rival, World};
 use super::{Model, ONE};
-use crate::protocol::{Event, Instant};
+use crate::engine::{Event, Instant};
 
 /// When a process looks next, by its own clock.
 pub(super) fn looks_at(host: &Host) -> Option<Instant> {

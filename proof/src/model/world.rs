@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::Machine;
 use super::relative::{DAWN, Relative};
+use crate::engine::{Answer, Ending, Instant, Key, Query, Stop};
 use crate::postgres::{Campaign, Flaw, Pid, Postgres};
-use crate::protocol::{Answer, Ending, Instant, Key, Query, Stop};
 
 /// The only election.
 pub(super) const KEY: Key = Key(1);

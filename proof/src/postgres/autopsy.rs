@@ -1,7 +1,7 @@
 //! What tells how the last leader's session ended.
 
 use super::Postgres;
-use crate::protocol::{Answer, Key};
+use crate::engine::{Answer, Key};
 
 impl Postgres {
     pub(super) fn backend_gone(&self, key: Key, term: u64) -> Answer {

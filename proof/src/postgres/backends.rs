@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Kind, Pid, Postgres};
-use crate::protocol::{Instant, Key};
+use crate::engine::{Instant, Key};
 
 /// Why a session ended, as the server counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

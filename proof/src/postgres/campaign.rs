@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::levers::Turn;
 use super::tables::State;
 use super::{Asker, Flaw, Kind, Pid, Postgres};
-use crate::protocol::{Answer, Bar, Counters, Heard, Held, Instant, Key, Try, Won};
+use crate::engine::{Answer, Bar, Counters, Heard, Held, Instant, Key, Try, Won};
 
 /// A campaign, half done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 use super::tables::{Candidate, State};
 use super::{Asker, Flaw, Kind, Pid, Postgres, Word};
-use crate::protocol::{Answer, Heard, Instant, Key, View};
+use crate::engine::{Answer, Heard, Instant, Key, View};
 
 impl Postgres {
     pub(super) fn join(&mut self, asker: &Asker<'_>, key: Key, heard: Heard) -> Answer {

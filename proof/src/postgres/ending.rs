@@ -1,8 +1,10 @@
 //! The end of a term: vacate, release, evict.
 
+use std::time::Duration;
+
 use super::tables::State;
 use super::{Asker, Cause, Flaw, Kind, Postgres, Refusal};
-use crate::protocol::{Answer, Ending, Key};
+use crate::engine::{Answer, Ending, Key};
 
 impl Postgres {
     pub(super) fn vacate(
@@ -47,7 +49,7 @@ impl Postgres {
         asker: &Asker<'_>,
         leadership: &[Key],
         succession: &[Key],
-        holds_more: bool,
+        silence_limit: Duration,
     ) -> Result<Answer, Refusal> {
         let mut held = true;
         for key in leadership {
@@ -56,12 +58,7 @@ impl Postgres {
         for key in succession {
             held &= self.locks.unlock(Kind::Succession, key.0, asker.pid);
         }
-        let limit = if holds_more {
-            asker.timings.silence_limit
-        } else {
-            asker.timings.patience()
-        };
-        self.limit_silence(asker.pid, limit);
+        self.limit_silence(asker.pid, silence_limit);
         if held {
             Ok(Answer::Done)
         } else {

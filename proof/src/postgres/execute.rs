@@ -1,7 +1,7 @@
 //! A query of the protocol, done.
 
 use super::{Instance, Pid, Postgres, Rank};
-use crate::protocol::{Answer, Instant, Key, Query, Timings};
+use crate::engine::{Answer, Instant, Key, Query, Timings};
 
 /// What a query needs to know beside itself.
 #[derive(Clone, Copy, Debug)]
@@ -46,13 +46,14 @@ impl Postgres {
                 heard,
             } => self.take_office(now, asker, *key, *waited, *elsewhere, *heard)?,
             Query::Ready { key, term } => self.ready(asker, *key, *term)?,
+            Query::Prove => self.heartbeat(now, &[]),
             Query::Heartbeat { keys } => self.heartbeat(now, keys),
             Query::Vacate { key, term, ending } => self.vacate(asker, *key, *term, *ending),
             Query::Release {
                 leadership,
                 succession,
-                holds_more,
-            } => self.release(asker, leadership, succession, *holds_more)?,
+                silence_limit,
+            } => self.release(asker, leadership, succession, *silence_limit)?,
             Query::Announce { keys } => self.announce(asker, keys),
             Query::Read => self.read(now, asker),
             Query::Leave { key } => self.leave(asker, *key),

@@ -2,7 +2,7 @@
 
 use super::office::BEYOND;
 use super::{Cause, Pid, Postgres, Tables, Word};
-use crate::protocol::Counters;
+use crate::engine::Counters;
 
 /// The counters of a server that never counted: nor was it ever reset.
 pub(super) const FRESH: Counters = Counters {

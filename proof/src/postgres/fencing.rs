@@ -1,7 +1,7 @@
 //! Fenced transactions of other sessions.
 
 use super::Postgres;
-use crate::protocol::{Answer, Key};
+use crate::engine::{Answer, Key};
 
 /// A fenced transaction under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

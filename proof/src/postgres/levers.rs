@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Kind, Postgres};
-use crate::protocol::{Bar, Instant, Key, View};
+use crate::engine::{Bar, Instant, Key, View};
 
 /// By what operators and other candidates know a candidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -35,7 +35,7 @@ pub(crate) use self::tables::Tables;
 
 use self::backends::Backend;
 use self::locks::Locks;
-use crate::protocol::Counters;
+use crate::engine::Counters;
 
 /// A secret of a process. It authorises a vacate.
 pub(crate) type Instance = u64;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::levers::Turn;
 use super::tables::{State, Term};
 use super::{Asker, Flaw, Instance, Kind, Postgres, Refusal};
-use crate::protocol::{Answer, Bar, Heard, Instant, Key, Office};
+use crate::engine::{Answer, Bar, Heard, Instant, Key, Office};
 
 /// So many numbers a timeline.
 const BLOCK: u64 = 10_000_000_000_000;

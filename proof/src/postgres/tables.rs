@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::levers::{Rank, Requests};
 use super::{Instance, Pid};
-use crate::protocol::{Ending, Heard};
+use crate::engine::{Ending, Heard};
 
 /// What a server has on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

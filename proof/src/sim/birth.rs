@@ -16,7 +16,7 @@ use super::round::Round;
 use super::second::Second;
 use super::server::Server;
 use super::world::{Event, World};
-use crate::protocol::{Key, Timings};
+use crate::engine::{Key, Timings};
 
 /// Any two clocks differ by so much at most: invariant 1 assumes 5 %.
 const APART: u64 = 50_000;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::Instant;
+use crate::engine::Instant;
 
 /// Nanoseconds of the world since the beginning. No process can see them.
 pub(super) type Time = u64;

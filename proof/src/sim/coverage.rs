@@ -12,7 +12,7 @@ use super::names;
 use super::places::{self, MOVES, Place};
 use super::storms::Storms;
 use super::work::Manner;
-use crate::protocol::{Action, Answer, Event, Key, Process, Query, Try};
+use crate::engine::{Action, Answer, Event, Key, Process, Query, Try};
 
 /// How often each thing happened, in one run or in many.
 #[derive(Clone, Debug, Default)]
@@ -121,9 +121,11 @@ impl Coverage {
     pub(super) fn may_move(&self, who: Who, event: &Event) -> bool {
         match event {
             _ if self.sparse => false,
-            Event::Timer | Event::Hint { .. } | Event::Ready { .. } | Event::Observe { .. } => {
-                false
-            }
+            Event::Timer
+            | Event::Hint { .. }
+            | Event::Ready { .. }
+            | Event::Observe { .. }
+            | Event::Unobserve { .. } => false,
             Event::Answered { answer, .. } => match answer {
                 Answer::Joined { .. } | Answer::Office { .. } | Answer::Left { .. } => true,
                 Answer::Campaigned { tries } => tries.iter().any(|(key, tried)| match tried {

@@ -16,7 +16,7 @@ use super::world::World;
 /// One world in so many.
 const WORLDS: u64 = 192;
 /// So many elections, at least and at most.
-const ELECTIONS: (u64, u64) = (300, 1000);
+const ELECTIONS: (u64, u64) = (300, 600);
 /// A takeover needs so many statements for each election: to look at the backend and at the counters, to take
 /// office, to be ready, and a notification after each.
 const STATEMENTS: u32 = 8;

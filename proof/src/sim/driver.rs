@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::clock::{NEVER, nanos};
 use super::fact::Fact;
 use super::flaw::Flaw;
-use super::host::{Command, Halt, Input, Running};
+use super::host::{Command, Halt, Input, OBSERVED, Running};
 use super::invariants::Broken;
 use super::network::{End, Packet};
 use super::world::{Event, World};
-use crate::protocol::{Action, Event as Happened, Key, Notice, Process, Query};
+use crate::engine::{Action, Event as Happened, Key, Notice, Process, Query};
 
 impl World {
     /// Something comes to a process, if it still runs. While it is halted it waits.
@@ -221,7 +221,7 @@ impl World {
                     candidate.owed.take_if(|(owed, _)| *owed == term);
                 }
             }
-            Action::Tell(_) => {}
+            Action::Publish { .. } | Action::GaveUp { .. } | Action::Tell(_) => {}
         }
     }
 
@@ -264,7 +264,7 @@ impl World {
             }
         }
         if running.observes {
-            events.push(Happened::Observe { any: true });
+            events.push(Happened::Observe { key: OBSERVED });
         }
         if running.stopping {
             events.push(Happened::Shutdown);
@@ -370,7 +370,7 @@ impl World {
         let Some(halt) = running.halted.take() else {
             return;
         };
-        let tick = running.tick(&machine.timings);
+        let tick = running.process.look_every();
         self.tell(Fact::WokeUp { who });
         let late = match halt {
             Halt::Stopped => self.wake_latency,
@@ -414,7 +414,7 @@ impl World {
 
 impl Running {
     /// Mirrors `Pulse::extend`. False when a reader saw the deadline pass before the machine did.
-    fn extend(&mut self, now: crate::protocol::Instant, from_receipt: bool) -> bool {
+    fn extend(&mut self, now: crate::engine::Instant, from_receipt: bool) -> bool {
         let until = self.process.current_until();
         let Some((line, mut until)) = self.line.as_mut().zip(until) else {
             return true;
@@ -422,7 +422,7 @@ impl Running {
         if from_receipt {
             until = now + Duration::from_secs(60);
         }
-        if line.until == crate::protocol::Instant::default() {
+        if line.until == crate::engine::Instant::default() {
             return false;
         }
         line.until = line.until.max(until);
@@ -436,28 +436,19 @@ impl Running {
         }
         true
     }
-
-    /// How often it looks at the clock whatever its machine wants.
-    fn tick(&self, timings: &crate::protocol::Timings) -> Duration {
-        let leads = self.elections.values().any(|c| c.office.is_some());
-        if leads {
-            timings.lease / 20
-        } else {
-            Duration::from_secs(1)
-        }
-    }
 }
 
 /// What happens all the time, and would only fill the timeline.
 fn is_routine(action: &Action) -> bool {
     match action {
         Action::Send { query, .. } => match query {
-            Query::Heartbeat { .. } | Query::Read => true,
+            Query::Prove | Query::Heartbeat { .. } | Query::Read => true,
             Query::Campaign {
                 keys, successor_of, ..
             } => keys.len() == successor_of.len(),
             _ => false,
         },
+        Action::Publish { .. } => true,
         _ => false,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::clock::Time;
 use super::fault::Fault;
 use super::round::Ending;
-use crate::protocol::{Action, Key, Stop};
+use crate::engine::{Action, Key, Stop};
 
 /// A process: the machine on which it runs, and how many ran there before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

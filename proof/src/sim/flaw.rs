@@ -1,8 +1,8 @@
 //! Worlds that are broken on purpose: each invariant must find its own out.
 
 use super::world::World;
+use crate::engine::Query;
 use crate::postgres;
-use crate::protocol::Query;
 
 /// What is wrong with a world, beside what goes wrong in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

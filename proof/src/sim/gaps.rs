@@ -8,7 +8,7 @@ use super::clock::Time;
 use super::coverage::share;
 use super::fact::Fact;
 use super::round::Ending;
-use crate::protocol::Key;
+use crate::engine::Key;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gaps {

@@ -7,10 +7,10 @@ use super::clock::{Clock, NEVER, Time};
 use super::fact::Who;
 use super::network::Cid;
 use super::work::{Office, Step};
-use crate::postgres::Refusal;
-use crate::protocol::{
+use crate::engine::{
     Answer, Ending, Event, Instant, Key, Office as Asked, Process, Stop, Timings, Try,
 };
+use crate::postgres::Refusal;
 use crate::tells::all_told;
 
 /// A machine. It outlives the processes that run on it.
@@ -39,6 +39,9 @@ pub(super) struct Host {
     pub(super) life: u32,
     pub(super) running: Option<Running>,
 }
+
+/// What a process that observes follows; which one makes no difference.
+pub(super) const OBSERVED: Key = Key(1);
 
 /// What the network between a machine and the server does.
 #[derive(Clone, Debug, Default)]
@@ -247,7 +250,8 @@ impl Running {
                 {
                     candidate.joined = true;
                 }
-                Some(Event::Answered { sent, answer })
+                let rows = vec![];
+                Some(Event::Answered { sent, answer, rows })
             }
             Input::Notified { cid, mut keys } => {
                 self.line.as_ref().filter(|line| line.cid == cid)?;
@@ -272,7 +276,11 @@ impl Running {
                 }
                 Command::Observe { any } => {
                     self.observes = any;
-                    Event::Observe { any }
+                    if any {
+                        Event::Observe { key: OBSERVED }
+                    } else {
+                        Event::Unobserve { key: OBSERVED }
+                    }
                 }
                 Command::Ready { key, term } => Event::Ready { key, term },
                 Command::Fail { key, term } => Event::Failed { key, term },

@@ -1,10 +1,10 @@
 //! What the report calls the kinds of the state machine's messages.
 
 use super::work::Manner;
-use crate::protocol::{Action, Answer, Bar, Event, Notice, Office, Query, Try};
+use crate::engine::{Action, Answer, Bar, Event, Notice, Office, Query, Try};
 
 /// Every kind that a run can meet, by what it is a kind of.
-pub(super) const ALL: [(&str, &str); 85] = [
+pub(super) const ALL: [(&str, &str); 87] = [
     ("event", "Timer"),
     ("event", "Connected"),
     ("event", "Disconnected"),
@@ -19,6 +19,7 @@ pub(super) const ALL: [(&str, &str); 85] = [
     ("event", "Resign"),
     ("event", "Leave"),
     ("event", "Shutdown"),
+    ("action", "Publish"),
     ("action", "Connect"),
     ("action", "Send"),
     ("action", "Abandon"),
@@ -45,6 +46,7 @@ pub(super) const ALL: [(&str, &str); 85] = [
     ("query", "Campaign, overdue"),
     ("query", "TakeOffice"),
     ("query", "Ready"),
+    ("query", "Prove"),
     ("query", "Heartbeat"),
     ("query", "Vacate"),
     ("query", "Release"),
@@ -96,14 +98,14 @@ pub(super) fn event(event: &Event) -> &'static str {
     match event {
         Event::Timer => "Timer",
         Event::Connected => "Connected",
-        Event::Disconnected => "Disconnected",
+        Event::Disconnected | Event::NotOpened { .. } => "Disconnected",
         Event::Answered { .. } => "Answered",
         Event::Looked { .. } => "Looked",
         Event::Hint { .. } => "Hint",
         Event::WorkStopped { .. } => "WorkStopped",
         Event::Join { .. } => "Join",
         Event::Return { .. } => "Return",
-        Event::Observe { .. } => "Observe",
+        Event::Observe { .. } | Event::Unobserve { .. } => "Observe",
         Event::Ready { .. } => "Ready",
         Event::Failed { .. } => "Failed",
         Event::Resign { .. } => "Resign",
@@ -115,6 +117,7 @@ pub(super) fn event(event: &Event) -> &'static str {
 
 pub(super) fn action(action: &Action) -> &'static str {
     match action {
+        Action::Publish { .. } => "Publish",
         Action::Connect => "Connect",
         Action::Send { .. } => "Send",
         Action::Abandon => "Abandon",
@@ -122,6 +125,7 @@ pub(super) fn action(action: &Action) -> &'static str {
         Action::Cancel { .. } => "Cancel",
         Action::Drop { .. } => "Drop",
         Action::Overrun { .. } => "Overrun",
+        Action::GaveUp { .. } => "GaveUp",
         Action::Left { .. } => "Left",
         Action::Finish => "Finish",
         Action::Tell(_) => "Tell",
@@ -153,6 +157,7 @@ pub(super) fn query(query: &Query) -> &'static str {
         Query::Campaign { .. } => "Campaign",
         Query::TakeOffice { .. } => "TakeOffice",
         Query::Ready { .. } => "Ready",
+        Query::Prove => "Prove",
         Query::Heartbeat { .. } => "Heartbeat",
         Query::Vacate { .. } => "Vacate",
         Query::Release { .. } => "Release",

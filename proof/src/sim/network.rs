@@ -7,8 +7,8 @@ use super::clock::{Time, nanos};
 use super::fault::Fault;
 use super::host::Input;
 use super::world::{Event, World};
+use crate::engine::{Answer, Instant, Key, Query};
 use crate::postgres::{Pid, Refusal};
-use crate::protocol::{Answer, Instant, Key, Query};
 
 /// The number of a connection.
 pub(super) type Cid = u64;

@@ -2,7 +2,7 @@
 
 use super::fault::Fault;
 use super::world::World;
-use crate::protocol::Key;
+use crate::engine::Key;
 
 /// What operators have forbidden so far, and will permit again.
 #[derive(Default)]

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::protocol::{Key, Process};
+use crate::engine::{Key, Process};
 
-/// A place of the diagram in `src/protocol`, and whether it is the successor's.
+/// A place of the diagram in `src/engine`, and whether it is the successor's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Place {
     /// There is no such candidacy.

@@ -12,8 +12,8 @@ use super::host::Input;
 use super::invariants::{Circumstances, bound, bound_after_storm};
 use super::places::Place;
 use super::world::{Event, World};
+use crate::engine::{Key, Stop};
 use crate::postgres::Tables;
-use crate::protocol::{Key, Stop};
 
 /// How a term ends, where one thing alone goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::flaw::Flaw;
 use super::network::Cid;
 use super::world::{Event, World};
-use crate::protocol::{Event as Happened, Key};
+use crate::engine::{Event as Happened, Key};
 
 /// One world in so many.
 const WORLDS: u64 = 16;
@@ -53,7 +53,7 @@ impl World {
             .as_ref()
             .is_some_and(|second| second.led.is_some());
         let interval = if led {
-            machine.timings.lease / 2
+            machine.timings.contested_look_interval()
         } else {
             machine.timings.retry_interval
         };

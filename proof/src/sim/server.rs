@@ -8,8 +8,8 @@ use super::fact::{Fact, Who};
 use super::flaw::Flaw;
 use super::network::{Cid, End, Packet};
 use super::world::{Event, World};
+use crate::engine::{Answer, Heard, Instant, Key, Office, Query, Try};
 use crate::postgres::{Asker, Campaign, Cause, Instance, Pid, Postgres, Rank, Refusal, Tables};
-use crate::protocol::{Answer, Heard, Instant, Key, Office, Query, Try};
 
 /// So much longer does a statement take for each election that it is about, where they are few.
 pub(super) const FOR_EACH_KEY: Duration = Duration::from_micros(100);

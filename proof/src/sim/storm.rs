@@ -9,8 +9,8 @@ use super::host::{Command, Halt, Input};
 use super::network::{End, Packet};
 use super::server::Notifications;
 use super::world::{Event, World};
+use crate::engine::Key;
 use crate::postgres::{Cause, Kind, Pid};
-use crate::protocol::Key;
 
 impl World {
     /// One more thing goes wrong, and the next one is planned.

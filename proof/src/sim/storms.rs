@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::clock::Time;
 use super::coverage::share;
 use super::fact::{Fact, Who};
-use crate::protocol::Key;
+use crate::engine::Key;
 
 /// Of fewer storms nothing is judged.
 const FEWEST: u64 = 100;

@@ -6,7 +6,7 @@ use super::clock::nanos;
 use super::fact::Fact;
 use super::flaw::Flaw;
 use super::world::{Event, World};
-use crate::protocol::Key;
+use crate::engine::Key;
 
 impl World {
     /// A transaction fenced by a term, open for so long, and whether under REPEATABLE READ. False where the fence

@@ -8,7 +8,7 @@ use super::flaw::Flaw;
 use super::host::{Command, Input};
 use super::network::Cid;
 use super::world::{Event, World};
-use crate::protocol::{Instant, Key, Stop};
+use crate::engine::{Instant, Key, Stop};
 
 /// A term whose work was started here.
 pub(super) struct Office {

@@ -17,8 +17,8 @@ use super::queue::Queue;
 use super::round::Round;
 use super::second::Second;
 use super::server::Server;
+use crate::engine::{Key, Process};
 use crate::postgres::Pid;
-use crate::protocol::{Key, Process};
 
 pub(super) struct World {
     pub(super) now: Time,

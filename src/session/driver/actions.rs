@@ -10,13 +10,12 @@ use tracing::Level;
 use super::open::open;
 use super::{Driver, Election, Office};
 use crate::config::Overrun;
-use crate::protocol::{Action, Instant, Key, Notice, Query};
+use crate::engine::{Action, Instant, Key, Notice, Published, Query};
 use crate::session::log::Entry;
 use crate::session::notices;
-use crate::session::publish;
 use crate::session::queries::{Asked, Asker, Known};
 use crate::session::work::{self, Guard};
-use crate::standing::ElectionState;
+use crate::standing::Snapshot;
 use crate::term::{Term, TermState};
 #[cfg(feature = "testing")]
 use crate::testing::PanicAt;
@@ -24,6 +23,7 @@ use crate::testing::PanicAt;
 impl Driver {
     pub(super) fn perform(&mut self, action: Action) {
         match action {
+            Action::Publish { key, published } => self.publish(key, published),
             Action::Connect => {
                 let open = open(
                     self.config.clone(),
@@ -41,6 +41,7 @@ impl Driver {
             Action::Cancel { key } => self.with_office(key, |office| office.state.end()),
             Action::Drop { key } => self.with_office(key, |office| office.state.drop_work()),
             Action::Overrun { key, term } => self.overrun(key, term),
+            Action::GaveUp { key } => self.gave_up(key),
             Action::Left { key } => self.left(key),
             Action::Finish => {
                 self.finished = true;
@@ -122,10 +123,7 @@ impl Driver {
         line.leash.end();
         drop(line);
         for election in self.memory.elections.values_mut() {
-            election.request = None;
-            election.waits.leave_office();
-            publish::unknown(&election.shared);
-            election.office.take_if(|office| office.stopped);
+            election.office.take_if(|office| !office.works());
         }
     }
 
@@ -142,7 +140,54 @@ impl Driver {
         }
     }
 
+    /// Whoever looks finds it from here on.
+    fn publish(&mut self, key: Key, published: Published) {
+        let own = published.own.and_then(|term| self.office(key, term));
+        let Some(election) = self.memory.elections.get(&key) else {
+            return;
+        };
+        let candidate = election.candidate.as_ref().filter(|_| own.is_some());
+        let address = candidate.map(|candidate| Arc::clone(&candidate.address));
+        election.shared.publish(Snapshot {
+            own,
+            term: published.term,
+            state: published.state,
+            address: address.or(published.address),
+            waiting_for: published.waiting_for,
+            known_until: published.known_until,
+        });
+    }
+
+    /// What the work and the handles of a term share.
+    fn office(&mut self, key: Key, term: u64) -> Option<Arc<TermState>> {
+        let line = self.line.as_ref()?;
+        let election = self.memory.elections.get_mut(&key)?;
+        if let Some(office) = &election.office
+            && office.state.number == term
+        {
+            return Some(Arc::clone(&office.state));
+        }
+        let state = TermState::new(
+            &election.name,
+            term,
+            election.token.take().unwrap_or_default(),
+            &line.leash,
+            &line.socket,
+            &self.watch.hands,
+        );
+        election.request = None;
+        election.office = Some(Office {
+            state: Arc::clone(&state),
+            started: false,
+            stopped: false,
+        });
+        Some(state)
+    }
+
     pub(super) fn start(&mut self, key: Key, number: u64) {
+        let Some(state) = self.office(key, number) else {
+            return;
+        };
         let Some(line) = &self.line else { return };
         let Some(election) = self.memory.elections.get_mut(&key) else {
             return;
@@ -150,15 +195,6 @@ impl Driver {
         let Some(candidate) = &election.candidate else {
             return;
         };
-        let token = election.token.take().unwrap_or_default();
-        let state = TermState::new(
-            &election.name,
-            number,
-            token,
-            &line.leash,
-            &line.socket,
-            &self.watch.hands,
-        );
         // Made first: whatever becomes of the work from here on, its guard says when nothing of it runs.
         let guard = Guard::new(
             Arc::clone(&state),
@@ -168,29 +204,19 @@ impl Driver {
             candidate.runtime.clone(),
             Arc::clone(&line.socket),
         );
+        if let Some(office) = &mut election.office {
+            office.started = true;
+        }
         self.watch.add(&state);
         let term = Term {
             election: Arc::clone(&election.name),
             address: Arc::clone(&candidate.address),
             key,
-            state: Arc::clone(&state),
+            state,
             commands: self.sender.clone(),
             work: Arc::downgrade(&guard),
         };
         let lead = candidate.lead.clone();
-        // What the work does first may be to look.
-        publish::leads(
-            &election.shared,
-            Arc::clone(&state),
-            &candidate.address,
-            ElectionState::Recovering,
-        );
-        election.request = None;
-        election.waits.leave_office();
-        election.office = Some(Office {
-            state,
-            stopped: false,
-        });
         let took_office = Entry::new(Level::INFO, "took office").term(number);
         let address = Some(&candidate.address);
         self.said.push(took_office.of(&election.name, address));
@@ -239,9 +265,6 @@ impl Driver {
             .map(|candidate| &candidate.address);
         let entry = notices::entry(&election.name, address, notice);
         self.said.push(entry);
-        if election.waits.note(notice) {
-            publish::waits(&election.shared, election.waits.waiting_for());
-        }
         if let Notice::Vacated { term, .. } = notice {
             election.owed.take_if(|(owed, _)| owed == term);
             election
@@ -250,11 +273,10 @@ impl Driver {
         }
     }
 
-    /// Tell those who wait until something is given up, and is.
-    pub(super) fn answer_the_resigning(&mut self) {
+    /// Tell those who wait for it.
+    fn gave_up(&mut self, key: Key) {
         let resigning = &mut self.memory.resigning;
-        let process = &self.process;
-        for (_, told) in resigning.extract_if(.., |(key, _)| !process.has_to_give_up(*key)) {
+        for (_, told) in resigning.extract_if(.., |(of, _)| *of == key) {
             self.hands.wake(move || told.cancel());
         }
     }
@@ -278,7 +300,10 @@ impl Driver {
                     .as_ref()
                     .map_or(0, |candidate| candidate.priority),
                 id: election.id,
-                request: election.request.clone(),
+                request: match query {
+                    Query::Vacate { term, .. } => election.asked_of(*term),
+                    _ => None,
+                },
             };
             (key, known)
         };

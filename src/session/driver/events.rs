@@ -10,17 +10,15 @@ use tokio_postgres::Notification;
 
 use super::line::{Heard, Line};
 use super::open::Opened;
-use super::waits::{Waits, for_bar};
 use super::{Command, Driver, Election};
 use crate::clock;
+use crate::engine::{Answer, Ending, Event, Key};
 use crate::error::Error;
 use crate::leash::Leash;
-use crate::protocol::{Answer, Ending, Event, Key};
 use crate::session::connect::Session;
 use crate::session::log::Entry;
-use crate::session::publish;
 use crate::session::queries::Reply;
-use crate::standing::{ElectionState, Shared};
+use crate::standing::Shared;
 #[cfg(feature = "testing")]
 use crate::testing::PanicAt;
 
@@ -34,6 +32,7 @@ impl Driver {
         } = match opened {
             Ok(opened) => opened,
             Err(error) => {
+                let schema = error.is_schema();
                 match self.memory.first.take() {
                     Some(first) => {
                         self.hands.give(move || drop(first.send(Err(error))));
@@ -45,7 +44,7 @@ impl Driver {
                         self.hands.discard(error);
                     }
                 }
-                return Some(Event::Disconnected);
+                return Some(Event::NotOpened { schema });
             }
         };
         if let Some(first) = self.memory.first.take() {
@@ -130,21 +129,13 @@ impl Driver {
                 && office.state.number == term
             {
                 // The first one ends the term.
-                election.request.get_or_insert(Arc::new(request));
-            }
-        }
-        for (key, seen) in reply.seen {
-            if let Some(election) = self.memory.elections.get(&key) {
-                let waiting_for = match &election.candidate {
-                    Some(_) => election.waits.waiting_for(),
-                    None => seen.as_ref().and_then(|seen| seen.bar).and_then(for_bar),
-                };
-                publish::seen(&election.shared, seen, waiting_for, &self.timings);
+                election.request.get_or_insert((term, Arc::new(request)));
             }
         }
         Some(Event::Answered {
             sent: reply.sent,
             answer,
+            rows: reply.rows,
         })
     }
 
@@ -185,13 +176,8 @@ impl Driver {
     /// done about it: a panic leaves what is noted.
     pub(super) fn note_command(&mut self) -> Option<Event> {
         match self.memory.command.take()? {
+            // Nothing is accepted after a shutdown: `Inner::entry` sees to it.
             Command::Join { key, candidate } => {
-                if self.memory.stops {
-                    let left = candidate.left.clone();
-                    self.hands.give(move || left.cancel());
-                    self.hands.discard(candidate);
-                    return None;
-                }
                 let autopsy = candidate.autopsy;
                 let shared = Arc::clone(&candidate.shared);
                 let before = self.election(key, &shared).candidate.replace(candidate);
@@ -200,34 +186,16 @@ impl Driver {
             }
             Command::Observe { key, shared } => {
                 self.election(key, &shared).observed = true;
-                Some(Event::Observe { any: true })
+                Some(Event::Observe { key })
             }
             Command::Unobserve { key } => {
                 if let Some(election) = self.memory.elections.get_mut(&key) {
                     election.observed = false;
                     self.forget(key);
                 }
-                let mut elections = self.memory.elections.values();
-                let any = elections.any(|election| election.observed);
-                (!any).then_some(Event::Observe { any })
+                Some(Event::Unobserve { key })
             }
-            Command::Ready { key, term } => {
-                if let Some(election) = self.memory.elections.get(&key)
-                    && let Some(office) = &election.office
-                    && office.state.number == term
-                    && office.state.is_current()
-                    && let Some(candidate) = &election.candidate
-                {
-                    let state = Arc::clone(&office.state);
-                    publish::leads(
-                        &election.shared,
-                        state,
-                        &candidate.address,
-                        ElectionState::Leading,
-                    );
-                }
-                Some(Event::Ready { key, term })
-            }
+            Command::Ready { key, term } => Some(Event::Ready { key, term }),
             Command::Fail { key, term } => Some(Event::Failed { key, term }),
             Command::Resign { key, term } => Some(Event::Resign { key, term }),
             Command::GiveUp {
@@ -279,10 +247,6 @@ impl Driver {
             return;
         };
         office.stopped = true;
-        match &self.line {
-            Some(_) => publish::vacant(&election.shared, &self.timings),
-            None => publish::unknown(&election.shared),
-        }
     }
 
     pub(super) fn election(&mut self, key: Key, shared: &Arc<Shared>) -> &mut Election {
@@ -300,7 +264,6 @@ impl Driver {
                 token: None,
                 owed: None,
                 request: None,
-                waits: Waits::default(),
             })
     }
 

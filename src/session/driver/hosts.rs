@@ -13,8 +13,8 @@ use tracing::Level;
 use super::Driver;
 use super::thread::seed;
 use crate::clock;
+use crate::engine::{Event, Jitter, Key};
 use crate::error::Error;
-use crate::protocol::{Event, Key};
 use crate::session::connect::{self, Hosts};
 use crate::session::hosts::{Known, Looks, Round, Sight};
 
@@ -71,12 +71,11 @@ impl Driver {
         self.lookout = Some(self.next_look(Instant::now() + delay, None));
     }
 
-    fn between_looks(&self, now: crate::protocol::Instant) -> Duration {
+    fn between_looks(&self, now: crate::engine::Instant) -> Duration {
         if self.rivals.is_contested(now) {
-            return self.timings.lease / 2;
+            return self.timings.contested_look_interval();
         }
-        let interval = self.timings.retry_interval;
-        interval * 3 / 4 + interval.mul_f64((seed() % 1000) as f64 / 2000.0)
+        Jitter::new(seed()).around(self.timings.retry_interval)
     }
 
     /// What comes of the last one, then another.
@@ -103,7 +102,7 @@ impl Driver {
             let looking = async {
                 let ways = Arc::new(connect::find_ways(&config, &timings, &log).await?);
                 let mut looks = Looks::begin(&ways, &timings, &names);
-                let round = looks.round(Some(timings.lease / 4), None).await;
+                let round = looks.round(Some(timings.look_limit()), None).await;
                 Ok((round, looks))
             };
             let (round, more) = match looking.await {

@@ -1,11 +1,13 @@
 //! What is left when the driver panics, and how it goes on from there.
 
+use std::sync::Arc;
+
 use super::thread::seed;
 use super::{Driver, Election};
 use crate::clock;
-use crate::protocol::{Event, Process};
+use crate::engine::{Event, Process};
 use crate::session::hands::quietly;
-use crate::session::publish;
+use crate::session::statements::Request;
 use crate::term::TermState;
 
 impl Driver {
@@ -15,7 +17,7 @@ impl Driver {
             line.leash.end();
         }
         for election in self.memory.elections.values() {
-            if let Some(office) = election.office.as_ref().filter(|office| !office.stopped) {
+            if let Some(office) = election.office.as_ref().filter(|office| office.works()) {
                 office.state.end();
                 office.state.drop_work();
             }
@@ -30,10 +32,8 @@ impl Driver {
         quietly(|| drop(line));
         quietly(|| drop((opening, early)));
         for election in self.memory.elections.values_mut() {
-            election.request = None;
-            election.waits.leave_office();
-            publish::unknown(&election.shared);
-            election.office.take_if(|office| office.stopped);
+            election.shared.forget();
+            election.office.take_if(|office| !office.works());
         }
         self.log.say_all(std::mem::take(&mut self.said));
     }
@@ -46,6 +46,9 @@ impl Driver {
         let now = clock::now();
         let mut events = vec![];
         for (&key, election) in &self.memory.elections {
+            if election.observed {
+                events.push(Event::Observe { key });
+            }
             let Some(candidate) = &election.candidate else {
                 continue;
             };
@@ -61,9 +64,8 @@ impl Driver {
                 events.push(Event::Leave { key });
             }
         }
-        if self.memory.elections.values().any(|e| e.observed) {
-            events.push(Event::Observe { any: true });
-        }
+        let resigning = self.memory.resigning.iter();
+        events.extend(resigning.map(|(key, _)| Event::GiveUp { key: *key }));
         if self.memory.stops {
             events.push(Event::Shutdown);
         }
@@ -115,9 +117,15 @@ impl Driver {
 }
 
 impl Election {
+    /// What an operator asked for that ends this term.
+    pub(super) fn asked_of(&self, term: u64) -> Option<Arc<Request>> {
+        let (of, request) = self.request.as_ref()?;
+        (*of == term).then(|| Arc::clone(request))
+    }
+
     /// The term whose work has not stopped.
     pub(super) fn working(&self) -> Option<&TermState> {
-        let office = self.office.as_ref().filter(|office| !office.stopped)?;
+        let office = self.office.as_ref().filter(|office| office.works())?;
         Some(&office.state)
     }
 }

@@ -14,12 +14,10 @@ mod open;
 mod suspended;
 mod thread;
 mod trouble;
-mod waits;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -31,7 +29,6 @@ use self::line::Line;
 use self::open::Opened;
 pub(crate) use self::thread::spawn;
 use self::trouble::Trouble;
-use self::waits::Waits;
 use super::hands::Hands;
 use super::log::{Entry, Log};
 use super::queries::Reply;
@@ -41,8 +38,8 @@ use super::watch::Watch;
 use super::work::Lead;
 use crate::clock;
 use crate::config::Config;
+use crate::engine::{Ending, Event, Key, Process, Stop, Timings};
 use crate::error::Error;
-use crate::protocol::{Ending, Event, Key, Process, Stop, Timings};
 use crate::standing::Shared;
 use crate::term::TermState;
 #[cfg(feature = "testing")]
@@ -122,15 +119,22 @@ struct Election {
     owed: Option<(u64, Ending)>,
     /// That of the newest term that has begun for this process.
     token: Option<Arc<str>>,
-    /// What an operator asked for that ends the term.
-    request: Option<Arc<Request>>,
-    waits: Waits,
+    /// What an operator asked for that ends this term. It is told with the vacate, on whatever session that is sent.
+    request: Option<(u64, Arc<Request>)>,
 }
 
-/// A term whose work was started here, until that work has stopped and the term is vacated.
+/// A term that others see led here, until its work has stopped and it is vacated.
 struct Office {
     state: Arc<TermState>,
+    /// From here on its guard says when nothing of the work runs any more.
+    started: bool,
     stopped: bool,
+}
+
+impl Office {
+    fn works(&self) -> bool {
+        self.started && !self.stopped
+    }
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Opened, Error>>>>;
@@ -205,7 +209,6 @@ impl Driver {
             #[cfg(feature = "testing")]
             self.trip(PanicAt::Action);
         }
-        self.answer_the_resigning();
         self.log.say_all(std::mem::take(&mut self.said));
     }
 
@@ -213,7 +216,8 @@ impl Driver {
         if let Some(reply) = self.early.pop() {
             return self.replied(reply);
         }
-        let wait = self.process.deadline().since(clock::now()).min(self.tick());
+        let due = self.process.deadline().since(clock::now());
+        let wait = due.min(self.process.look_every());
         let opening = async {
             match &mut self.opening {
                 Some(opening) => opening.await,
@@ -244,22 +248,6 @@ impl Driver {
                 self.note_command()
             }
             () = tokio::time::sleep(wait) => Some(Event::Timer),
-        }
-    }
-
-    /// Timers stand still while the machine is suspended, deadlines do not: look at the clock often while
-    /// anything hangs on it. Work stops in time without this.
-    fn tick(&self) -> Duration {
-        const IDLE: Duration = Duration::from_secs(1);
-        let leads = self
-            .memory
-            .elections
-            .values()
-            .any(|election| election.office.is_some());
-        if leads {
-            IDLE.min(self.timings.lease / 20)
-        } else {
-            IDLE
         }
     }
 }

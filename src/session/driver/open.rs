@@ -6,8 +6,8 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::config::Config;
+use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::protocol::Timings;
 use crate::schema;
 use crate::session::connect::{self, Session};
 use crate::session::hosts::Known;
@@ -54,7 +54,7 @@ pub(super) async fn open(
         let (checked, listening, mark) = if pgpool {
             (check.await, listen.await, mark.await)
         } else {
-            futures_util::join!(check, listen, mark)
+            tokio::join!(biased; check, listen, mark)
         };
         listening.map_err(|error| Error::session("LISTEN", error))?;
         let mark = mark?;

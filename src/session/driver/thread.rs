@@ -15,8 +15,8 @@ use super::trouble::Trouble;
 use super::{Command, Driver, Memory};
 use crate::clock;
 use crate::config::Config;
+use crate::engine::Process;
 use crate::error::{Error, Kind};
-use crate::protocol::Process;
 use crate::session::hands::{Hands, quietly};
 use crate::session::log::{Entry, Log};
 use crate::session::panics;
@@ -121,7 +121,7 @@ impl Driver {
                 Err(why) => why,
             };
             let lived = clock::now().since(began);
-            failures = if lived > self.timings.retry_interval * 4 {
+            failures = if lived > self.timings.recovered() {
                 1
             } else {
                 failures + 1

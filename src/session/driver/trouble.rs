@@ -4,8 +4,6 @@ use tracing::Level;
 
 use super::Driver;
 use crate::error::Error;
-use crate::session::publish;
-use crate::standing::WaitingFor;
 
 /// What was said last: the same is said once, not with each retry.
 #[derive(Debug, Default)]
@@ -23,10 +21,6 @@ impl Driver {
         } else {
             self.say(Level::WARN, format!("no session: {said}; trying again"));
             self.trouble.failure = Some(said);
-        }
-        let waiting_for = error.is_schema().then_some(WaitingFor::Schema);
-        for election in self.memory.elections.values() {
-            publish::waits(&election.shared, waiting_for);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Invariant;
-use crate::protocol::Key;
+use crate::engine::Key;
 use crate::sim::clock::Time;
 use crate::sim::fact::{Fact, Who};
 

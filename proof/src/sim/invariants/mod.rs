@@ -1,4 +1,4 @@
-//! The numbered invariants of `src/protocol`, one a file, each decided by facts alone.
+//! The numbered invariants of `src/engine`, one a file, each decided by facts alone.
 
 mod candidacy_goes_on;
 mod fences_hold;

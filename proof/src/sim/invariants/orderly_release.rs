@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Invariant;
-use crate::protocol::Key;
+use crate::engine::Key;
 use crate::sim::clock::Time;
 use crate::sim::fact::{Fact, Who};
 

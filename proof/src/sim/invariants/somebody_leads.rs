@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Invariant;
-use crate::protocol::{Key, Timings};
+use crate::engine::{Key, Timings};
 use crate::sim::clock::{NEVER, Time};
 use crate::sim::fact::{Fact, Who};
 use crate::sim::round::Ending;

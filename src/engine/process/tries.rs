@@ -1,0 +1,154 @@
+//! What came of a try: a term, a lock won, or a lock that somebody else holds.
+
+use std::time::Duration;
+
+use super::Process;
+use super::session::Session;
+use crate::engine::candidacy::{Owed, Place, Waiting};
+use crate::engine::watch::Watch;
+use crate::engine::{Action, Bar, Ending, Heard, Held, Instant, Key, Notice, Query, Try};
+
+impl Process {
+    pub(super) fn tried(&mut self, now: Instant, sent: Instant, key: Key, tried: Try) {
+        let lost = self.up().is_none();
+        match tried {
+            // Another election of the same query found the answer too late, and gave the session up.
+            Try::Began { term } if lost => {
+                let lease = self.timings.lease;
+                self.hear(key, Heard { term, lease });
+                if let Some(candidacy) = self.candidacies.get_mut(&key) {
+                    candidacy.owed = Some(Owed::new(term, Ending::Deposed, now));
+                }
+            }
+            _ if lost => {}
+            Try::Began { term } => self.begin(now, key, term),
+            Try::Won(won) => {
+                self.hear(key, won.heard);
+                if self.declines(key) {
+                    return self.decline(now, key);
+                }
+                self.wait(now, key, &won);
+            }
+            Try::Fenced { last_term, lease } => {
+                let term = last_term;
+                self.hear(key, Heard { term, lease });
+                if self.declines(key) {
+                    return self.decline(now, key);
+                }
+                let try_at = now + self.timings.fenced_interval(Duration::ZERO);
+                self.enter(
+                    now,
+                    key,
+                    Waiting {
+                        until: now + lease,
+                        try_at,
+                        fenced_since: Some(now),
+                        ..Waiting::until(last_term, now)
+                    },
+                );
+                self.actions.push_back(Action::Tell(Notice::Fenced { key }));
+            }
+            Try::Held(held) => {
+                let (term, lease) = (held.term, held.lease.unwrap_or_default());
+                self.hear(key, Heard { term, lease });
+                self.found_held(now, sent, key, &held);
+            }
+        }
+    }
+
+    fn found_held(&mut self, now: Instant, sent: Instant, key: Key, held: &Held) {
+        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+            return;
+        };
+        let Place::Following(following) = &mut candidacy.place else {
+            return;
+        };
+        let lease = held.lease.unwrap_or(self.timings.lease);
+        if candidacy.seen_term != held.term {
+            following.overdue_at = None;
+        }
+        candidacy.seen_term = held.term;
+        let free = held.holder_pid.is_none();
+        let later = now + self.timings.making_way(lease);
+        let forbidden = matches!(
+            held.bar,
+            Some(Bar::Suspended | Bar::Excluded | Bar::Transfer | Bar::Beyond)
+        );
+        let left = free && !held.successor && !forbidden;
+        following.overdue_at = left.then_some(following.overdue_at.unwrap_or(later));
+        match held.bar {
+            // Whoever lifts the first two says so; the last one nobody lifts.
+            Some(Bar::Suspended | Bar::Excluded | Bar::Beyond) => {}
+            Some(Bar::Outranked) => {
+                // Whoever ranks higher comes first, and has so long to come.
+                candidacy.hold_off = candidacy.hold_off.max(later);
+                candidacy.try_at = candidacy.try_at.min(later);
+                following.insists_until = later + self.timings.retry_interval;
+            }
+            // The successor comes first. It may be a stranger that only holds its place. A transfer may be
+            // given up without a word.
+            _ if free && (held.bar.is_some() || !held.successor) => {
+                let overdue_at = following.overdue_at.filter(|at| *at > now);
+                candidacy.try_at = candidacy.try_at.min(overdue_at.unwrap_or(later));
+            }
+            // It was let go while we tried.
+            _ if free => candidacy.try_at = now,
+            _ => {}
+        }
+        let stranger = held.holder_pid.filter(|_| held.stranger);
+        if candidacy.stranger != stranger {
+            candidacy.stranger = stranger;
+            self.actions
+                .push_back(Action::Tell(Notice::Stranger { key, pid: stranger }));
+        }
+        self.watch(now, sent, key, held);
+        self.barred(key, held.bar);
+    }
+
+    /// What this try shows of the leader's backend. The successor ends it where it is silent for too long.
+    fn watch(&mut self, now: Instant, sent: Instant, key: Key, held: &Held) {
+        let lease = held.lease.unwrap_or(self.timings.lease);
+        let Some(Place::Following(following)) =
+            self.candidacies.get_mut(&key).map(|c| &mut c.place)
+        else {
+            return;
+        };
+        following.probe_interval = self.timings.probe_interval(lease);
+        following.watch = Watch::after(following.watch.take(), held, sent, now);
+        let silent = following
+            .watch
+            .as_ref()
+            .is_some_and(|watch| watch.silent_for() >= self.timings.eviction(lease));
+        let evict = silent
+            && held.successor
+            && following
+                .evicted_at
+                .is_none_or(|at| now.since(at) >= self.timings.next_eviction(lease));
+        if evict {
+            following.evicted_at = Some(now);
+        }
+        let probe_at = now + following.probe_interval;
+        following.successor = held.successor && !held.makes_way();
+        if let Session::Up(up) = &mut self.session
+            && following.successor
+        {
+            up.probe_at = up.probe_at.min(probe_at);
+        }
+        if evict {
+            let term = held.term;
+            // Said before it is done: what it ends may be what the log depends on.
+            self.actions
+                .push_back(Action::Tell(Notice::Evicting { key, term }));
+            self.send(now, Query::Evict { key, term });
+        }
+    }
+
+    /// Give successors' places up, for those who may lead: in one query for all elections (invariant 7).
+    pub(super) fn make_way(&mut self, now: Instant, mut keys: Vec<Key>) {
+        keys.retain(|key| matches!(self.place(*key), Some(Place::Following(_))));
+        if !keys.is_empty() {
+            self.release(now, vec![], keys.clone());
+            self.send(now, Query::Announce { keys });
+        }
+    }
+}
