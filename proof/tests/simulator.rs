@@ -34,9 +34,24 @@ fn every_invariant_holds_in_worlds_that_meet_everything() {
         simulated: Duration::MAX,
     };
     let report = search(1, limits);
-    println!("{}", report.coverage);
+    println!("{}\n{}", report.coverage, report.crowds);
     let missing = report.coverage.missing();
     assert!(missing.is_empty(), "not met: {missing:#?}");
+    assert_eq!(report.coverage.too_quiet(), None);
+}
+
+#[test]
+fn hundreds_of_elections_are_led_where_the_lease_bears_them() {
+    for seed in [421, 2000] {
+        let outcome = sim::run(seed, None);
+        assert_eq!(outcome.broken, None, "seed {seed}");
+        assert_eq!(outcome.crowds.borne, 1, "seed {seed}");
+    }
+    // Where it does not, that is told.
+    let outcome = sim::run(1326, None);
+    assert_eq!(outcome.broken, None);
+    assert_eq!(outcome.crowds.overcrowded, 1);
+    print!("{}", outcome.crowds);
 }
 
 #[test]

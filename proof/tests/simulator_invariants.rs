@@ -1,9 +1,12 @@
 //! A check that cannot fail proves nothing: each invariant finds out a world that is broken on purpose.
 
-use pg_leader_proof::sim::{self, Flaw};
+use pg_leader_proof::sim::{self, Coverage, Flaw};
 
 /// So many worlds are enough for each flaw.
 const WORLDS: u64 = 400;
+
+/// A world of hundreds of elections whose lease bears them.
+const BORNE: u64 = 1587;
 
 fn finds_out(invariant: &str, flaw: Flaw) {
     let found = (1..=WORLDS).find_map(|seed| {
@@ -82,6 +85,82 @@ fn is_current_is_true_finds_a_term_that_counts_from_the_answer() {
 #[test]
 fn somebody_leads_finds_sessions_that_never_end() {
     finds_out("6:", Flaw::DeadSessionsStay);
+}
+
+/// Nothing but liveness is broken, and only liveness finds it.
+fn only_liveness_finds(flaw: Flaw, worlds: u64, how: impl Fn(&str) -> bool) {
+    let mut found = 0;
+    for seed in 1..=worlds {
+        let Some((broken, why)) = sim::run(seed, Some(flaw)).broken else {
+            continue;
+        };
+        assert!(broken.starts_with("6:"), "seed {seed}: {broken}: {why}");
+        if how(&why) {
+            if found == 0 {
+                println!("seed {seed}: {why}");
+                assert_eq!(sim::run(seed, None).broken, None);
+            }
+            found += 1;
+        }
+    }
+    println!("{flaw:?} is found in {found} of {worlds} worlds");
+    assert!(
+        found > 0,
+        "{worlds} worlds with {flaw:?}, and nobody notices"
+    );
+}
+
+#[test]
+fn somebody_leads_finds_a_process_that_stops_trying() {
+    only_liveness_finds(Flaw::StopsTrying, 20, |why| why.contains("in time after"));
+}
+
+#[test]
+fn somebody_leads_finds_a_process_that_retries_ten_times_as_seldom() {
+    finds_out("6:", Flaw::RetriesSeldom);
+}
+
+#[test]
+fn somebody_leads_finds_a_process_that_asks_for_office_but_once() {
+    only_liveness_finds(Flaw::WaitsForEver, 20, |why| why.contains("in time after"));
+}
+
+#[test]
+fn somebody_leads_finds_who_takes_over_one_election_at_a_time() {
+    // Not where the ending was looked for, but in another election of the same process.
+    only_liveness_finds(Flaw::OneAtATime, 20, |why| {
+        let mut numbers = why.split("election ").skip(1);
+        let number = |text: &str| text.split(' ').next().map(str::to_owned);
+        let led = numbers.next().and_then(number);
+        let struck = numbers.next().and_then(number);
+        struck.is_some() && led != struck
+    });
+}
+
+#[test]
+fn somebody_leads_finds_who_loses_what_it_has_taken_over() {
+    only_liveness_finds(Flaw::Stumbles, 20, |why| why.contains("terms of election"));
+}
+
+#[test]
+fn storms_show_a_process_that_sulks_while_they_last() {
+    let mut all = Coverage::default();
+    for seed in 1..=64 {
+        let outcome = sim::run(seed, Some(Flaw::Sulks));
+        assert_eq!(outcome.broken, None, "seed {seed}");
+        all.add(&outcome.coverage);
+    }
+    // Without it enough is led: tests/simulator.rs.
+    println!("{}", all.too_quiet().expect("nobody notices"));
+}
+
+#[test]
+fn somebody_leads_finds_a_process_that_stops_trying_among_hundreds_of_elections() {
+    let (broken, why) = sim::run(BORNE, Some(Flaw::StopsTrying))
+        .broken
+        .expect("nobody notices");
+    println!("{broken}: {why}");
+    assert!(broken.starts_with("6:"));
 }
 
 #[test]

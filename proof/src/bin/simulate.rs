@@ -55,16 +55,23 @@ fn main() -> ExitCode {
         took.as_secs_f64(),
         hours / took.as_secs_f64() * 60.0
     );
-    print!("{}", report.coverage);
+    print!("{}\n{}", report.coverage, report.crowds);
     for missing in report.coverage.missing() {
         println!("NOT MET: {missing}");
+    }
+    let quiet = report.coverage.too_quiet();
+    if let Some(quiet) = &quiet {
+        println!("TOO LITTLE: {quiet}");
     }
     if arguments.timeline && report.broken.is_none() {
         print!("\n{}", sim::run(seed, None).timeline);
     }
     let Some(outcome) = report.broken else {
         println!("\nevery invariant held");
-        return ExitCode::SUCCESS;
+        return match quiet {
+            None => ExitCode::SUCCESS,
+            Some(_) => ExitCode::FAILURE,
+        };
     };
     print!("\n{}", outcome.timeline);
     if let Some((invariant, why)) = outcome.broken {

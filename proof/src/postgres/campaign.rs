@@ -1,5 +1,7 @@
 //! One try for being the successor of each election, and who is it, for the leadership.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::levers::Turn;
 use super::tables::State;
 use super::{Asker, Flaw, Kind, Pid, Postgres};
@@ -30,13 +32,12 @@ enum Half {
 struct Seen {
     counters: Counters,
     /// Of those whose successor the session is not.
-    holders: Vec<(Key, Pid)>,
+    holders: BTreeMap<Key, Pid>,
 }
 
 impl Seen {
     fn holder(&self, key: Key) -> Option<Pid> {
-        let mut holders = self.holders.iter().filter(|(of, _)| *of == key);
-        holders.next().map(|(_, pid)| *pid)
+        self.holders.get(&key).copied()
     }
 }
 
@@ -82,7 +83,8 @@ impl Postgres {
     }
 
     fn seen(&self, keys: &[Key], successor_of: &[Key]) -> Seen {
-        let watched = keys.iter().filter(|key| !successor_of.contains(key));
+        let is_heir_of: BTreeSet<&Key> = successor_of.iter().collect();
+        let watched = keys.iter().filter(|key| !is_heir_of.contains(key));
         let holders = watched.filter_map(|key| {
             let holder = self.locks.holder(Kind::Leadership, key.0);
             holder.map(|pid| (*key, pid))
@@ -133,12 +135,14 @@ impl Postgres {
         heard: &[(Key, Heard)],
     ) -> Vec<(Key, Try)> {
         let pid = asker.pid;
+        let successor_of: BTreeSet<&Key> = successor_of.iter().collect();
+        let overdue: BTreeSet<&Key> = overdue.iter().collect();
+        let heard: BTreeMap<Key, Heard> = heard.iter().copied().collect();
         let mut tries = vec![];
         let mut held = vec![];
         for &key in keys {
             let overdue = overdue.contains(&key);
-            let mut heard = heard.iter().filter(|(of, _)| *of == key);
-            let heard = heard.next().map_or(Heard::default(), |(_, heard)| *heard);
+            let heard = heard.get(&key).copied().unwrap_or_default();
             let mut turn = self.turn(now, asker.instance, key);
             if turn.is_none_or(|turn| !matches!(turn, Turn::Barred(_)))
                 && self.is_beyond(key.0, heard)
@@ -229,8 +233,8 @@ impl Postgres {
             .unwrap_or_default();
         let holder_pid = self.locks.holder(Kind::Leadership, key.0);
         let is_candidate = |pid: Pid| {
-            let mut candidates = self.tables.candidates.iter();
-            candidates.any(|((election, _), row)| *election == key.0 && row.pid == pid)
+            let mut candidates = self.tables.candidates_of(key.0);
+            candidates.any(|(_, row)| row.pid == pid)
         };
         let stranger = holder_pid != row.pid && holder_pid.is_some_and(|pid| !is_candidate(pid));
         let leaders = holder_pid.filter(|_| holder_pid == row.pid);

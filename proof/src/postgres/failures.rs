@@ -39,11 +39,8 @@ impl Postgres {
     /// A standby takes over, on a timeline of its own and with statistics of its own. `lossy`: it has not
     /// got the beginning of the last term, nor what came after.
     pub(crate) fn promote(&mut self, lossy: bool) {
-        let tables = if lossy {
-            (*self.lagging).clone()
-        } else {
-            self.tables.clone()
-        };
+        let lagging = self.lagging.as_deref().filter(|_| lossy);
+        let tables = lagging.unwrap_or(&self.tables).clone();
         self.promote_with(tables);
     }
 

@@ -113,11 +113,9 @@ impl Postgres {
     }
 
     fn lives(&self, election: u32, address: u32) -> bool {
-        let mut candidates = self.tables.candidates.iter();
-        candidates.any(|((of, _), candidate)| {
-            *of == election
-                && candidate.rank.address == address
-                && self.backends.contains_key(&candidate.pid)
+        let mut candidates = self.tables.candidates_of(election);
+        candidates.any(|(_, candidate)| {
+            candidate.rank.address == address && self.backends.contains_key(&candidate.pid)
         })
     }
 
@@ -141,12 +139,11 @@ impl Postgres {
         }
         let row = self.tables.elections.get(&election)?;
         let last = self.tables.terms.get(&(election, row.term));
-        let mut others = self.tables.candidates.iter();
-        let outranked = others.any(|((of, other), candidate)| {
-            *of == election
-                && candidate.rank.priority > mine.priority
+        let mut others = self.tables.candidates_of(election);
+        let outranked = others.any(|(other, candidate)| {
+            candidate.rank.priority > mine.priority
                 && self.backends.contains_key(&candidate.pid)
-                && last.is_none_or(|last| last.instance != *other)
+                && last.is_none_or(|last| last.instance != other)
                 && !requests
                     .excluded
                     .contains(&(election, candidate.rank.address))
@@ -161,11 +158,9 @@ impl Postgres {
             Some(turn) => turn == Turn::Called,
             None => {
                 let mine = self.tables.candidates.get(&(key.0, instance));
-                let mut others = self.tables.candidates.iter();
+                let mut others = self.tables.candidates_of(key.0);
                 mine.is_some_and(|mine| {
-                    others.any(|((of, _), other)| {
-                        *of == key.0 && other.rank.priority < mine.rank.priority
-                    })
+                    others.any(|(_, other)| other.rank.priority < mine.rank.priority)
                 }) && self.locks.holder(Kind::Succession, key.0).is_none()
             }
         };

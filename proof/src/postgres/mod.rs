@@ -56,8 +56,9 @@ pub(crate) struct Postgres {
     locks: Locks,
     counters: Counters,
     tables: Tables,
-    /// The tables before the last term began: what an asynchronous standby may not have got beyond.
-    lagging: Box<Tables>,
+    /// The tables before the last term began, where they are asked for: what an asynchronous standby may not have
+    /// got beyond.
+    lagging: Option<Box<Tables>>,
     fenced: BTreeSet<fencing::Fenced>,
     next_transaction: u64,
     /// Nobody can read what operators ask for.
@@ -79,12 +80,20 @@ impl Postgres {
             locks: Locks::default(),
             counters: failures::FRESH,
             tables: Tables::default(),
-            lagging: Box::default(),
+            lagging: Some(Box::default()),
             fenced: BTreeSet::new(),
             next_transaction: 0,
             requests_locked: false,
             words: vec![],
             flaw,
+        }
+    }
+
+    /// The same, whose lossy standbys are kept by somebody else: no [`Postgres::promote`] of them.
+    pub(crate) fn without_lagging(self) -> Self {
+        Postgres {
+            lagging: None,
+            ..self
         }
     }
 

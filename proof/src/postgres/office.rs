@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::levers::Turn;
 use super::tables::{State, Term};
-use super::{Asker, Flaw, Kind, Postgres, Refusal};
+use super::{Asker, Flaw, Instance, Kind, Postgres, Refusal};
 use crate::engine::{Answer, Bar, Heard, Instant, Key, Office};
 
 /// So many numbers a timeline.
@@ -117,10 +117,8 @@ impl Postgres {
 
     /// The longest lease on record.
     pub(super) fn longest_lease(&self, election: u32) -> Duration {
-        let candidates = self.tables.candidates.iter();
-        let leases = candidates
-            .filter(|((of, _), _)| *of == election)
-            .map(|(_, candidate)| candidate.lease);
+        let candidates = self.tables.candidates_of(election);
+        let leases = candidates.map(|(_, candidate)| candidate.lease);
         let row = self.tables.elections.get(&election);
         let last = row.and_then(|row| row.lease);
         leases.chain(last).max().unwrap_or_default()
@@ -128,10 +126,8 @@ impl Postgres {
 
     /// What the caller and those on record have heard of, as far as it is believed.
     fn heard_of(&self, election: u32, heard: Heard) -> impl Iterator<Item = Heard> + '_ {
-        let candidates = self.tables.candidates.iter();
-        let theirs = candidates
-            .filter(move |((of, _), _)| *of == election)
-            .map(|(_, candidate)| candidate.heard);
+        let candidates = self.tables.candidates_of(election);
+        let theirs = candidates.map(|(_, candidate)| candidate.heard);
         let all = theirs.chain([heard]);
         all.filter(move |heard| !self.is_beyond(election, *heard))
     }
@@ -190,7 +186,9 @@ impl Postgres {
         if self.is_fenced(election) {
             return None;
         }
-        *self.lagging = self.tables.clone();
+        if let Some(lagging) = &mut self.lagging {
+            **lagging = self.tables.clone();
+        }
         let last = self
             .tables
             .elections
@@ -278,8 +276,11 @@ impl Postgres {
 
     /// Candidates whose process was killed and could not take its candidacy back.
     fn forget_candidates(&mut self, election: u32) {
-        let backends = &self.backends;
-        let candidates = &mut self.tables.candidates;
-        candidates.retain(|(of, _), row| *of != election || backends.contains_key(&row.pid));
+        let candidates = self.tables.candidates_of(election);
+        let gone = candidates.filter(|(_, row)| !self.backends.contains_key(&row.pid));
+        let gone: Vec<Instance> = gone.map(|(instance, _)| instance).collect();
+        for instance in gone {
+            self.tables.candidates.remove(&(election, instance));
+        }
     }
 }

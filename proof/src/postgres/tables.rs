@@ -59,11 +59,21 @@ pub(super) struct Term {
 }
 
 impl Tables {
+    /// Who takes part in an election.
+    pub(super) fn candidates_of(
+        &self,
+        election: u32,
+    ) -> impl Iterator<Item = (Instance, &Candidate)> + '_ {
+        let all = (election, Instance::MIN)..=(election, Instance::MAX);
+        let rows = self.candidates.range(all);
+        rows.map(|((_, instance), row)| (*instance, row))
+    }
+
     /// The process that takes part in an election by this session.
     pub(crate) fn candidate_on(&self, election: u32, pid: Pid) -> Option<Instance> {
-        let mut candidates = self.candidates.iter();
-        let found = candidates.find(|((of, _), row)| *of == election && row.pid == pid);
-        found.map(|((_, instance), _)| *instance)
+        let mut candidates = self.candidates_of(election);
+        let found = candidates.find(|(_, row)| row.pid == pid);
+        found.map(|(instance, _)| instance)
     }
 
     /// The newest term of an election on record.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::chance::Chance;
 use super::clock::Clock;
 use super::coverage::Coverage;
+use super::crowd::Crowd;
 use super::fault::Fault;
 use super::flaw::Flaw;
 use super::history::History;
@@ -28,6 +29,8 @@ impl World {
             0 => chance.whole(10, 30),
             _ => chance.whole(1, 4),
         };
+        let crowd = Crowd::of(seed);
+        let elections = crowd.as_ref().map_or(elections, |crowd| crowd.elections);
         let elections: Vec<Key> = (1..=elections as u32).map(Key).collect();
         let faults: Vec<Fault> = Fault::ALL
             .into_iter()
@@ -41,6 +44,7 @@ impl World {
         ];
         let equal = loses.iter().any(|fault| faults.contains(fault)) || chance.one_in(2);
         let lease = chance.any_scale(Duration::from_millis(100), Duration::from_secs(300));
+        let lease = crowd.as_ref().map_or(lease, |crowd| crowd.lease);
         let slowest = 1_000_000 - chance.below(APART);
         let rates = (slowest, slowest + slowest * APART / 1_000_000);
         let clock = |chance: &mut Chance| {
@@ -51,9 +55,13 @@ impl World {
             };
             Clock::new(rate, chance.whole(1, 1_000_000) * 1_000_000_000)
         };
-        let server = Server::new(clock(&mut chance), flaw);
+        let mut server = Server::new(clock(&mut chance), flaw);
+        if let Some(crowd) = &crowd {
+            server.for_each_key = crowd.for_each_key;
+        }
         let ranked = chance.one_in(3);
         let hosts = chance.whole(2, 6) + chance.below(2) * chance.below(7);
+        let hosts = crowd.as_ref().map_or(hosts as usize, |crowd| crowd.hosts);
         let hosts = (0..hosts)
             .map(|_| {
                 let clock = clock(&mut chance);
@@ -62,10 +70,11 @@ impl World {
                 } else {
                     lease * chance.whole(1, 4) as u32 / 2
                 };
-                let timings = timings(lease, &mut chance);
-                host(&mut chance, clock, timings, &elections, ranked)
+                let timings = timings(lease, crowd.is_some(), &mut chance);
+                host(&mut chance, clock, timings, &elections, ranked, flaw)
             })
             .collect();
+        let coverage = Coverage::of(&elections);
         let mut world = World {
             now: 0,
             queue: Queue::new(),
@@ -81,7 +90,7 @@ impl World {
             struck: 0,
             round: Round::new(),
             calm: true,
-            fences: chance.one_in(2),
+            fences: chance.one_in(2) && crowd.is_none(),
             rates,
             latencies: (lease / 100, lease / 2),
             longest_latency: lease / 100,
@@ -89,9 +98,10 @@ impl World {
             wake_latency: (lease / 2000).min(Duration::from_micros(50)),
             flaw,
             history: History::new(),
-            coverage: Coverage::default(),
+            coverage,
             invariants: Invariants::new(),
             broken: None,
+            late: None,
             chance,
         };
         for host in 0..world.hosts.len() {
@@ -105,12 +115,22 @@ impl World {
     }
 }
 
-fn timings(lease: Duration, chance: &mut Chance) -> Timings {
+fn timings(lease: Duration, crowd: bool, chance: &mut Chance) -> Timings {
     let millis = |duration: Duration| Duration::from_millis(duration.as_millis() as u64);
     let lease = millis(lease).max(Duration::from_millis(100));
-    let retry_interval = chance.any_scale(lease / 2, lease * 6);
+    // Short, where a world of hundreds of elections shall see many endings for its cost.
+    let longest_retry = lease * if crowd { 2 } else { 6 };
+    let retry_interval = chance.any_scale(lease / 2, longest_retry);
     let grace = chance.any_scale(lease / 10, lease * 10);
     Timings::new(lease, millis(retry_interval), millis(grace)).expect("coherent by their ranges")
+}
+
+fn ticks_by(timings: &Timings, flaw: Option<Flaw>) -> Timings {
+    let seldom = flaw == Some(Flaw::RetriesSeldom);
+    Timings {
+        retry_interval: timings.retry_interval * if seldom { 10 } else { 1 },
+        ..timings.clone()
+    }
 }
 
 fn host(
@@ -119,6 +139,7 @@ fn host(
     timings: Timings,
     elections: &[Key],
     ranked: bool,
+    flaw: Option<Flaw>,
 ) -> Host {
     let mut some = |percent: u64| -> Vec<Key> {
         let keys = elections.iter().copied();
@@ -129,6 +150,7 @@ fn host(
     let farthest = (timings.lease / 500).min(Duration::from_millis(5));
     Host {
         clock,
+        ticks_by: ticks_by(&timings, flaw),
         timings,
         direct: chance.percent(75),
         aborts: chance.one_in(2),

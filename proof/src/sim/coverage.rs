@@ -10,6 +10,7 @@ use super::fault::Fault;
 use super::gaps::Gaps;
 use super::names;
 use super::places::{self, MOVES, Place};
+use super::storms::Storms;
 use super::work::Manner;
 use crate::engine::{Action, Answer, Event, Key, Process, Query, Try};
 
@@ -20,12 +21,27 @@ pub struct Coverage {
     moves: BTreeMap<(Place, Place), u64>,
     kinds: BTreeMap<(&'static str, &'static str), u64>,
     gaps: Gaps,
+    /// With hundreds of elections.
+    gaps_of_crowds: Gaps,
+    storms: Storms,
     /// Of the run under way.
     places: BTreeMap<(Who, Key), Place>,
     printed: String,
+    /// There are too many to look at each change of place: they are looked at when they are asked for.
+    sparse: bool,
 }
 
+/// Of more elections no change of place is looked at.
+const WATCHED: usize = 30;
+
 impl Coverage {
+    pub(super) fn of(elections: &[Key]) -> Coverage {
+        Coverage {
+            sparse: elections.len() > WATCHED,
+            ..Coverage::default()
+        }
+    }
+
     fn count(&mut self, what: &'static str, name: &'static str) {
         *self.kinds.entry((what, name)).or_default() += 1;
     }
@@ -104,6 +120,7 @@ impl Coverage {
     /// Whether a candidacy may change its place by this event.
     pub(super) fn may_move(&self, who: Who, event: &Event) -> bool {
         match event {
+            _ if self.sparse => false,
             Event::Timer
             | Event::Hint { .. }
             | Event::Ready { .. }
@@ -125,10 +142,11 @@ impl Coverage {
 
     /// Take note of where everything stands. What comes back is a change of place that is on no diagram.
     pub(super) fn places(&mut self, who: Who, process: &Process) -> Option<String> {
+        if self.sparse {
+            return None;
+        }
         let mut unknown = None;
-        let mut printed = std::mem::take(&mut self.printed);
-        let now = places::places(process, &mut printed);
-        self.printed = printed;
+        let now = self.look(process);
         let gone: Vec<Key> = self
             .places
             .range((who, Key(0))..=(who, Key(u32::MAX)))
@@ -155,6 +173,23 @@ impl Coverage {
         unknown
     }
 
+    fn look(&mut self, process: &Process) -> Vec<(Key, Place)> {
+        let mut printed = std::mem::take(&mut self.printed);
+        let now = places::places(process, &mut printed);
+        self.printed = printed;
+        now
+    }
+
+    /// Where everything stands, where its changes are not looked at.
+    pub(super) fn look_again(&mut self, who: Who, process: Option<&Process>) {
+        if self.sparse {
+            self.places.retain(|(of, _), _| of.host != who.host);
+            let now = process.map_or(vec![], |process| self.look(process));
+            let now = now.into_iter().map(|(key, place)| ((who, key), place));
+            self.places.extend(now);
+        }
+    }
+
     pub(super) fn place(&self, who: Who, key: Key) -> Place {
         self.places.get(&(who, key)).copied().unwrap_or(Place::Gone)
     }
@@ -171,7 +206,12 @@ impl Coverage {
             Fact::Committed { .. } => self.count("fence", "commits"),
             _ => {}
         }
-        self.gaps.observe(at, fact);
+        if self.sparse {
+            self.gaps_of_crowds.observe(at, fact);
+        } else {
+            self.gaps.observe(at, fact);
+            self.storms.observe(at, fact);
+        }
     }
 
     /// Add what another run has met.
@@ -185,6 +225,13 @@ impl Coverage {
         sum(&mut self.moves, &other.moves);
         sum(&mut self.kinds, &other.kinds);
         self.gaps.add(&other.gaps);
+        self.gaps_of_crowds.add(&other.gaps_of_crowds);
+        self.storms.add(&other.storms);
+    }
+
+    /// What was led too little while things went wrong, in many runs together; `None` also of too few to say.
+    pub fn too_quiet(&self) -> Option<String> {
+        self.storms.too_quiet()
     }
 
     /// What has not been met although it must be: every fault, every ending, every change of place that the
@@ -222,6 +269,9 @@ impl fmt::Display for Coverage {
             "time without a leader, by ending, in leases of the leader"
         )?;
         write!(f, "{}", self.gaps)?;
+        writeln!(f, "the same, in worlds of hundreds of elections")?;
+        write!(f, "{}", self.gaps_of_crowds)?;
+        writeln!(f, "while things go wrong\n  {}", self.storms)?;
         writeln!(f, "changes of place")?;
         for ((from, to), count) in &self.moves {
             let change = format!("{from:?} to {to:?}");

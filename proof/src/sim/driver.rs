@@ -133,6 +133,7 @@ impl World {
                 self.broken.get_or_insert(Broken {
                     invariant: "the machine's diagram",
                     why,
+                    is_late: false,
                 });
             }
         }
@@ -166,6 +167,7 @@ impl World {
                     Query::Read => running.elections.keys().copied().collect(),
                     _ => vec![],
                 };
+                let query = self.flawed(host, query);
                 for query in self.split(query) {
                     let follows = follows.clone();
                     let packet = Packet::Request {
@@ -242,7 +244,7 @@ impl World {
             running.opening.take(),
         ];
         let heard = running.process.heard().clone();
-        running.process = Process::new(timings.clone(), seed).remembering(heard);
+        running.process = Process::new(machine.ticks_by.clone(), seed).remembering(heard);
         running.wake_at = NEVER;
         let (mut returns, mut events) = (vec![], vec![]);
         let mut working = vec![];
@@ -281,6 +283,7 @@ impl World {
             self.broken.get_or_insert(Broken {
                 invariant: "the machine's diagram",
                 why,
+                is_late: false,
             });
         }
         for cid in lost.into_iter().flatten() {

@@ -151,17 +151,20 @@ pub(super) enum Fact {
         keys: Vec<Key>,
         by: Time,
     },
-    /// One thing goes wrong while all is calm: the election must be led again by then.
+    /// One thing goes wrong in one election while all is calm. It ends the terms of these, which must be led again
+    /// by then.
     Struck {
         ending: Ending,
         key: Key,
         lease: Duration,
-        by: Time,
+        led_by: Vec<(Key, Time)>,
     },
     /// A moment at which everybody may look.
     Tick,
-    /// Things go wrong again.
-    Storm,
+    /// Things go wrong again. The lease is the longest.
+    Storm {
+        lease: Duration,
+    },
     /// Nothing changed for a while; so much was asked of the server meanwhile.
     Steady(Steady),
     /// On the server.
@@ -230,7 +233,7 @@ impl Fact {
             Fact::Calm { .. }
             | Fact::Struck { .. }
             | Fact::Tick
-            | Fact::Storm
+            | Fact::Storm { .. }
             | Fact::Steady(_) => "world".to_owned(),
         }
     }
@@ -300,11 +303,13 @@ impl Fact {
             Fact::Calm { keys, by } => {
                 format!("CALM: all {} elections led by {}", keys.len(), seconds(*by))
             }
-            Fact::Struck { ending, by, .. } => {
-                format!("STRUCK: {ending}; led again by {}", seconds(*by))
+            Fact::Struck { ending, led_by, .. } => {
+                let by = led_by.iter().map(|(_, by)| *by).max().unwrap_or_default();
+                let (count, by) = (led_by.len(), seconds(by));
+                format!("STRUCK: {ending}; {count} elections led again by {by}")
             }
             Fact::Tick => "everybody may look".to_owned(),
-            Fact::Storm => "STORM".to_owned(),
+            Fact::Storm { .. } => "STORM".to_owned(),
             Fact::Steady(steady) => format!(
                 "steady for {:?}: {} queries, {}",
                 steady.lasted,

@@ -1,5 +1,7 @@
 //! Worlds that are broken on purpose: each invariant must find its own out.
 
+use super::world::World;
+use crate::engine::Query;
 use crate::postgres;
 
 /// What is wrong with a world, beside what goes wrong in it.
@@ -37,6 +39,70 @@ pub enum Flaw {
     BlindToOtherHosts,
     /// A process that sees a host on a newer timeline stays where it is.
     StaysBelow,
+    /// A process that has tried in vain so often tries no more.
+    StopsTrying,
+    /// A process retries ten times as seldom as it should.
+    RetriesSeldom,
+    /// A process that was refused office asks no more, and keeps the lock.
+    WaitsForEver,
+    /// A process tries one election at a time, each in its turn.
+    OneAtATime,
+    /// Whoever takes over after an ending loses its session as soon as its work has begun.
+    Stumbles,
+    /// A process tries for nothing while things go wrong.
+    Sulks,
+}
+
+/// So many tries in vain.
+const PATIENCE: u32 = 40;
+
+impl World {
+    /// What a process sends, as a flaw of its own makes it.
+    pub(super) fn flawed(&mut self, host: usize, query: Query) -> Query {
+        let calm = self.calm;
+        let Some(running) = self.hosts[host].running.as_mut() else {
+            return query;
+        };
+        // Answered, and of no use.
+        let nothing = Query::Heartbeat { keys: vec![] };
+        match (self.flaw, query) {
+            (Some(Flaw::StopsTrying), Query::Campaign { .. }) if running.lost_tries > PATIENCE => {
+                nothing
+            }
+            (Some(Flaw::WaitsForEver), Query::TakeOffice { key, .. })
+                if running.refused.contains(&key) =>
+            {
+                nothing
+            }
+            (Some(Flaw::Sulks), Query::Campaign { .. }) if !calm => Query::Campaign {
+                keys: vec![],
+                successor_of: vec![],
+                overdue: vec![],
+                heard: vec![],
+            },
+            (
+                Some(Flaw::OneAtATime),
+                Query::Campaign {
+                    mut keys,
+                    mut successor_of,
+                    overdue,
+                    heard,
+                },
+            ) => {
+                running.turn += 1;
+                let turn = keys[running.turn % keys.len()];
+                keys.retain(|key| *key == turn);
+                successor_of.retain(|key| *key == turn);
+                Query::Campaign {
+                    keys,
+                    successor_of,
+                    overdue,
+                    heard,
+                }
+            }
+            (_, query) => query,
+        }
+    }
 }
 
 impl Flaw {

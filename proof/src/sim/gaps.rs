@@ -12,9 +12,19 @@ use crate::engine::Key;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gaps {
-    /// As shares of the lease, and the worst as a share of what is allowed.
-    measured: BTreeMap<Ending, (Vec<f64>, f64)>,
+    measured: BTreeMap<Ending, Measured>,
     struck: Option<Struck>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Measured {
+    /// Of the election that was struck, as shares of the lease.
+    gaps: Vec<f64>,
+    /// Of all elections whose terms ended with that one: how many, and the longest as a share of the lease.
+    all: u64,
+    longest: f64,
+    /// The worst as a share of what is allowed.
+    worst: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -23,7 +33,7 @@ struct Struck {
     key: Key,
     lease: Duration,
     at: Time,
-    by: Time,
+    led_by: BTreeMap<Key, Time>,
 }
 
 impl Gaps {
@@ -33,42 +43,54 @@ impl Gaps {
                 ending,
                 key,
                 lease,
-                by,
+                led_by,
             } => {
                 self.struck = Some(Struck {
                     ending: *ending,
                     key: *key,
                     lease: *lease,
                     at,
-                    by: *by,
+                    led_by: led_by.iter().copied().collect(),
                 });
             }
             Fact::WorkStarted { key, .. } => {
-                if let Some(struck) = self.struck.take_if(|struck| struck.key == *key) {
+                if let Some(struck) = &mut self.struck
+                    && let Some(by) = struck.led_by.remove(key)
+                {
                     let gap = Duration::from_nanos(at - struck.at);
-                    let allowed = Duration::from_nanos(struck.by - struck.at);
-                    let (gaps, worst) = self.measured.entry(struck.ending).or_default();
-                    gaps.push(share(gap, struck.lease));
-                    *worst = worst.max(share(gap, allowed));
+                    let allowed = Duration::from_nanos(by - struck.at);
+                    let measured = self.measured.entry(struck.ending).or_default();
+                    let leases = share(gap, struck.lease);
+                    if struck.key == *key {
+                        measured.gaps.push(leases);
+                    }
+                    measured.all += 1;
+                    measured.longest = measured.longest.max(leases);
+                    measured.worst = measured.worst.max(share(gap, allowed));
                 }
             }
-            Fact::Storm => self.struck = None,
+            Fact::Storm { .. } => self.struck = None,
             _ => {}
         }
     }
 
     pub(super) fn add(&mut self, other: &Gaps) {
-        for (ending, (gaps, worst)) in &other.measured {
-            let (into, most) = self.measured.entry(*ending).or_default();
-            into.extend(gaps);
-            *most = most.max(*worst);
+        for (ending, other) in &other.measured {
+            let into = self.measured.entry(*ending).or_default();
+            into.gaps.extend(&other.gaps);
+            into.all += other.all;
+            into.longest = into.longest.max(other.longest);
+            into.worst = into.worst.max(other.worst);
         }
     }
 
     pub(super) fn missing(&self) -> Vec<String> {
         Ending::ALL
             .into_iter()
-            .filter(|ending| !self.measured.contains_key(ending))
+            .filter(|ending| {
+                let measured = self.measured.get(ending);
+                measured.is_none_or(|measured| measured.gaps.is_empty())
+            })
             .map(|ending| format!("ending: {ending}"))
             .collect()
     }
@@ -76,18 +98,23 @@ impl Gaps {
 
 impl fmt::Display for Gaps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (ending, (gaps, worst)) in &self.measured {
-            let mut gaps = gaps.clone();
+        for (ending, measured) in &self.measured {
+            let mut gaps = measured.gaps.clone();
             gaps.sort_by(f64::total_cmp);
-            let at = |share: usize| gaps.get((gaps.len() - 1) * share / 100).copied();
+            let at = |share: usize| {
+                gaps.get(gaps.len().saturating_sub(1) * share / 100)
+                    .copied()
+            };
             writeln!(
                 f,
-                "  {ending:<40} {:>12}   median {:.3}  99 % {:.3}  longest {:.3} ({:.0} % of what is allowed)",
+                "  {ending:<40} {:>12}   median {:.3}  99 % {:.3}  longest {:.3}; of all {} it ended {:.3} ({:.0} % of what is allowed)",
                 gaps.len(),
                 at(50).unwrap_or_default(),
                 at(99).unwrap_or_default(),
                 at(100).unwrap_or_default(),
-                worst * 100.0,
+                measured.all,
+                measured.longest,
+                measured.worst * 100.0,
             )?;
         }
         Ok(())

@@ -1,20 +1,25 @@
 //! A machine, and the process that runs on it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::clock::{Clock, NEVER, Time};
 use super::fact::Who;
 use super::network::Cid;
 use super::work::{Office, Step};
-use crate::engine::{Answer, Ending, Event, Instant, Key, Process, Stop, Timings};
+use crate::engine::{
+    Answer, Ending, Event, Instant, Key, Office as Asked, Process, Stop, Timings, Try,
+};
 use crate::postgres::Refusal;
-use crate::tells::tells;
+use crate::tells::all_told;
 
 /// A machine. It outlives the processes that run on it.
 pub(super) struct Host {
     pub(super) clock: Clock,
+    /// What it was set to: all bounds follow from it.
     pub(super) timings: Timings,
+    /// What its processes go by: the same, but for a flaw.
+    pub(super) ticks_by: Timings,
     /// No proxy between it and the server.
     pub(super) direct: bool,
     /// Whether work that could not be dropped ends the process.
@@ -65,6 +70,12 @@ pub(super) struct Running {
     pub(super) finished: bool,
     /// The greatest terms that answers have told it of.
     pub(super) told: BTreeMap<Key, u64>,
+    /// How many of its tries brought nothing.
+    pub(super) lost_tries: u32,
+    /// Where it asked for office in vain.
+    pub(super) refused: BTreeSet<Key>,
+    /// How often it has tried.
+    pub(super) turn: usize,
     /// What it has seen to be led on the other host, and whether that is on a newer timeline.
     pub(super) saw: (Vec<Key>, bool),
     /// It has gone there, and comes back where this is given up.
@@ -173,6 +184,9 @@ impl Running {
             stopping: false,
             finished: false,
             told: BTreeMap::new(),
+            lost_tries: 0,
+            refused: BTreeSet::new(),
+            turn: 0,
             saw: (vec![], false),
             away: None,
         }
@@ -197,6 +211,7 @@ impl Running {
             Input::Opened(cid) => {
                 self.opening.take_if(|opening| *opening == cid)?;
                 self.line = Some(Line { cid, until: now });
+                self.refused.clear();
                 Some(Event::Connected)
             }
             Input::NotOpened(cid) => {
@@ -208,9 +223,22 @@ impl Running {
                 let Ok(answer) = answer else {
                     return Some(Event::Disconnected);
                 };
-                for key in self.elections.keys() {
-                    let told = self.told.entry(*key).or_default();
-                    *told = (*told).max(tells(&answer, *key));
+                for (key, term) in all_told(&answer) {
+                    if self.elections.contains_key(&key) {
+                        let told = self.told.entry(key).or_default();
+                        *told = (*told).max(term);
+                    }
+                }
+                match &answer {
+                    Answer::Office { key, office } if !matches!(office, Asked::Began { .. }) => {
+                        self.refused.insert(*key);
+                    }
+                    Answer::Campaigned { tries }
+                        if tries.iter().all(|(_, tried)| matches!(tried, Try::Held(_))) =>
+                    {
+                        self.lost_tries += 1;
+                    }
+                    _ => {}
                 }
                 for (key, term) in answer.begun() {
                     if let Some(candidate) = self.elections.get_mut(&key) {

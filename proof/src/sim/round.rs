@@ -80,6 +80,8 @@ pub(super) struct Round {
     left: u64,
     /// By then everybody must take part again: all attempts to connect that the storm has left have ended.
     all_by: Time,
+    /// Work has begun since the last thing that ended a term.
+    begun: bool,
 }
 
 enum Phase {
@@ -93,8 +95,8 @@ enum Phase {
         tables: Box<Tables>,
     },
     Struck {
-        key: Key,
-        term: u64,
+        /// The terms that end.
+        terms: Vec<(Key, u64)>,
         by: Time,
     },
     Storm,
@@ -107,7 +109,13 @@ impl Round {
             phase: Phase::Storm,
             left: 0,
             all_by: 0,
+            begun: false,
         }
+    }
+
+    /// Asked once for each term that begins.
+    pub(super) fn is_first_after_ending(&mut self) -> bool {
+        matches!(self.phase, Phase::Struck { .. }) && !std::mem::replace(&mut self.begun, true)
     }
 }
 
@@ -130,7 +138,11 @@ impl World {
                 if self.now >= by {
                     self.tell(Fact::Tick);
                 }
-                self.round.left = self.chance.whole(0, 3);
+                self.round.left = if self.is_crowd() {
+                    self.chance.whole(1, 2)
+                } else {
+                    self.chance.whole(0, 3)
+                };
                 self.phase(Phase::Quiet, self.quiet());
             }
             Phase::Quiet if self.now < self.round.all_by && !self.all_take_part() => {
@@ -146,7 +158,8 @@ impl World {
                     executed,
                     tables,
                 };
-                self.phase(phase, lease * 10 + retry);
+                let leases = if self.is_crowd() { 3 } else { 10 };
+                self.phase(phase, lease * leases + retry);
             }
             Phase::Steady {
                 since,
@@ -156,12 +169,10 @@ impl World {
                 self.tell_steady(since, executed, &tables);
                 self.end_one_or_storm();
             }
-            Phase::Struck { key, term, by } => {
-                let led = self
-                    .worker(key)
-                    .is_some_and(|host| self.term_of(host, key) != Some(term));
+            Phase::Struck { terms, by } => {
+                let led = terms.iter().all(|(key, term)| self.led_after(*key, *term));
                 if self.now < by && !led {
-                    return self.phase(Phase::Struck { key, term, by }, look);
+                    return self.phase(Phase::Struck { terms, by }, look);
                 }
                 if !led {
                     self.tell(Fact::Tick);
@@ -214,6 +225,12 @@ impl World {
             retry_interval: self.longest_retry(),
             grace: grace.max().unwrap_or_default(),
             latency: self.longest_latency,
+            // Of what is not promised only that is said which the table says.
+            toll: if self.is_overcrowded() {
+                Duration::ZERO
+            } else {
+                self.toll()
+            },
         }
     }
 
@@ -224,7 +241,21 @@ impl World {
         })
     }
 
-    fn all_take_part(&self) -> bool {
+    pub(super) fn look_at_places(&mut self, host: usize) {
+        let running = self.hosts[host].running.as_ref();
+        let process = running.map(|running| &running.process);
+        self.coverage
+            .look_again(self.hosts[host].who(host), process);
+    }
+
+    fn look_at_all_places(&mut self) {
+        for host in 0..self.hosts.len() {
+            self.look_at_places(host);
+        }
+    }
+
+    fn all_take_part(&mut self) -> bool {
+        self.look_at_all_places();
         self.hosts.iter().enumerate().all(|(index, host)| {
             let who = host.who(index);
             let mut keys = host.takes_part.iter();
@@ -233,6 +264,7 @@ impl World {
     }
 
     fn tell_steady(&mut self, since: Time, executed: u64, tables: &Tables) {
+        self.look_at_all_places();
         let mut steady = Steady {
             lasted: Duration::from_nanos(self.now - since),
             leaders: vec![],
@@ -278,12 +310,13 @@ impl World {
         self.calm = false;
         self.longest_latency = self.latencies.1;
         self.longest_transaction = lease / 4;
-        self.tell(Fact::Storm);
+        self.tell(Fact::Storm { lease });
         self.queue.plan(self.now, Event::Strikes);
         if self.second.is_some() {
             self.queue.plan(self.now, Event::StrikesBeside);
         }
-        let lasts = self.chance.between(lease * 20, lease * 100);
+        let (least, most) = if self.is_crowd() { (5, 15) } else { (20, 100) };
+        let lasts = self.chance.between(lease * least, lease * most);
         self.round.left = 0;
         self.phase(Phase::Storm, lasts);
     }
@@ -317,19 +350,113 @@ impl World {
         if ending == Ending::BothKilled && !third {
             return false;
         }
-        let limit = bound(ending, &self.hosts[leader].timings, &self.circumstances());
-        let by = self.after(limit);
+        let struck = self.all_struck(ending, key, leader, successor);
+        let by = struck.iter().map(|(_, by)| *by).max().unwrap_or(self.now);
         let lease = self.hosts[leader].timings.lease;
+        let terms = struck.iter().filter_map(|(key, _)| {
+            let term = self.term_of(self.worker(*key)?, *key)?;
+            Some((*key, term))
+        });
+        let terms = terms.collect();
         self.tell(Fact::Struck {
             ending,
             key,
             lease,
-            by,
+            led_by: struck,
         });
         self.end(ending, key, term, leader, successor);
         let look = self.hosts[leader].timings.lease / 4;
-        self.phase(Phase::Struck { key, term, by }, look);
+        self.phase(Phase::Struck { terms, by }, look);
+        self.round.begun = false;
         true
+    }
+
+    /// All elections whose term it ends, and when each is led again at the latest. Not those that nobody else can
+    /// lead.
+    fn all_struck(
+        &self,
+        ending: Ending,
+        key: Key,
+        leader: usize,
+        successor: usize,
+    ) -> Vec<(Key, Time)> {
+        let of_leader = |key: &Key| self.worker(*key) == Some(leader);
+        let of_both = |key: &Key| of_leader(key) || self.worker(*key) == Some(successor);
+        let elections = self.elections.iter().copied();
+        let keys: Vec<Key> = match ending {
+            Ending::Returned
+            | Ending::Resigned
+            | Ending::Failed
+            | Ending::SteppedDown
+            | Ending::Transferred => vec![key],
+            Ending::ShutDown
+            | Ending::Killed
+            | Ending::KilledUnseen
+            | Ending::SessionKilled
+            | Ending::NetworkCut
+            | Ending::Stopped
+            | Ending::MachineOff => elections.filter(of_leader).collect(),
+            Ending::BothKilled => elections.filter(of_both).collect(),
+            Ending::ServerRestarted => elections
+                .filter(|key| self.worker(*key).is_some())
+                .collect(),
+        };
+        let gone: &[usize] = match ending {
+            Ending::BothKilled => &[leader, successor],
+            Ending::ServerRestarted => &[],
+            _ => &[leader],
+        };
+        let circumstances = self.circumstances();
+        let struck = keys.into_iter().filter_map(|key| {
+            let ending = self.ending_for(ending, key, gone)?;
+            let leader = &self.hosts[self.worker(key)?].timings;
+            Some((key, self.after(bound(ending, leader, &circumstances))))
+        });
+        struck.collect()
+    }
+
+    /// What it is for one of the elections that it strikes: who succeeds there may believe less of what he sees, or
+    /// be gone too.
+    fn ending_for(&self, ending: Ending, key: Key, gone: &[usize]) -> Option<Ending> {
+        let leader = self.worker(key)?;
+        let (succeeds, others) = {
+            let hosts = self.hosts.iter().enumerate();
+            let others = hosts.filter(|(index, host)| {
+                !gone.contains(index) && *index != leader && host.takes_part.contains(&key)
+            });
+            let others: Vec<usize> = others.map(|(index, _)| index).collect();
+            let stands = |host: &&usize| {
+                let who = self.hosts[**host].who(**host);
+                self.coverage.place(who, key) == Place::Successor
+            };
+            (others.iter().find(stands).copied(), others)
+        };
+        if others.is_empty() && ending != Ending::ServerRestarted {
+            return None;
+        }
+        Some(match (ending, succeeds) {
+            (Ending::ServerRestarted, _) => ending,
+            (Ending::Killed | Ending::KilledUnseen, Some(successor)) => {
+                let waits = self.hosts[successor].always_waits.contains(&key);
+                if self.hosts[leader].direct && !waits {
+                    Ending::Killed
+                } else {
+                    Ending::KilledUnseen
+                }
+            }
+            (_, Some(_)) if ending != Ending::BothKilled => ending,
+            _ => Ending::BothKilled,
+        })
+    }
+
+    /// Whether a later term's work runs.
+    fn led_after(&self, key: Key, term: u64) -> bool {
+        self.hosts.iter().any(|host| {
+            let running = host.running.as_ref();
+            let candidate = running.and_then(|running| running.elections.get(&key));
+            let office = candidate.and_then(|candidate| candidate.office.as_ref());
+            office.is_some_and(|office| office.running && office.term > term)
+        })
     }
 
     fn end(&mut self, ending: Ending, key: Key, term: u64, leader: usize, successor: usize) {

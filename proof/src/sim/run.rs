@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::clock::nanos;
 use super::coverage::Coverage;
+use super::crowd::Crowds;
 use super::flaw::Flaw;
 use super::world::World;
 
 /// How long a run is, in leases of its world.
 const LEASES: u32 = 300;
+/// The same, with hundreds of elections.
+const LEASES_OF_CROWDS: u32 = 50;
 
 /// What came of one seed.
 #[derive(Clone, Debug)]
@@ -27,14 +30,23 @@ pub struct Outcome {
     pub broken: Option<(&'static str, String)>,
     /// What it has met.
     pub coverage: Coverage,
+    /// Whether it is one of hundreds of elections, and what became of that.
+    pub crowds: Crowds,
 }
 
 /// Run the world of a seed.
 pub fn run(seed: u64, flaw: Option<Flaw>) -> Outcome {
     let mut world = World::new(seed, flaw);
-    let until = nanos(world.longest_lease() * LEASES);
+    let lease = world.longest_lease();
+    let until = nanos(if world.is_crowd() {
+        // The bounds have seconds in them, too.
+        lease * LEASES_OF_CROWDS + Duration::from_secs(20)
+    } else {
+        lease * LEASES
+    });
     world.run(until);
     let broken = world.broken.take();
+    let crowds = Crowds::of(&world, seed);
     Outcome {
         seed,
         simulated: Duration::from_nanos(world.now),
@@ -42,6 +54,7 @@ pub fn run(seed: u64, flaw: Option<Flaw>) -> Outcome {
         timeline: world.history.timeline(),
         broken: broken.map(|broken| (broken.invariant, broken.why)),
         coverage: world.coverage,
+        crowds,
     }
 }
 
@@ -60,6 +73,8 @@ pub struct Report {
     pub simulated: Duration,
     /// What they have met.
     pub coverage: Coverage,
+    /// What became of those of hundreds of elections.
+    pub crowds: Crowds,
     /// The run with the smallest seed of those seen in which an invariant does not hold.
     pub broken: Option<Outcome>,
 }
@@ -92,6 +107,7 @@ pub fn search(first: u64, limits: Limits, threads: usize) -> Report {
             report.runs += 1;
             report.simulated += outcome.simulated;
             report.coverage.add(&outcome.coverage);
+            report.crowds.add(&outcome.crowds);
             if report.simulated >= limits.simulated {
                 stop.store(true, Ordering::Relaxed);
             }

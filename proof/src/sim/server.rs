@@ -11,12 +11,13 @@ use super::world::{Event, World};
 use crate::engine::{Answer, Heard, Instant, Key, Office, Query, Try};
 use crate::postgres::{Asker, Campaign, Cause, Instance, Pid, Postgres, Rank, Refusal, Tables};
 
-/// So much longer does a statement take for each election that it is about.
-const FOR_EACH_KEY: Duration = Duration::from_micros(100);
+/// So much longer does a statement take for each election that it is about, where they are few.
+pub(super) const FOR_EACH_KEY: Duration = Duration::from_micros(100);
 
 pub(super) struct Server {
     pub(super) postgres: Postgres,
     pub(super) clock: Clock,
+    pub(super) for_each_key: Duration,
     pub(super) desks: BTreeMap<Pid, Desk>,
     /// No packet reaches it, and none comes from it.
     pub(super) unreachable: bool,
@@ -60,11 +61,12 @@ pub(super) struct Request {
 
 impl Server {
     pub(super) fn new(clock: Clock, flaw: Option<Flaw>) -> Server {
-        let postgres = Postgres::new(flaw.and_then(Flaw::of_postgres));
+        let postgres = Postgres::new(flaw.and_then(Flaw::of_postgres)).without_lagging();
         Server {
             standby: postgres.tables().clone(),
             postgres,
             clock,
+            for_each_key: FOR_EACH_KEY,
             desks: BTreeMap::new(),
             unreachable: false,
             stalled_until: 0,
@@ -121,7 +123,7 @@ impl World {
             return;
         };
         let host = &self.hosts[connection.host];
-        let pid = match self.server.postgres.connect(now, host.timings.patience()) {
+        let pid = match self.server.postgres.connect(now, host.ticks_by.patience()) {
             Some(pid) if full => {
                 self.server.postgres.end(pid, Cause::Fatal);
                 self.words();
@@ -193,7 +195,7 @@ impl World {
             pid,
             instance: desk.instance,
             direct: desk.direct,
-            timings: &self.hosts[desk.host].timings,
+            timings: &self.hosts[desk.host].ticks_by,
             follows: &request.follows,
         };
         let campaign = match &request.query {
@@ -220,7 +222,8 @@ impl World {
             .unwrap_or_else(|| request.follows.clone());
         let keys = u32::try_from(keys.len()).unwrap_or(u32::MAX);
         desk.under_way = Some((request, campaign));
-        let takes = self.service(Duration::from_micros(20)) + nanos(FOR_EACH_KEY * keys);
+        let takes =
+            self.service(Duration::from_micros(20)) + nanos(self.server.for_each_key * keys);
         let limit = self.server.clock.lasts(limit);
         let event = Event::Executes {
             pid,
@@ -243,7 +246,7 @@ impl World {
             pid,
             instance: desk.instance,
             direct: desk.direct,
-            timings: &self.hosts[host].timings,
+            timings: &self.hosts[host].ticks_by,
             follows: &request.follows,
         };
         self.server.executed += 1;

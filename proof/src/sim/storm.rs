@@ -162,6 +162,7 @@ impl World {
     /// machine stands still until the grace is over.
     fn leave_somewhere(&mut self, host: usize) -> bool {
         let who = self.hosts[host].who(host);
+        self.look_at_places(host);
         let keys = self.stands_in(host);
         let seldom: Vec<Key> = keys
             .iter()

@@ -98,6 +98,9 @@ impl World {
         });
         self.coverage.manner(manner);
         self.tell(Fact::WorkStarted { who, key, term });
+        if self.flaw == Some(Flaw::Stumbles) && self.round.is_first_after_ending() {
+            self.kill_session_of(host);
+        }
         let recovers = self.chance.any_scale(lease / 1000, lease / 2);
         self.plan_work(host, key, term, recovers, Step::Ready);
         let soon = self.chance.between(Duration::ZERO, lease / 2);

@@ -55,6 +55,8 @@ pub(super) struct World {
     pub(super) coverage: Coverage,
     pub(super) invariants: Invariants,
     pub(super) broken: Option<Broken>,
+    /// What came too late, where nobody promises that it comes in time.
+    pub(super) late: Option<String>,
 }
 
 /// What happens.
@@ -135,6 +137,7 @@ impl World {
     /// Let everything happen until `until`, or until an invariant is broken.
     pub(super) fn run(&mut self, until: Time) {
         while self.broken.is_none()
+            && self.late.is_none()
             && let Some((at, event)) = self.queue.next()
         {
             if at > until {
@@ -181,8 +184,14 @@ impl World {
 
     /// Something is true from now on: kept for the timeline, and decided by.
     pub(super) fn tell(&mut self, fact: Fact) {
-        if let Some(broken) = self.invariants.observe(self.now, &fact) {
-            self.broken.get_or_insert(broken);
+        match self.invariants.observe(self.now, &fact) {
+            Some(broken) if broken.is_late && self.is_overcrowded() => {
+                self.late.get_or_insert(broken.why);
+            }
+            Some(broken) => {
+                self.broken.get_or_insert(broken);
+            }
+            None => {}
         }
         self.coverage.fact(self.now, &fact);
         self.history.add(self.now, fact);
@@ -196,7 +205,7 @@ impl World {
         let seed = self.chance.bits() | 1;
         let machine = &mut self.hosts[host];
         machine.life += 1;
-        let process = Process::new(machine.timings.clone(), seed);
+        let process = Process::new(machine.ticks_by.clone(), seed);
         machine.running = Some(Running::new(process));
         machine.runtime_blocked_until = 0;
         let who = machine.who(host);

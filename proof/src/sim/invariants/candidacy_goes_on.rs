@@ -22,6 +22,10 @@ impl Invariant for CandidacyGoesOn {
         "8: a candidacy goes on until it is told to end"
     }
 
+    fn is_about_time(&self, fact: &Fact) -> bool {
+        matches!(fact, Fact::Stands { .. })
+    }
+
     fn observe(&mut self, _: Time, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::Entered { who, key } => {

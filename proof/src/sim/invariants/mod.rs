@@ -21,6 +21,11 @@ trait Invariant {
 
     /// Take note of a fact. An error says how it breaks the invariant.
     fn observe(&mut self, at: Time, fact: &Fact) -> Result<(), String>;
+
+    /// Whether an error about this fact says that something did not happen in time.
+    fn is_about_time(&self, _fact: &Fact) -> bool {
+        false
+    }
 }
 
 /// An invariant that does not hold.
@@ -28,6 +33,8 @@ trait Invariant {
 pub(super) struct Broken {
     pub(super) invariant: &'static str,
     pub(super) why: String,
+    /// Something did not happen in time.
+    pub(super) is_late: bool,
 }
 
 pub(super) struct Invariants(Vec<Box<dyn Invariant>>);
@@ -53,6 +60,7 @@ impl Invariants {
             Some(Broken {
                 invariant: invariant.name(),
                 why,
+                is_late: invariant.is_about_time(fact),
             })
         })
     }

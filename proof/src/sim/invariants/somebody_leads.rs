@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Invariant;
 use crate::engine::{Key, Timings};
-use crate::sim::clock::Time;
+use crate::sim::clock::{NEVER, Time};
 use crate::sim::fact::{Fact, Who};
 use crate::sim::round::Ending;
 
@@ -15,6 +15,8 @@ pub(in crate::sim) struct Circumstances {
     pub(in crate::sim) retry_interval: Duration,
     pub(in crate::sim) grace: Duration,
     pub(in crate::sim) latency: Duration,
+    /// How long a session is busy that takes over all elections.
+    pub(in crate::sim) toll: Duration,
 }
 
 /// How long an election is without a leader at most, by how its term ended. Each follows the table "the life
@@ -26,7 +28,7 @@ pub(in crate::sim) fn bound(
 ) -> Duration {
     let lease = leader.lease;
     let probe = leader.probe_interval(lease);
-    let steps = circumstances.latency * 20 + Duration::from_millis(40);
+    let steps = circumstances.latency * 20 + Duration::from_millis(40) + circumstances.toll;
     let retry = circumstances.retry_interval * 5 / 4;
     match ending {
         Ending::Returned | Ending::Resigned | Ending::Failed | Ending::ShutDown => probe + steps,
@@ -50,23 +52,31 @@ pub(in crate::sim) fn bound_after_storm(circumstances: &Circumstances) -> Durati
         retry_interval,
         grace,
         latency,
+        toll,
     } = circumstances;
     let connecting = Duration::from_secs(5);
     // A transfer to somebody who does not come is given up after ten leases.
-    *lease * 14 + *retry_interval * 4 + *grace + connecting * 2 + *latency * 20
+    *lease * 14 + *retry_interval * 4 + *grace + connecting * 2 + *latency * 20 + *toll * 4
 }
 
 /// So many terms of an election may begin before all is as it stays: what the storm has left behind ends some, and who
 /// ranks higher takes over.
 const MOST_TERMS: u32 = 6;
+/// The same after one thing that ended a term, while nothing else was wrong: who takes over stays.
+const MOST_TERMS_AFTER_ENDING: u32 = 1;
 
 #[derive(Default)]
 pub(super) struct SomebodyLeads {
     works: BTreeMap<Key, Vec<Who>>,
-    expected: Vec<Key>,
+    /// What must be led, and by when.
+    expected: BTreeMap<Key, Time>,
+    /// When the first of them must be.
+    soonest: Time,
     /// All that must be led since everything was well again, and how many terms of each have begun since.
     well: BTreeMap<Key, u32>,
-    by: Time,
+    most_terms: u32,
+    /// One thing has ended a term since.
+    struck: bool,
     what: String,
 }
 
@@ -80,10 +90,10 @@ impl SomebodyLeads {
                     key.0
                 ));
             }
-            if *terms > MOST_TERMS {
+            if *terms > self.most_terms {
                 return Err(format!(
-                    "{terms} terms of election {} began while nothing was wrong",
-                    key.0
+                    "{terms} terms of election {} began after {}, and nothing else was wrong",
+                    key.0, self.what
                 ));
             }
         }
@@ -95,16 +105,21 @@ impl SomebodyLeads {
     }
 
     fn check(&self, at: Time) -> Result<(), String> {
-        if at < self.by {
+        if at < self.soonest {
             return Ok(());
         }
-        match self.expected.first() {
-            Some(key) => Err(format!(
+        match self.expected.iter().find(|(_, by)| at >= **by) {
+            Some((key, _)) => Err(format!(
                 "nobody leads election {} in time after {}",
                 key.0, self.what
             )),
             None => Ok(()),
         }
+    }
+
+    fn expect(&mut self, led_by: impl Iterator<Item = (Key, Time)>) {
+        self.expected = led_by.collect();
+        self.soonest = self.expected.values().copied().min().unwrap_or(NEVER);
     }
 }
 
@@ -113,31 +128,44 @@ impl Invariant for SomebodyLeads {
         "6: somebody leads"
     }
 
+    fn is_about_time(&self, _: &Fact) -> bool {
+        true
+    }
+
     fn observe(&mut self, at: Time, fact: &Fact) -> Result<(), String> {
         let checked = self.check(at);
         match fact {
             Fact::Calm { keys, by } => {
-                self.expected = keys
-                    .iter()
-                    .copied()
-                    .filter(|key| !self.is_led(key))
-                    .collect();
-                self.well = keys.iter().map(|key| (*key, 0)).collect();
-                self.by = *by;
-                self.what = "everything was well again".to_owned();
+                let keys = keys.iter().copied();
+                if !std::mem::take(&mut self.struck) {
+                    self.well = keys.map(|key| (key, 0)).collect();
+                    self.most_terms = MOST_TERMS;
+                    self.what = "everything was well again".to_owned();
+                }
+                let idle = self.well.keys().filter(|key| !self.is_led(key));
+                let idle: Vec<Key> = idle.copied().collect();
+                self.expect(idle.into_iter().map(|key| (key, *by)));
             }
             Fact::Struck {
-                ending, key, by, ..
+                ending,
+                key,
+                led_by,
+                ..
             } => {
-                self.expected = vec![*key];
-                self.by = *by;
-                self.what = ending.to_string();
+                self.struck = true;
+                self.well.values_mut().for_each(|terms| *terms = 0);
+                self.most_terms = MOST_TERMS_AFTER_ENDING;
+                self.expect(led_by.iter().copied());
+                self.what = format!("{ending} in election {}", key.0);
             }
             Fact::Steady(_) => return checked.and(self.goes_on()),
-            Fact::Storm => self.expected.clear(),
+            Fact::Storm { .. } => {
+                self.struck = false;
+                self.expect([].into_iter());
+            }
             Fact::WorkStarted { who, key, .. } => {
                 self.works.entry(*key).or_default().push(*who);
-                self.expected.retain(|expected| expected != key);
+                self.expected.remove(key);
                 if let Some(terms) = self.well.get_mut(key) {
                     *terms += 1;
                 }

@@ -32,6 +32,11 @@ impl Invariant for SteadyState {
         "7: the steady state costs little"
     }
 
+    /// Nothing is steady yet where a session cannot be kept.
+    fn is_about_time(&self, _: &Fact) -> bool {
+        true
+    }
+
     fn observe(&mut self, _: Time, fact: &Fact) -> Result<(), String> {
         let Fact::Steady(steady) = fact else {
             return Ok(());
