@@ -154,6 +154,11 @@ impl Host {
         }
     }
 
+    /// Whether it may lead: its process runs, and takes part.
+    pub(super) fn is_candidate(&self, key: Key) -> bool {
+        self.running.is_some() && self.takes_part.contains(&key)
+    }
+
     /// How long TCP waits for a packet to arrive: whole seconds, as the options of a session say.
     pub(super) fn patience_of_tcp(&self) -> Duration {
         Duration::from_secs(self.timings.silence_limit.as_millis().div_ceil(1000) as u64)

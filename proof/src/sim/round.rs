@@ -344,9 +344,10 @@ impl World {
         if believed && ending == Ending::KilledUnseen || !believed && ending == Ending::Killed {
             return false;
         }
-        let third = self.hosts.iter().enumerate().any(|(index, host)| {
-            index != leader && index != successor && host.takes_part.contains(&key)
-        });
+        let third =
+            self.hosts.iter().enumerate().any(|(index, host)| {
+                index != leader && index != successor && host.is_candidate(key)
+            });
         if ending == Ending::BothKilled && !third {
             return false;
         }
@@ -422,7 +423,7 @@ impl World {
         let (succeeds, others) = {
             let hosts = self.hosts.iter().enumerate();
             let others = hosts.filter(|(index, host)| {
-                !gone.contains(index) && *index != leader && host.takes_part.contains(&key)
+                !gone.contains(index) && *index != leader && host.is_candidate(key)
             });
             let others: Vec<usize> = others.map(|(index, _)| index).collect();
             let stands = |host: &&usize| {
