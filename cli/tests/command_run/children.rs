@@ -54,8 +54,10 @@ async fn on_a_terminal_the_command_reads_nothing_and_ctrl_c_ends_all_in_order() 
          'cat; trap \"touch $DIRECTORY/heard; exit\" TERM; touch $DIRECTORY/up; while :; do sleep 0.05; done'",
         env!("CARGO_BIN_EXE_pg-leader")
     );
-    let mut terminal = std::process::Command::new("script")
-        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+    // Whoever runs the tests in the background has SIGINT ignored.
+    let mut terminal = std::process::Command::new("env")
+        .args(["--default-signal", "script", "--quiet", "--return"])
+        .args(["--command", &line, "/dev/null"])
         .env("DATABASE_URL", stage.cluster.url())
         .env("DIRECTORY", stage.path(""))
         .stdin(std::process::Stdio::piped())

@@ -259,7 +259,7 @@ impl World {
         self.hosts.iter().enumerate().all(|(index, host)| {
             let who = host.who(index);
             let mut keys = host.takes_part.iter();
-            host.running.is_none() || keys.all(|&key| self.coverage.place(who, key).takes_part())
+            host.running.is_some() && keys.all(|&key| self.coverage.place(who, key).takes_part())
         })
     }
 
