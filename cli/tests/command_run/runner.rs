@@ -39,6 +39,11 @@ impl Stage {
         record::read(&self.path("record"))
     }
 
+    /// The newest term that worked; 0 for none.
+    pub(crate) fn newest_term(&self) -> u64 {
+        self.steps().iter().map(|step| step.term).max().unwrap_or(0)
+    }
+
     /// `pg-leader run` with a shell script, which finds the stage's directory in DIRECTORY.
     pub(crate) fn run(&self, address: &str, options: &[&str], script: &str) -> Run {
         self.run_command(address, options, &["sh", "-c", script])

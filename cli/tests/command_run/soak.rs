@@ -26,8 +26,8 @@ async fn three_candidates_under_every_mishap_are_never_two_at_work() {
     let mut done = [0; 4];
     let mut newest = 0;
     while began.elapsed() < Duration::from_secs(seconds) {
-        until("a new term works", || newest_term(&stage) > newest).await;
-        newest = newest_term(&stage);
+        until("a new term works", || stage.newest_term() > newest).await;
+        newest = stage.newest_term();
         let leader = leader(&stage);
         let mishap = done.iter().sum::<usize>() % done.len();
         let run = &mut runs[leader];
@@ -38,7 +38,7 @@ async fn three_candidates_under_every_mishap_are_never_two_at_work() {
             }
             1 => {
                 run.signal(Signal::STOP);
-                until("another term works", || newest_term(&stage) > newest).await;
+                until("another term works", || stage.newest_term() > newest).await;
                 run.signal(Signal::CONT);
             }
             2 => stage
@@ -68,15 +68,6 @@ async fn three_candidates_under_every_mishap_are_never_two_at_work() {
         done.iter().all(|times| *times > 0),
         "{done:?} in {seconds} s"
     );
-}
-
-fn newest_term(stage: &Stage) -> u64 {
-    stage
-        .steps()
-        .iter()
-        .map(|step| step.term)
-        .max()
-        .unwrap_or(0)
 }
 
 fn leader(stage: &Stage) -> usize {

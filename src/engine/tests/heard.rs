@@ -1,6 +1,8 @@
 //! Terms that a server has forgotten: what was heard outlives sessions and candidacies, is exceeded, and is
 //! waited for whatever this server shows (invariants 1 and 2).
 
+use std::ops::RangeInclusive;
+
 use super::*;
 
 const FAR: Heard = Heard {
@@ -169,19 +171,7 @@ fn no_evidence_of_this_server_spares_the_wait_for_another_ones_work() {
     bench.answer(counts, Answer::Counters { key, counters });
     bench.stay_well();
     // The last term's work is known to have stopped: it waits for the other one's alone, from the proof on.
-    for twentieth in 2..=20 {
-        bench.pass(LEASE / 20);
-        while bench.has_asked(|query| claims(query, Duration::ZERO)) {
-            let office = Office::Waiting {
-                elsewhere: LEASE,
-                heard: FAR,
-            };
-            bench.answer(takes_office, Answer::Office { key, office });
-        }
-        bench.stay_well();
-        let waited = bench.has_asked(|query| claims(query, LEASE));
-        assert_eq!(waited, twentieth == 20, "{twentieth}");
-    }
+    assert_waits_a_lease_for_another_server(&mut bench, 2..=20);
     assert!(bench.has_asked(|query| matches!(
         query,
         Query::TakeOffice { waited: true, heard, .. } if *heard == FAR
@@ -236,20 +226,7 @@ fn what_is_heard_while_it_waits_prolongs_the_wait() {
         LEASE / 2,
         Duration::ZERO,
     ));
-    let key = KEY;
-    for eighth in 1..=8 {
-        bench.pass(LEASE / 8);
-        while bench.has_asked(|query| claims(query, Duration::ZERO)) {
-            let office = Office::Waiting {
-                elsewhere: LEASE,
-                heard: FAR,
-            };
-            bench.answer(takes_office, Answer::Office { key, office });
-        }
-        bench.stay_well();
-        let waited = bench.has_asked(|query| claims(query, LEASE));
-        assert_eq!(waited, eighth == 8, "{eighth}");
-    }
+    assert_waits_a_lease_for_another_server(&mut bench, 1..=8);
     assert_eq!(bench.process.heard()[&KEY], FAR);
 }
 
@@ -290,4 +267,22 @@ fn who_has_heard_of_too_much_does_not_lead() {
         bench.stay_well();
     }
     assert!(bench.has_asked(|query| matches!(query, Query::Campaign { .. })));
+}
+
+/// It claims a wait of a lease, for work of another server, in the last of these parts of one, and no sooner.
+fn assert_waits_a_lease_for_another_server(bench: &mut Bench, parts: RangeInclusive<u32>) {
+    let last = *parts.end();
+    for part in parts {
+        bench.pass(LEASE / last);
+        while bench.has_asked(|query| claims(query, Duration::ZERO)) {
+            let office = Office::Waiting {
+                elsewhere: LEASE,
+                heard: FAR,
+            };
+            bench.answer(takes_office, Answer::Office { key: KEY, office });
+        }
+        bench.stay_well();
+        let waited = bench.has_asked(|query| claims(query, LEASE));
+        assert_eq!(waited, part == last, "{part}");
+    }
 }
