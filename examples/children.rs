@@ -1,17 +1,14 @@
+// cargo run --example children -- postgres://postgres@localhost/postgres 127.0.0.1:8001
 //! A leader whose work is several tasks, all of which stop before anybody else leads.
 //!
-//! ```text
-//! cargo run --example children -- postgres://postgres@localhost/postgres 127.0.0.1:8001
-//! cargo run --example children -- postgres://postgres@localhost/postgres 127.0.0.1:8002
-//! ```
-//!
-//! Start it twice. Then `psql -c "SELECT pgleader.step_down('children')"`: the inbox finishes what it has at hand,
-//! the crunching thread its piece, and only then the other leads. `psql -c "SELECT pgleader.depose('children')"`
-//! ends the session: the inbox is dropped, and the new leader waits until the thread has stopped too.
+//! Start it twice, the second time with another address. Then `psql -c "SELECT pgleader.step_down('children')"`: the
+//! inbox finishes what it has at hand, the crunching thread its piece, and only then the other leads.
+//! `psql -c "SELECT pgleader.depose('children')"` ends the session: who does not stop in time is dropped, but for the
+//! thread, which is waited for.
 
 use std::time::Duration;
 
-use pg_leader::{Elector, Term};
+use pg_leader::{Campaign, Elector, TaskError, Term};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,13 +17,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("give a connection string and an address".into());
     };
     let elector = Elector::connect(database).await?;
-    let _leader = elector.campaign("children", &address, lead)?;
+    let campaign = Campaign::new("children", address).graceful(true);
+    let _candidacy = elector.campaign(campaign, lead)?;
     tokio::signal::ctrl_c().await?;
     elector.shutdown().await;
     Ok(())
 }
 
-async fn lead(term: Term) -> Result<(), pg_leader::TaskError> {
+async fn lead(term: Term) -> Result<(), TaskError> {
     let inbox = term.spawn(read_the_inbox(term.clone()));
     let asked = term.clone();
     let crunching = term.spawn_blocking(move || {
@@ -38,7 +36,7 @@ async fn lead(term: Term) -> Result<(), pg_leader::TaskError> {
     });
     term.ready();
     println!("term {}: leading", term.number());
-    // Neither is lost sight of: whichever panics ends the term.
+    // Both are waited for: what is left when this returns is dropped. Whichever panics ends the term.
     inbox.await?;
     crunching.await
 }

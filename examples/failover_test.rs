@@ -1,12 +1,9 @@
+// cargo test --features testing --example failover_test
 //! Test your own failover: end the leader's session on a throw-away server, and look at what your work did.
 //!
-//! ```text
-//! cargo test --features testing --example failover_test
-//! cargo run --features testing --example failover_test -- postgres://postgres@localhost/postgres 127.0.0.1:8001
-//! ```
-//!
-//! The first command runs the tests below, the second the program that they test. The tests need the
-//! PostgreSQL server's binaries; see `pg_leader::testing`.
+//! The command runs the tests below. The program that they test runs by itself too:
+//! `cargo run --features testing --example failover_test -- postgres://postgres@localhost/postgres 127.0.0.1:8001`.
+//! The tests need the PostgreSQL server's binaries; see `pg_leader::testing`.
 
 use std::io::Error;
 use std::sync::{Arc, Mutex};
@@ -16,7 +13,7 @@ use pg_leader::{Config, Elector, Term};
 
 /// What the leader writes to: it takes each entry in the order of the terms, or not at all.
 #[derive(Default)]
-struct Ledger(Mutex<Vec<(u64, String)>>);
+struct Ledger(Mutex<Vec<(i64, String)>>);
 
 impl Ledger {
     fn write(&self, term: &Term) -> Result<(), Error> {
@@ -32,21 +29,21 @@ impl Ledger {
         Ok(())
     }
 
-    fn last(&self) -> Option<(u64, String)> {
+    fn last(&self) -> Option<(i64, String)> {
         self.0.lock().ok()?.last().cloned()
     }
 }
 
 async fn work(term: Term, ledger: Arc<Ledger>) -> Result<(), Error> {
     term.ready();
-    while term.is_current() {
+    while !term.is_ending() {
         ledger.write(&term)?;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())
 }
 
-/// Take part. The candidacy lives as long as the elector that is returned.
+/// Take part, for as long as the elector that is returned.
 async fn take_part(
     config: Config,
     address: &str,
@@ -54,8 +51,8 @@ async fn take_part(
 ) -> Result<Elector, pg_leader::Error> {
     let ledger = Arc::clone(ledger);
     let lead = move |term| work(term, Arc::clone(&ledger));
-    let leader = pg_leader::run(config, "ledger", address, lead).await?;
-    Ok(leader.elector().clone())
+    let candidacy = pg_leader::run(config, "ledger", address, lead).await?;
+    Ok(candidacy.detach())
 }
 
 #[tokio::main]
@@ -87,7 +84,7 @@ mod tests {
     }
 
     impl Ledger {
-        fn term(&self) -> u64 {
+        fn term(&self) -> i64 {
             self.last().map_or(0, |(term, _)| term)
         }
     }

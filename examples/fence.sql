@@ -1,7 +1,7 @@
 -- Writes that only the current leader can make, in psql.
 --
 --   createdb fence
---   for migration in sql/migrations/*.sql; do psql -q -f "$migration" fence; done
+--   cat sql/schema/*.sql | psql -q -1 -f - fence
 --   psql -X -f examples/fence.sql fence
 --
 -- It plays a leader by hand in an election of its own, `fence.sql`, so it needs no other process. In earnest the
@@ -16,8 +16,10 @@ CREATE TABLE IF NOT EXISTS booking (term bigint, address text, at timestamptz);
 \echo
 \echo '== This session leads.'
 SELECT gen_random_uuid() AS instance, set_config('pgleader.mark', gen_random_uuid()::text, false) AS mark \gset
-SELECT (pgleader.join_election(:'mark', 'fence.sql', :'instance', 'psql', 1000, backend_start, 'fence.sql')).election_id AS election
-FROM pg_stat_get_activity(pg_backend_pid()) \gset
+SELECT j.election
+FROM pg_stat_get_activity(pg_backend_pid()) AS a,
+     pgleader.join_elections(:'mark', '{fence.sql}', :'instance', '{psql}', 1000, a.backend_start, 'fence.sql', '{0}', '{0}', '{0}',
+                             false) AS j \gset
 SELECT outcome, term, token FROM pgleader.campaign(:'mark', ARRAY[:election], '{}', ARRAY[:election], :'instance', true, 3600000, '{0}', '{0}') \gset
 \echo :outcome term :term
 
@@ -47,7 +49,7 @@ COMMIT;
 
 \echo
 \echo '== The term ends. What is late is refused with SQLSTATE PL001, and so is the rest of its transaction.'
-SELECT pgleader.vacate(:'mark', :election, :'instance', :term, 'resigned') AS vacated;
+SELECT vacated FROM pgleader.vacate(:'mark', ARRAY[:election], :'instance', ARRAY[:term], '{resigned}', '{null}', '{null}');
 BEGIN;
 SELECT pgleader.fence('fence.sql', :term);
 \echo SQLSTATE :LAST_ERROR_SQLSTATE
@@ -69,5 +71,5 @@ ROLLBACK;
 \echo '== What was booked in this term:'
 SELECT term, address FROM booking WHERE term = :term AND address = 'psql';
 
-SELECT pgleader.release(:'mark', ARRAY[:election], '{}', 3600000) AS released;
-SELECT pgleader.leave_election(:'mark', :election, :'instance');
+SELECT held AS released FROM pgleader.release(:'mark', ARRAY[:election], '{}', 3600000);
+SELECT pgleader.leave_elections(:'mark', ARRAY[:election], :'instance');

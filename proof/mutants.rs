@@ -1,4 +1,5 @@
-//! The state machine, broken on purpose. Each must be found by the checker: `tests/model_mutants.rs`.
+//! The engine, broken on purpose. Each must be found, by the checker (`tests/model_mutants.rs`) or by the simulator
+//! (`tests/simulator_mutants.rs`).
 
 /// One way to break it.
 pub(crate) struct Mutant {
@@ -7,6 +8,7 @@ pub(crate) struct Mutant {
 }
 
 /// Words of the source, and what stands there instead.
+#[derive(Clone, Copy)]
 pub(crate) struct Edit {
     pub(crate) file: &'static str,
     pub(crate) from: &'static str,
@@ -16,6 +18,39 @@ pub(crate) struct Edit {
 const fn edit(file: &'static str, from: &'static str, to: &'static str) -> Edit {
     Edit { file, from, to }
 }
+
+/// An answer that comes after the deadline moves it.
+const LATE_ANSWERS_COUNT: [Edit; 4] = [
+    edit(
+        "process/mod.rs",
+        "self.expire(now);
+        match event {",
+        "let answered = matches!(event, Event::Answered { .. });
+        if !answered {
+            self.expire(now);
+        }
+        match event {",
+    ),
+    edit(
+        "process/mod.rs",
+        "self.follow_up(now, first);",
+        "self.follow_up(now, first, answered);",
+    ),
+    edit(
+        "process/mod.rs",
+        "fn follow_up(&mut self, now: Instant, first: usize) {",
+        "fn follow_up(&mut self, now: Instant, first: usize, answered: bool) {",
+    ),
+    edit(
+        "process/mod.rs",
+        "is over as well.
+        self.expire(now);",
+        "is over as well.
+        if !answered {
+            self.expire(now);
+        }",
+    ),
+];
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -50,16 +85,82 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "aborted_without_a_margin",
         edits: &[edit(
             "process/session.rs",
-            "work.abort_at = contact + self.timings.aborted;",
-            "work.abort_at = contact + self.timings.lease;",
+            "work.leash.lose(contact + self.timings.deposed);",
+            "work.leash.lose(contact + self.timings.deposed + (self.timings.lease - self.timings.aborted));",
         )],
     },
     Mutant {
         name: "work_forgotten_with_the_driver",
         edits: &[edit(
+            "restart.rs",
+            "if running.contains(&(key, term)) {",
+            "if false {",
+        )],
+    },
+    Mutant {
+        name: "work_forgotten_with_the_rules",
+        edits: &[edit(
+            "restart.rs",
+            "work: desk.running.map(|term| (term, old.lasts_until(now, key))),",
+            "work: None,",
+        )],
+    },
+    Mutant {
+        name: "work_that_never_started_is_waited_for",
+        edits: &[edit(
+            "restart.rs",
+            "self.event(now, Event::WorkStopped { key, term, stop });",
+            "let _ = stop;",
+        )],
+    },
+    Mutant {
+        name: "candidacies_forgotten_with_the_rules",
+        edits: &[edit(
+            "restart.rs",
+            "let Some(candidature) = &desk.candidature else {",
+            "let Some(candidature) = desk.candidature.as_ref().filter(|_| false) else {",
+        )],
+    },
+    Mutant {
+        name: "half_done_rules_go_on",
+        edits: &[edit(
+            "handle.rs",
+            "if std::mem::replace(&mut self.busy, true) {",
+            "if false {",
+        )],
+    },
+    Mutant {
+        name: "heard_forgotten_with_the_rules",
+        edits: &[edit(
             "process/mod.rs",
-            "let work = work.map(|(term, abort_at)| Work {",
-            "let work = None.map(|(term, abort_at)| Work {",
+            "heard: self.heard.clone(),",
+            "heard: BTreeMap::new(),",
+        )],
+    },
+    Mutant {
+        name: "answers_of_the_newest_request",
+        edits: &[edit(
+            "handle.rs",
+            "let Some(InFlight { sent, query }) = self.in_flight.pop_front() else {
+            return;
+        };
+        match",
+            "let Some(InFlight { sent, query }) = self.in_flight.pop_back() else {
+            return;
+        };
+        match",
+        )],
+    },
+    Mutant {
+        name: "requests_outlive_their_session",
+        edits: &[edit("act.rs", "self.in_flight.clear();", "")],
+    },
+    Mutant {
+        name: "nobody_aborts",
+        edits: &[edit(
+            "handle.rs",
+            ".aborting(setup.aborts)",
+            ".aborting(false)",
         )],
     },
     Mutant {
@@ -82,11 +183,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "unlock_before_the_work_stopped",
         edits: &[edit(
             "process/ending.rs",
-            "work.drop_at = now + self.timings.grace;
-                self.actions.push_back(Action::Cancel { key });",
-            "work.drop_at = now + self.timings.grace;
-                self.actions.push_back(Action::Cancel { key });
-                self.vacate_and_release(now, key, term, ending);",
+            "work.leash.end(now, grace);
+            self.actions.push_back(Action::Cancel { key });",
+            "work.leash.end(now, grace);
+            self.actions.push_back(Action::Cancel { key });
+            self.follow(key);
+            self.release(&[key], &[]);",
         )],
     },
     Mutant {
@@ -100,7 +202,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "sample_of_any_backend",
         edits: &[edit(
-            "watch.rs",
+            "evidence.rs",
             ".filter(|_| held.holder_pid == held.leader_pid)?;",
             "?;",
         )],
@@ -109,30 +211,36 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "sample_kept_across_a_reconnect",
         edits: &[
             edit(
-                "process/session.rs",
-                "let place = std::mem::replace(&mut candidacy.place, Place::Absent);",
-                "let place = candidacy.place.clone();
-            if let Place::Following(following) = &mut candidacy.place {
-                following.successor = false;
-            } else {
-                candidacy.place = Place::Absent;
-            }",
+                "candidacy.rs",
+                "    pub(crate) bar: Option<Bar>,
+    /// The server",
+                "    pub(crate) bar: Option<Bar>,
+    pub(crate) kept: Option<Evidence>,
+    /// The server",
             ),
             edit(
-                "process/following.rs",
-                "candidacy.place = Place::Joining;",
-                "if !matches!(candidacy.place, Place::Following(_)) {
-                candidacy.place = Place::Joining;
+                "candidacy.rs",
+                "bar: None,
+            refusal",
+                "bar: None,
+            kept: None,
+            refusal",
+            ),
+            edit(
+                "process/session.rs",
+                "let place = std::mem::replace(&mut candidacy.place, Place::Absent);",
+                "let place = std::mem::replace(&mut candidacy.place, Place::Absent);
+            if let Place::Following(following) = &place {
+                candidacy.kept = following.watch.clone();
             }",
             ),
             edit(
                 "process/answers.rs",
-                "self.follow(key);
-                if let Some(candidacy) = self.candidacies.get_mut(&key) {",
-                "if !matches!(self.candidacies.get(&key).map(|c| &c.place), Some(Place::Following(_))) {
-                    self.follow(key);
-                }
-                if let Some(candidacy) = self.candidacies.get_mut(&key) {",
+                "candidacy.next_try = NextTry::At(now);",
+                "candidacy.next_try = NextTry::At(now);
+                        if let Place::Following(following) = &mut candidacy.place {
+                            following.watch = candidacy.kept.take();
+                        }",
             ),
         ],
     },
@@ -164,34 +272,24 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "counters_before_the_backend_is_gone",
         edits: &[edit(
             "process/answers.rs",
-            "if looking.is_some() && gone {",
-            "if looking.is_some() {",
+            "if looking.is_some()
+            && gone
+",
+            "if looking.is_some()
+",
         )],
     },
     Mutant {
         name: "late_answer_revives",
-        edits: &[edit(
-            "process/mod.rs",
-            "self.expire(now);
-        match event {",
-            "if !matches!(event, Event::Answered { .. }) {
-            self.expire(now);
-        }
-        match event {",
-        )],
+        edits: &LATE_ANSWERS_COUNT,
     },
     Mutant {
         name: "work_starts_too_late",
         edits: &[
-            edit(
-                "process/mod.rs",
-                "self.expire(now);
-        match event {",
-                "if !matches!(event, Event::Answered { .. }) {
-            self.expire(now);
-        }
-        match event {",
-            ),
+            LATE_ANSWERS_COUNT[0],
+            LATE_ANSWERS_COUNT[1],
+            LATE_ANSWERS_COUNT[2],
+            LATE_ANSWERS_COUNT[3],
             edit(
                 "process/office.rs",
                 "// The answer may have come so late that the term is over before its work began.
@@ -204,7 +302,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "work_not_dropped_when_deposed",
         edits: &[edit(
             "process/session.rs",
-            "work.drop_at = work.drop_at.min(contact + self.timings.dropped);",
+            "work.leash.lose(contact + self.timings.deposed);",
             "",
         )],
     },
@@ -212,8 +310,9 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "vacates_while_the_work_runs",
         edits: &[edit(
             "process/due.rs",
-            "if self.work.is_none() && !owed.asked => owed.ask_at,",
-            "if !owed.asked => owed.ask_at,",
+            "_ if self.work.is_some() => Instant::NEVER,
+            (Some(owed)",
+            "(Some(owed)",
         )],
     },
     Mutant {
@@ -237,11 +336,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "silence_from_the_sending_to_the_answer",
         edits: &[
             edit(
-                "watch.rs",
+                "evidence.rs",
                 "lasted: sent.since(silence.since),",
                 "lasted: now.since(silence.since),",
             ),
-            edit("watch.rs", "since: now,", "since: sent,"),
+            edit("evidence.rs", "since: now,", "since: sent,"),
         ],
     },
     Mutant {
@@ -255,9 +354,9 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "work_not_aborted",
         edits: &[edit(
-            "process/session.rs",
-            "work.abort_at = contact + self.timings.aborted;",
-            "work.abort_at = Instant::NEVER;",
+            "process/office.rs",
+            "Work::new(term, self.timings.leash())",
+            "Work::new(term, crate::engine::Leash::until(Instant::NEVER, self.timings.dropped - self.timings.deposed))",
         )],
     },
     Mutant {
@@ -286,23 +385,77 @@ pub(crate) const MUTANTS: &[Mutant] = &[
                 "self.stopped_at.max(self.try_at)",
             ),
             edit(
-                "process/office.rs",
-                "if now >= waiting.elsewhere_until {",
-                "if true {",
+                "process/slices.rs",
+                "filter(|_| now >= waiting.elsewhere_until)",
+                "filter(|_| true)",
             ),
         ],
+    },
+    Mutant {
+        name: "begins_again_at_once",
+        edits: &[edit(
+            "process/ending.rs",
+            "if failed || work.was_brief {",
+            "if failed {",
+        )],
     },
     Mutant {
         name: "no_reconnection",
         edits: &[edit(
             "process/session.rs",
-            "Session::Connecting { failures } => self.reconnect(now, failures + 1),
-            Session::Up(_) => self.lose_session(now, \"the session ended\"),",
-            "Session::Connecting { failures } => self.reconnect(now, failures + 1),
-            Session::Up(_) => {
-                self.lose_session(now, \"the session ended\");
-                self.session = Session::Down { connect_at: Instant::NEVER, failures: 0 };
-            }",
+            "Phase::Up(_) => self.lose_session(now, why),
+            Phase::Down { .. }",
+            "Phase::Up(_) => {
+                self.lose_session(now, why);
+                self.session = Phase::Down { connect_at: Instant::NEVER, failures: 0 };
+            }
+            Phase::Down { .. }",
         )],
+    },
+    // What the simulator finds (`tests/simulator_mutants.rs`), all in one copy: there only one is broken at a time.
+    Mutant {
+        name: "simulated",
+        edits: &[
+            edit("handle.rs", "if self.setup.fails_fast && self.instance.is_none() {", "let asked = self.setup.fails_fast || crate::mutants::is(\"fails_without_being_asked\");
+        let first = self.instance.is_none() || crate::mutants::is(\"fails_fast_for_ever\");
+        if asked && first && !crate::mutants::is(\"fails_fast_is_forgotten\") {"),
+            edit("process/due.rs", "self.candidacies.any(Role::Worker)", "self.candidacies.any(Role::Worker) && !crate::mutants::is(\"ticks_as_if_nothing_worked\")"),
+            edit("handle.rs", "if Some(notification.pid) != self.pid {", "let own = Some(notification.pid) == self.pid && !crate::mutants::is(\"own_notifications_are_heeded\");
+            if !own && !crate::mutants::is(\"no_notification_is_heeded\") {"),
+            edit("process/session.rs", "if !candidacy.graceful {", "if !candidacy.graceful && !crate::mutants::is(\"deaf_work_is_given_time\") {"),
+            edit("process/ending.rs", "let grace = if candidacy.graceful {", "let grace = if candidacy.graceful || crate::mutants::is(\"deaf_work_is_given_grace\") {"),
+            edit("handle.rs", "if !query.may_fail() {", "let may_fail = query.may_fail() && !crate::mutants::is(\"no_hint_may_be_refused\");
+        if !may_fail && !crate::mutants::is(\"everything_may_be_refused\") {"),
+            edit("process/ending.rs", "candidacy.resigning && !self.has_to_give_up(candidacy)", "candidacy.resigning && (!self.has_to_give_up(candidacy) || crate::mutants::is(\"resigned_before_the_work_stopped\"))"),
+            edit("act.rs", "Action::GaveUp { key } => self.resigned(key),", "Action::GaveUp { .. } if crate::mutants::is(\"who_resigns_is_never_told\") => {}
+            Action::GaveUp { key } => self.resigned(key),"),
+            edit("handle.rs", "let term = self.rules.term(key);", "let term = self.rules.term(key);
+        let term = term.filter(|_| !crate::mutants::is(\"resigned_without_its_term\"));"),
+            edit("process/due.rs", "let settled = told && self.work.is_none() && self.owed.is_none();", "let settled = self.work.is_none() && self.owed.is_none();
+        let settled = told && (settled || crate::mutants::is(\"left_before_the_work_stopped\"));"),
+            edit("handle.rs", "desk.is_candidacy(candidacy)) {
+            desk.leaves = true;
+            self.event(now, Event::Leave { key });", "desk.is_candidacy(candidacy)) {
+            desk.leaves = true;
+            if !crate::mutants::is(\"who_leaves_is_not_heard\") {
+                self.event(now, Event::Leave { key });
+            }"),
+            edit("asking.rs", "if desk.running == Some(term) {", "if desk.running == Some(term) && !crate::mutants::is(\"who_asked_is_forgotten\") {"),
+            edit("asking.rs", ".filter(|(of, _)| ending == Ending::SteppedDown && *of == term)", ".filter(|(of, _)| ending == Ending::SteppedDown && *of == term)
+                    .filter(|_| !crate::mutants::is(\"who_asked_is_not_told\"))"),
+            edit("act.rs", "self.batch.begun.push(Output::Begin { key, term, token });", "if !crate::mutants::is(\"starts_what_has_not_begun\") {
+                    self.batch.begun.push(Output::Begin { key, term, token });
+                }"),
+            edit("act.rs", "self.out.extend(begun.into_iter().chain(shown).chain(done));", "let (shown, done) = if crate::mutants::is(\"starts_before_it_is_shown\") {
+            (done, shown)
+        } else {
+            (shown, done)
+        };
+        self.out.extend(begun.into_iter().chain(shown).chain(done));"),
+            edit("process/slices.rs", "            self.not_reached(now, kind, key);", "            if !crate::mutants::is(\"who_was_not_reached_is_forgotten\") {
+                self.not_reached(now, kind, key);
+            }"),
+            edit("process/mod.rs", "self.stopping && self.candidacies.is_empty()", "self.stopping && (self.candidacies.is_empty() || crate::mutants::is(\"goodbye_while_work_runs\"))"),
+        ],
     },
 ];

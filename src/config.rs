@@ -1,13 +1,16 @@
 //! How an elector connects and how long its lease is.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::campaign::Takeover;
 use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::session::aside::{Oracle, Room};
+use crate::foreign::may_hang::{Oracle, Threads};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Hook = Oracle<Result<Credentials, BoxError>>;
@@ -15,6 +18,8 @@ type Hook = Oracle<Result<Credentials, BoxError>>;
 /// What to do with work that could not be dropped when its lease ends: it blocks its thread instead of
 /// waiting at an `.await`. Only after the session was lost; an orderly end waits for such work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Overrun {
     /// Log it as an error. The work may then overlap that of the next leader. The default.
@@ -27,60 +32,6 @@ pub enum Overrun {
     /// wakes. What the work has spawned by [`Term::spawn`](crate::Term::spawn) or
     /// [`Term::spawn_blocking`](crate::Term::spawn_blocking) counts too.
     Abort,
-}
-
-/// What a new leader believes about the work of one that vanished without a word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Takeover {
-    /// That it has stopped, where the way in which its session ended proves it. The default. Assumes
-    /// that nobody on the path of a direct connection forges a TCP reset.
-    #[default]
-    Autopsy,
-    /// Nothing that rests on how its session ended: wait for the refractory period (one lease of the last
-    /// term), unless its process says that the work has stopped, or the successor has watched its session
-    /// silent for that lease.
-    AlwaysWait,
-}
-
-/// How a process campaigns in one election. For [`Elector::campaign_with`](crate::Elector::campaign_with).
-///
-/// ```
-/// use pg_leader::{Campaign, Takeover};
-///
-/// let preferred = Campaign::default().priority(10);
-/// let careful = Campaign::from(Takeover::AlwaysWait);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Campaign {
-    pub(crate) priority: i32,
-    pub(crate) takeover: Option<Takeover>,
-}
-
-impl Campaign {
-    /// Who comes first when a term ends: of the live candidates the one with the highest priority. Default
-    /// 0. It never ends a term: a working leader stays, whoever joins. `pgleader.transfer` is for that.
-    ///
-    /// It is a preference, not a promise. The leader of the term that ends comes last whatever its
-    /// priority, and who ranks highest and does not take its turn is waited for a fifth of a lease.
-    #[must_use]
-    pub fn priority(mut self, priority: i32) -> Self {
-        self.priority = priority;
-        self
-    }
-
-    /// When to take over after a leader that vanished. Default: what [`Config::takeover`] says.
-    #[must_use]
-    pub fn takeover(mut self, takeover: Takeover) -> Self {
-        self.takeover = Some(takeover);
-        self
-    }
-}
-
-impl From<Takeover> for Campaign {
-    fn from(takeover: Takeover) -> Self {
-        Campaign::default().takeover(takeover)
-    }
 }
 
 /// A user and a password, fresh for one connection. From [`Config::credentials`].
@@ -139,14 +90,17 @@ pub struct Config {
     pub(crate) install: bool,
     pub(crate) application_name: String,
     pub(crate) credentials: Option<Arc<Hook>>,
+    /// Names whose addresses are known without asking anybody: a test's.
+    pub(crate) names: Arc<BTreeMap<String, Vec<SocketAddr>>>,
     /// Shared by all that connect with this configuration or a clone of it.
-    pub(crate) reading: Room,
+    pub(crate) reading: Threads,
 }
 
 impl Config {
     /// Everything at its default. `conninfo` is a URL or a key-value string as libpq reads it, with one
     /// or several hosts; it is looked at when connecting. Several hosts are looked at again each
-    /// [`retry_interval`](Config::retry_interval), and left for one on a newer timeline that accepts writes. Name a host
+    /// [`retry_interval`](Config::retry_interval), and left for one on a newer timeline that accepts writes. The
+    /// addresses of a name are called side by side, each for `connect_timeout` (5 s) at most. Name a host
     /// and a user, or let [`environment`](Config::environment) name them.
     pub fn new(conninfo: impl Into<String>) -> Self {
         Config {
@@ -160,7 +114,8 @@ impl Config {
             install: true,
             application_name: "pg-leader".to_owned(),
             credentials: None,
-            reading: Room::default(),
+            names: Arc::default(),
+            reading: Threads::default(),
         }
     }
 
@@ -198,7 +153,8 @@ impl Config {
         self
     }
 
-    /// How long an orderly end waits for the work to stop by itself before it drops it. Default 10 s.
+    /// How long an orderly end waits for the work of a [graceful](crate::Campaign::graceful) campaign to stop by
+    /// itself before it drops it. Default 10 s, at most a day.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -268,7 +224,7 @@ impl Config {
     ///
     /// When the connection string cannot be read.
     pub fn has_password(&self) -> Result<bool, Error> {
-        crate::session::holds_password(&self.conninfo)
+        crate::connection::holds_password(&self.conninfo)
     }
 
     pub(crate) fn timings(&self) -> Result<Timings, Error> {

@@ -1,34 +1,39 @@
 //! One session for the process, and all its elections.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Campaign, Config, Takeover};
+use crate::campaign::{Campaign, LeadOutput, Takeover, check_address, check_name};
+use crate::candidacy::Candidacy;
+use crate::config::Config;
+use crate::connection::check;
+use crate::driver;
 use crate::engine::Key;
 use crate::error::{Error, Kind};
-use crate::leader::Leader;
+use crate::foreign::hands::{Hands, isolated};
 use crate::observer::Observer;
-use crate::session::hands::{Hands, isolated};
-use crate::session::{self, BoxError, Candidate, Command, Lead};
+use crate::roster::{Roles, Roster};
+use crate::session::{Candidate, Command, First};
 use crate::standing::Shared;
 use crate::term::Term;
+use crate::work::Lead;
 
 /// One session to the database, shared by all elections of this process. Cheap to clone.
 ///
-/// It reconnects by itself, for ever. When the last handle of it is gone (clones, [`Leader`]s and
+/// It reconnects by itself, for ever. When the last handle of it is gone (clones, [`Candidacy`]s and
 /// [`Observer`]s count), it resigns everything in order, in the background; [`shutdown`](Elector::shutdown)
 /// waits for that.
 #[derive(Clone, Debug)]
 pub struct Elector {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<Membership>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Inner {
+pub(crate) struct Membership {
     pub(crate) commands: UnboundedSender<Command>,
     takeover: Takeover,
     hands: Hands,
@@ -38,21 +43,30 @@ pub(crate) struct Inner {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_name: HashMap<String, Entry>,
-    last_key: u32,
+    roster: Roster,
     /// Shut down: no candidacy or observer any more.
     shut: bool,
 }
 
+/// As long as one of an election is there, its elector does not forget it.
 #[derive(Debug)]
-struct Entry {
-    key: Key,
+pub(crate) struct Hold {
+    of: Weak<Membership>,
     shared: Arc<Shared>,
-    observers: usize,
-    /// The candidacy; over once this is cancelled.
-    left: Option<CancellationToken>,
-    /// How many candidacies there were: what a handle asks is not for a later one.
-    candidacies: u64,
+}
+
+impl Hold {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(membership) = self.of.upgrade() {
+            membership.entries().roster.release(&self.shared.name);
+        }
+    }
 }
 
 impl Elector {
@@ -78,149 +92,153 @@ impl Elector {
     /// # Errors
     ///
     /// When the settings are incoherent, no server can be reached, the server is unfit or the schema
-    /// cannot be used; each says what to do. Later losses are no errors: the elector reconnects.
+    /// cannot be used; each says what to do. Later losses are no errors: the elector reconnects. Nor is any of this
+    /// for [`start`](Elector::start).
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: a connect that is dropped leaves nothing behind.
     pub async fn connect(config: impl Into<Config>) -> Result<Elector, Error> {
-        let config = config.into();
-        let takeover = config.takeover;
-        let done = CancellationToken::new();
-        let (commands, connected, hands) = session::spawn(config, done.clone())?;
-        let elector = Elector {
-            inner: Arc::new(Inner {
-                commands,
-                takeover,
-                hands,
-                done,
-                entries: Mutex::default(),
-            }),
-        };
+        let (first, connected) = oneshot::channel();
+        let elector = Elector::begin(config.into(), Some(first))?;
         connected
             .await
             .unwrap_or_else(|_| Err(Error::new(Kind::ShutDown)))?;
         Ok(elector)
     }
 
-    /// Become a candidate. `lead` is called with each [`Term`] that this process wins; what it returns is
-    /// the work, which runs as a task on the present tokio runtime. When it returns `Ok` the term is
-    /// resigned, when it returns an error or panics it has failed; either way the candidacy goes on. After
-    /// a failure this process holds off for a retry interval.
+    /// As [`connect`](Elector::connect), but waits for nothing: where the database cannot be reached yet, or is not fit
+    /// yet, this tries again until it is, as after the loss of a session. For services that start before their
+    /// database.
     ///
-    /// The work is dropped when its term ends, at its next `.await`: at once, or, where it has called
-    /// [`Term::deposed`], when the time for stopping by itself is over. What it spawns by [`Term::spawn`]
-    /// and [`Term::spawn_blocking`] stops with it, and is waited for before anybody else leads. What it
-    /// spawns otherwise goes on: a `tokio::task::JoinSet` aborts its tasks when it is dropped, and waits for
-    /// none. Work that blocks its thread cannot be dropped; see [`Overrun`](crate::Overrun).
-    ///
-    /// `address` is what followers and observers are told: where this process can be reached.
+    /// Until there is a session candidacies follow, observers know nothing, and the log says at warn why. A first
+    /// session installs the schema as that of `connect` does.
     ///
     /// ```no_run
-    /// # async fn example() -> Result<(), pg_leader::Error> {
-    /// let elector = pg_leader::Elector::connect("postgres://app@db/app").await?;
-    /// let leader = elector.campaign("billing", "10.0.0.5:8080", |term| async move {
-    ///     // Recover what the last leader left behind; then:
-    ///     term.ready();
-    ///     term.deposed().await;
-    ///     // Put away what is at hand. Nobody else leads before this returns or is dropped.
-    ///     Ok::<(), std::io::Error>(())
-    /// })?;
-    /// println!("{}", leader.state());
+    /// # fn example() -> Result<(), pg_leader::Error> {
+    /// let elector = pg_leader::Elector::start("postgres://app@db/app")?;
+    /// let observer = elector.observe("billing")?;
+    /// println!("{}", observer.state()); // Unknown, until the database answers.
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
     ///
-    /// When this elector is a candidate of that election already, has been shut down, the name is empty or
-    /// longer than 200 characters, the address is empty, or there is no runtime here.
-    pub fn campaign<L, F, E>(&self, election: &str, address: &str, lead: L) -> Result<Leader, Error>
-    where
-        L: FnMut(Term) -> F + Send + 'static,
-        F: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<BoxError>,
-    {
-        self.campaign_with(Campaign::default(), election, address, lead)
+    /// When the connection string cannot be read, the settings are incoherent, or this process cannot start another
+    /// thread. What only a file, the environment or a server can tell is no error here, but is said by the log.
+    pub fn start(config: impl Into<Config>) -> Result<Elector, Error> {
+        let config = config.into();
+        check(&config.conninfo, config.environment)?;
+        Elector::begin(config, None)
     }
 
-    /// As [`campaign`](Elector::campaign), with what holds for this election alone: a [`Campaign`], or a
-    /// [`Takeover`].
+    fn begin(config: Config, first: Option<First>) -> Result<Elector, Error> {
+        let takeover = config.takeover;
+        let done = CancellationToken::new();
+        let (commands, hands) = driver::spawn(config, done.clone(), first)?;
+        Ok(Elector {
+            inner: Arc::new(Membership {
+                commands,
+                takeover,
+                hands,
+                done,
+                entries: Mutex::default(),
+            }),
+        })
+    }
+
+    /// Become a candidate: of the election and with the address of a [`Campaign`], or of a pair of these two. The
+    /// candidacy lasts until its last handle is dropped; see [`Candidacy`].
+    ///
+    /// `lead` is called with each [`Term`] that this process wins; what it returns is the work, which runs as a task
+    /// on the present tokio runtime. When that returns `()` or `Ok` the term is resigned, when it returns an error
+    /// or panics it has failed ([`LeadOutput`]); either way the candidacy goes on. After a failure this process
+    /// holds off for a retry interval, and so it does where the work has ended by itself sooner than a lease:
+    /// else it would begin ten terms a second. Who resigns ([`Term::resign`]) does not. A candidacy whose runtime has
+    /// been shut down can never work: it leaves.
+    ///
+    /// The work is dropped when its term ends, at its next `.await`: at once, or, where the campaign is
+    /// [graceful](Campaign::graceful), when the time for stopping by itself is over. What it spawns by
+    /// [`Term::spawn`] and [`Term::spawn_blocking`] stops with it, and is waited for before anybody else leads. What
+    /// it spawns otherwise goes on: a `tokio::task::JoinSet` aborts its tasks when it is dropped, and waits for
+    /// none. Work that blocks its thread cannot be dropped; see [`Overrun`](crate::Overrun).
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), pg_leader::Error> {
     /// use pg_leader::{Campaign, Elector};
     ///
     /// let elector = Elector::connect("postgres://app@db/app").await?;
-    /// let preferred = Campaign::default().priority(10);
-    /// elector.campaign_with(preferred, "billing", "10.0.0.5:8080", |term| async move {
+    /// let billing = elector.campaign(("billing", "10.0.0.5:8080"), |term| async move {
+    ///     // Recover what the last leader left behind; then:
     ///     term.ready();
-    ///     term.deposed().await;
-    ///     Ok::<(), std::io::Error>(())
+    ///     loop {
+    ///         send_an_invoice().await; // Dropped here when the term ends.
+    ///     }
     /// })?;
+    /// let preferred = Campaign::new("mailing", "10.0.0.5:8080").priority(10).graceful(true);
+    /// let mailing = elector.campaign(preferred, |term| async move {
+    ///     term.ready();
+    ///     term.ending().await;
+    ///     // Put away what is at hand. Nobody else leads before this returns or is dropped.
+    /// })?;
+    /// println!("{}, {}", billing.state(), mailing.state());
+    /// # async fn send_an_invoice() {}
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`campaign`](Elector::campaign).
-    pub fn campaign_with<L, F, E>(
-        &self,
-        campaign: impl Into<Campaign>,
-        election: &str,
-        address: &str,
-        lead: L,
-    ) -> Result<Leader, Error>
+    /// When this elector is a candidate of that election already, has been shut down, the name is empty or
+    /// longer than 200 characters, the address is empty or longer than 1,000, which a notification carries whatever they
+    /// are, either has a NUL in it, or there is no runtime here.
+    pub fn campaign<L, F>(&self, campaign: impl Into<Campaign>, lead: L) -> Result<Candidacy, Error>
     where
         L: FnMut(Term) -> F + Send + 'static,
-        F: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<BoxError>,
+        F: Future<Output: LeadOutput> + Send + 'static,
     {
-        let length = election.chars().count();
-        if !(1..=200).contains(&length)
-            || address.is_empty()
-            || election.contains('\0')
-            || address.contains('\0')
-        {
-            return Err(Error::new(Kind::Name));
-        }
+        let Campaign {
+            name,
+            address,
+            priority,
+            takeover,
+            graceful,
+        } = campaign.into();
+        check_name(&name)?;
+        check_address(&address)?;
         let runtime =
             Handle::try_current().map_err(|error| Error::caused(Kind::NoRuntime, error))?;
         let left = CancellationToken::new();
-        let Campaign { priority, takeover } = campaign.into();
         let takeover = takeover.unwrap_or(self.inner.takeover);
         // Where it is refused it is dropped here, and not under a lock: it may be anything.
         let mut lead = Some(Lead::new(lead));
-        let mut candidacy = 0;
-        let (key, shared) = self.inner.entry(election, |entry| {
-            if entry.left.as_ref().is_some_and(|left| !left.is_cancelled()) {
-                return Err(Error::new(Kind::AlreadyCandidate(election.to_owned())));
+        // A detached candidacy has no handle: what it brings along holds the election too.
+        let mut brought = Some(self.inner.hold(&name)?);
+        let mut number = 0;
+        let (key, hold) = self.inner.entry(&name, |entry, candidacy| {
+            if entry.is_candidate() {
+                return Err(Error::new(Kind::AlreadyCandidate(name.clone())));
             }
-            let Some(lead) = lead.take() else {
+            let (Some(lead), Some(hold)) = (lead.take(), brought.take()) else {
                 return Err(Error::new(Kind::ShutDown));
             };
             entry.left = Some(left.clone());
-            entry.candidacies += 1;
-            candidacy = entry.candidacies;
+            number = candidacy;
             let candidate = Candidate {
                 shared: Arc::clone(&entry.shared),
                 address: address.into(),
                 priority,
                 autopsy: takeover == Takeover::Autopsy,
+                graceful,
+                _hold: Box::new(hold),
                 lead,
                 runtime,
                 left: left.clone(),
-                number: candidacy,
+                number,
             };
             let key = entry.key;
             Ok(Command::Join { key, candidate })
         })?;
-        Ok(Leader {
-            elector: self.clone(),
-            key,
-            candidacy,
-            shared,
-            left,
-        })
+        Ok(Candidacy::new(self.clone(), key, number, hold, left))
     }
 
     /// Follow an election without being a candidate. Nobody needs to have joined it yet.
@@ -238,24 +256,22 @@ impl Elector {
     ///
     /// # Errors
     ///
-    /// When this elector has been shut down.
+    /// When this elector has been shut down, or the name is one that no election has: it is empty, longer than 200
+    /// characters, or has a NUL in it.
     pub fn observe(&self, election: &str) -> Result<Observer, Error> {
-        let (key, shared) = self.inner.entry(election, |entry| {
+        check_name(election)?;
+        let (_, hold) = self.inner.entry(election, |entry, _| {
             entry.observers += 1;
             Ok(Command::Observe {
                 key: entry.key,
                 shared: Arc::clone(&entry.shared),
             })
         })?;
-        Ok(Observer {
-            elector: self.clone(),
-            key,
-            shared,
-        })
+        Ok(Observer::new(self.clone(), hold))
     }
 
-    /// Resign every term in order, leave every election, close the session. Waits for work to stop: up to
-    /// the grace, then it is dropped; work that cannot be dropped keeps the leadership, and this waiting. Then it
+    /// Resign every term in order, leave every election, close the session. Waits for work to stop: that of a graceful
+    /// campaign up to the grace, then it is dropped; work that cannot be dropped keeps the leadership, and this waiting. Then it
     /// tells the database, for half a lease at least.
     /// Without a database it tries to tell of the last term's end for no longer than the grace, and then it waits
     /// up to a second for the log.
@@ -277,11 +293,17 @@ impl Elector {
 #[cfg(feature = "testing")]
 impl Elector {
     pub(crate) fn panic_driver(&self, at: crate::testing::PanicAt) {
-        let _ = self.inner.commands.send(Command::Panic(at));
+        self.inner.tell(Command::Panic(at));
     }
 }
 
-impl Inner {
+impl Membership {
+    /// Ask for something that nobody waits for.
+    pub(crate) fn tell(&self, command: Command) {
+        // A driver that has ended has done it already.
+        let _ = self.commands.send(command);
+    }
+
     /// Ask for something and wait until it is done, or everything is over.
     pub(crate) async fn ask(&self, command: Command, done: &CancellationToken) {
         if self.commands.send(command).is_ok() {
@@ -298,62 +320,65 @@ impl Inner {
 
     /// From here on nothing new is accepted.
     fn shut(&self) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries();
         entries.shut = true;
-        // A driver that has ended is what is asked for.
-        let _ = self.commands.send(Command::Shutdown);
+        self.tell(Command::Shutdown);
     }
 
-    /// Change an election's entry, and send what comes of it. Under the lock: whatever is accepted reaches the
-    /// driver before `Command::Shutdown` does.
-    fn entry(
-        &self,
-        name: &str,
-        change: impl FnOnce(&mut Entry) -> Result<Command, Error>,
-    ) -> Result<(Key, Arc<Shared>), Error> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Never dropped under the lock, which it takes then.
+    fn hold(self: &Arc<Self>, name: &str) -> Result<Hold, Error> {
+        let mut entries = self.entries();
         if entries.shut {
             return Err(Error::new(Kind::ShutDown));
         }
-        let Entries {
-            by_name, last_key, ..
-        } = &mut *entries;
-        let entry = by_name.entry(name.to_owned()).or_insert_with(|| {
-            *last_key += 1;
-            let shared = Arc::new(Shared::new(
-                name.to_owned(),
-                self.hands.clone(),
-                self.done.clone(),
-            ));
-            Entry {
-                key: Key(*last_key),
-                shared,
-                observers: 0,
-                left: None,
-                candidacies: 0,
-            }
-        });
-        let command = change(entry)?;
-        let (key, shared) = (entry.key, Arc::clone(&entry.shared));
+        let shared = || Shared::new(name.to_owned(), self.hands.clone(), self.done.clone());
+        Ok(Hold {
+            of: Arc::downgrade(self),
+            shared: Arc::clone(&entries.roster.hold(name, shared).shared),
+        })
+    }
+
+    /// Change an election's entry, and send what comes of it. Under the lock: whatever is accepted reaches the
+    /// driver before `Command::Shutdown` does. `change` gets the number of a candidacy, if it is to be one.
+    fn entry(
+        self: &Arc<Self>,
+        name: &str,
+        change: impl FnOnce(&mut Roles, u64) -> Result<Command, Error>,
+    ) -> Result<(Key, Hold), Error> {
+        let hold = self.hold(name)?;
+        let mut entries = self.entries();
+        if entries.shut {
+            return Err(Error::new(Kind::ShutDown));
+        }
+        let candidacy = entries.roster.next_candidacy();
+        let Some(entry) = entries.roster.get_mut(name) else {
+            return Err(Error::new(Kind::ShutDown));
+        };
+        let command = change(entry, candidacy)?;
+        let key = entry.key;
         let sent = self.commands.send(command);
         drop(entries);
         sent.map_err(|_| Error::new(Kind::ShutDown))?;
-        Ok((key, shared))
+        Ok((key, hold))
     }
 
     pub(crate) fn unobserve(&self, name: &str) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.by_name.get_mut(name) {
+        let mut entries = self.entries();
+        if let Some(entry) = entries.roster.get_mut(name) {
             entry.observers -= 1;
             if entry.observers == 0 {
-                let _ = self.commands.send(Command::Unobserve { key: entry.key });
+                self.tell(Command::Unobserve { key: entry.key });
             }
         }
     }
 }
 
-impl Drop for Inner {
+impl Drop for Membership {
     fn drop(&mut self) {
-        let _ = self.commands.send(Command::Shutdown);
+        self.tell(Command::Shutdown);
     }
 }

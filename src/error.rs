@@ -3,9 +3,11 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::shown::shown;
+
 type Source = Box<dyn StdError + Send + Sync>;
 
-/// An error of pg-leader: a kind that only its predicates show, and its cause in
+/// An error of pg-leader: its [kind](Error::kind), words that say what to do next, and its cause in
 /// [`source`](StdError::source).
 ///
 /// Losing an election is an outcome, not an error, and so is the loss of a session after the first: the
@@ -15,7 +17,7 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// # async fn example() {
 /// match pg_leader::Elector::connect("postgres://app@db/app").await {
 ///     Ok(_elector) => {}
-///     Err(error) if error.is_connection() => println!("later, perhaps: {error}"),
+///     Err(error) if error.is_retryable() => println!("later, perhaps: {error}"),
 ///     Err(error) => println!("somebody must do something: {error}"),
 /// }
 /// # }
@@ -29,105 +31,76 @@ struct Inner {
     hosts: Option<String>,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Kind {
-    #[error("the connection string cannot be used: {0}")]
-    Conninfo(String),
-    #[error("these settings cannot keep the guarantees: {0}")]
-    Settings(String),
-    #[error("the hook for fresh credentials failed")]
-    Credentials,
-    #[error("no server could be reached: {0}")]
-    Unreachable(String),
-    #[error("the session failed: {0}")]
-    Session(String),
-    #[error("an answer from the server makes no sense: {0}")]
-    Unexpected(String),
-    #[error(
-        "PostgreSQL 15 or later is needed, and this server is {0}: upgrade it, or use another one"
-    )]
-    TooOld(String),
-    #[error(
+/// An error a line: what it is, what it knows, and its words.
+macro_rules! kinds {
+    ($($kind:ident $(($what:ident: $type:ty))? $({ $($field:ident: $of:ty),+ })? => $words:literal,)+) => {
+        #[derive(Debug)]
+        pub(crate) enum Kind {
+            $($kind $(($type))? $({ $($field: $of),+ })?,)+
+        }
+
+        impl fmt::Display for Kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Kind::$kind $(($what))? $({ $($field),+ })? => write!(f, $words),)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Conninfo(what: String) => "the connection string cannot be used: {what}",
+    Settings(what: String) => "these settings cannot keep the guarantees: {what}",
+    Credentials => "the hook for fresh credentials failed",
+    Unreachable(what: String) => "no server could be reached: {what}",
+    Session(what: String) => "the session failed: {what}",
+    Unexpected(what: String) => "an answer from the server makes no sense: {what}",
+    TooOld(what: String) =>
+        "PostgreSQL 15 or later is needed, and this server is {what}: upgrade it, or use another one",
+    Standby =>
         "this server is a standby: connect to the primary, or list all hosts in the connection string \
-         with target_session_attrs=read-write"
-    )]
-    Standby,
-    #[error("this server is read-only: connect to one that accepts writes")]
-    ReadOnly,
-    #[error(
-        "a connection pooler stands between this process and the server ({0}): connect directly, or \
-         through a pool in session mode that passes startup options on"
-    )]
-    Pooler(String),
-    #[error(
+        with target_session_attrs=read-write",
+    ReadOnly => "this server is read-only: connect to one that accepts writes",
+    Pooler(what: String) =>
+        "a connection pooler stands between this process and the server ({what}): connect directly, or \
+        through a pool in session mode that passes startup options on",
+    NoLocks =>
         "this server accepts advisory locks without taking them (a probe lock did not show in pg_locks): \
-         it cannot hold a leadership; use PostgreSQL itself"
-    )]
-    NoLocks,
-    #[error(
+        it cannot hold a leadership; use PostgreSQL itself",
+    SchemaMissing { role: String } =>
         "the schema pgleader is missing, and this role has not created it: run pg-leader install, or \
-         sql/migrations/*.sql with psql -f, as a role that may create it; then \
-         SELECT pgleader.grant_candidate('{role}')"
-    )]
-    SchemaMissing { role: String },
-    #[error(
+        pg-leader install --print | psql, as a role that may create it; then \
+        SELECT pgleader.grant_candidate('{role}')",
+    SchemaVanished =>
         "the schema pgleader is not there any more: somebody has dropped or renamed it, or the name leads to \
-         another server or database now; this process waits until it is back. A running process installs \
-         nothing, for terms would begin again at 1: to begin anew all the same, run pg-leader install"
-    )]
-    SchemaVanished,
-    #[error(
-        "the schema pgleader cannot be installed now, for a lock is in the way ({0}): end that transaction, or \
-         try again later"
-    )]
-    SchemaBusy(String),
-    #[error(
-        "this role may not use the schema pgleader: run SELECT pgleader.grant_candidate('{role}') as its owner"
-    )]
-    SchemaForbidden { role: String },
-    #[error(
-        "the schema pgleader has version {found}, this build understands {oldest} to {newest}: {remedy}"
-    )]
-    SchemaVersion {
-        found: i32,
-        oldest: i32,
-        newest: i32,
-        remedy: &'static str,
-    },
-    #[error(
-        "the schema pgleader lacks something that this build asks for ({0}): run \
-         pg-leader install --print | psql, or sql/migrations/*.sql with psql -f, as the schema's owner"
-    )]
-    SchemaIncomplete(String),
-    #[error(
+        another server or database now; this process waits until it is back. A running process installs \
+        nothing, for terms would begin again at 1: to begin anew all the same, run pg-leader install",
+    SchemaBusy(what: String) =>
+        "the schema pgleader cannot be installed now, for a lock is in the way ({what}): end that transaction, or \
+        try again later",
+    SchemaForbidden { role: String } =>
+        "this role may not use the schema pgleader: run SELECT pgleader.grant_candidate('{role}') as its owner",
+    SchemaVersion { found: i32, oldest: i32, newest: i32, remedy: &'static str } =>
+        "the schema pgleader has version {found}, this build understands {oldest} to {newest}: {remedy}",
+    SchemaIncomplete(what: String) =>
+        "the schema pgleader lacks something that this build asks for ({what}): run \
+        pg-leader install --print | psql, as the schema's owner",
+    NotGranted { message: String, role: String } =>
         "{message}: run SELECT pgleader.grant_operator('{role}') as the schema's owner \
-         (to look only, grant_observer is enough)"
-    )]
-    NotGranted { message: String, role: String },
-    #[error("{0}")]
-    NoElection(String),
-    #[error("the database refuses: {0}")]
-    Refused(String),
-    #[error(
-        "this process is already a candidate of election \"{0}\": one candidacy per election and elector"
-    )]
-    AlreadyCandidate(String),
-    #[error("an election's name must have 1 to 200 characters, and its address must not be empty")]
-    Name,
-    #[error("this elector has been shut down: connect a new one")]
-    ShutDown,
-    #[error("this must be called inside a tokio runtime, on which the work shall run")]
-    NoRuntime,
-    #[error("this process cannot start another thread")]
-    Thread,
-    #[error("the fence refuses: {0}")]
-    Fenced(String),
-    #[error("the fence cannot tell in this transaction: {0}")]
-    Serialization(String),
-    #[error("the fence does not know this term: {0}")]
-    NeverGivenOut(String),
-    #[error("the fence guards nothing here: {0}")]
-    FenceMisuse(String),
+        (to look only, grant_observer is enough)",
+    NoElection(what: String) => "{what}",
+    Refused(what: String) => "the database refuses: {what}",
+    AlreadyCandidate(what: String) =>
+        "this process is already a candidate of election \"{what}\": one candidacy per election and elector",
+    Name(what: String) => "{what}",
+    ShutDown => "this elector has been shut down: connect a new one",
+    NoRuntime => "this must be called inside a tokio runtime, on which the work shall run",
+    Thread => "this process cannot start another thread",
+    Fenced(what: String) => "the fence refuses: {what}",
+    Serialization(what: String) => "the fence cannot tell in this transaction: {what}",
+    NeverGivenOut(what: String) => "the fence does not know this term: {what}",
+    FenceMisuse(what: String) => "the fence guards nothing here: {what}",
 }
 
 impl Error {
@@ -175,113 +148,138 @@ impl Error {
         cause.code().map(tokio_postgres::error::SqlState::code)
     }
 
-    pub(crate) fn kind(&self) -> &Kind {
+    pub(crate) fn what(&self) -> &Kind {
         &self.0.kind
     }
 
-    /// The connection string or a setting is wrong: trying again does not help.
-    pub fn is_configuration(&self) -> bool {
-        matches!(
-            self.kind(),
-            Kind::Conninfo(_) | Kind::Settings(_) | Kind::Name | Kind::NoRuntime
-        )
-    }
-
-    /// No server could be reached, or the session broke: trying again may help.
-    pub fn is_connection(&self) -> bool {
-        matches!(
-            self.kind(),
-            Kind::Unreachable(_) | Kind::Session(_) | Kind::Unexpected(_) | Kind::Credentials
-        )
-    }
-
-    /// The server was reached and cannot hold a leadership: too old, a standby, read-only, behind a
-    /// transaction pooler, or without real advisory locks.
-    pub fn is_unfit_server(&self) -> bool {
-        matches!(
-            self.kind(),
-            Kind::TooOld(_) | Kind::Standby | Kind::ReadOnly | Kind::Pooler(_) | Kind::NoLocks
-        )
-    }
-
-    /// The server is a standby.
-    pub fn is_standby(&self) -> bool {
-        matches!(self.kind(), Kind::Standby)
-    }
-
-    /// A connection pooler is in the way.
-    pub fn is_pooler(&self) -> bool {
-        matches!(self.kind(), Kind::Pooler(_))
-    }
-
-    /// The schema `pgleader` is missing, of another version, not granted to this role, or cannot be installed
-    /// now.
-    pub fn is_schema(&self) -> bool {
-        matches!(
-            self.kind(),
+    /// What kind of error it is: for what a program does about it. The text is for people.
+    pub fn kind(&self) -> ErrorKind {
+        match self.what() {
+            Kind::Conninfo(_) | Kind::Settings(_) | Kind::Name(_) | Kind::NoRuntime => {
+                ErrorKind::Configuration
+            }
+            Kind::Credentials | Kind::Unreachable(_) | Kind::Session(_) | Kind::Unexpected(_) => {
+                ErrorKind::Connection
+            }
+            Kind::TooOld(_) | Kind::ReadOnly | Kind::NoLocks => ErrorKind::UnfitServer,
+            Kind::Standby => ErrorKind::Standby,
+            Kind::Pooler(_) => ErrorKind::Pooler,
             Kind::SchemaMissing { .. }
-                | Kind::SchemaVanished
-                | Kind::SchemaBusy(_)
-                | Kind::SchemaForbidden { .. }
-                | Kind::SchemaVersion { .. }
-                | Kind::SchemaIncomplete(_)
-        )
+            | Kind::SchemaVanished
+            | Kind::SchemaVersion { .. }
+            | Kind::SchemaIncomplete(_) => ErrorKind::Schema,
+            Kind::SchemaBusy(_) => ErrorKind::SchemaBusy,
+            Kind::SchemaForbidden { .. } | Kind::NotGranted { .. } => ErrorKind::NotGranted,
+            Kind::NoElection(_) => ErrorKind::NoElection,
+            Kind::Refused(_) => ErrorKind::Refused,
+            Kind::AlreadyCandidate(_) => ErrorKind::AlreadyCandidate,
+            Kind::ShutDown => ErrorKind::ShutDown,
+            Kind::Thread => ErrorKind::System,
+            Kind::Fenced(_) => ErrorKind::Fenced,
+            Kind::NeverGivenOut(_) => ErrorKind::UnknownTerm,
+            Kind::Serialization(_) => ErrorKind::Serialization,
+            Kind::FenceMisuse(_) => ErrorKind::FenceMisuse,
+        }
     }
 
-    /// Nobody has ever joined an election of that name.
-    pub fn is_no_election(&self) -> bool {
-        matches!(self.kind(), Kind::NoElection(_))
-    }
-
-    /// This role may not do that: a grant is missing.
-    pub fn is_not_granted(&self) -> bool {
+    /// Whether the same may succeed later though nobody has mended anything: no server was reached or the session
+    /// broke, a lock was in the way, a snapshot was too old, or the system was short of threads.
+    pub fn is_retryable(&self) -> bool {
         matches!(
             self.kind(),
-            Kind::NotGranted { .. } | Kind::SchemaForbidden { .. }
+            ErrorKind::Connection
+                | ErrorKind::SchemaBusy
+                | ErrorKind::Serialization
+                | ErrorKind::System
         )
     }
 
+    /// It may be over at any moment, without anybody's doing: nobody answers, or nobody who accepts writes, as in a
+    /// failover of the database. A pooler without a server says so itself.
+    pub(crate) fn is_outage(&self) -> bool {
+        let source = self.0.source.as_ref();
+        let source = source.and_then(|source| source.downcast_ref::<tokio_postgres::Error>());
+        match self.what() {
+            Kind::Unreachable(_) | Kind::Standby | Kind::ReadOnly => true,
+            // Class 57: it starts, or is shut down.
+            Kind::Session(_) => source.is_none_or(|error| {
+                error
+                    .code()
+                    .is_none_or(|code| code.code().starts_with("57P0"))
+            }),
+            Kind::Pooler(_) => source.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Nobody listens there: all sessions have ended, or end now.
+    pub(crate) fn is_refusal(&self) -> bool {
+        use std::io::ErrorKind::{ConnectionRefused, NotFound};
+        let source = self.0.source.as_ref();
+        let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+        source.is_some_and(|error| matches!(error.kind(), ConnectionRefused | NotFound))
+    }
+
+    /// What a server is reached for cannot be done with its schema as it is.
+    pub(crate) fn is_of_schema(&self) -> bool {
+        let forbidden = matches!(self.what(), Kind::SchemaForbidden { .. });
+        forbidden || matches!(self.kind(), ErrorKind::Schema | ErrorKind::SchemaBusy)
+    }
+}
+
+/// What kind of [`Error`] it is. Each error is of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The connection string, a setting, a name or an address is wrong, or there is no tokio runtime here.
+    Configuration,
+    /// No server could be reached, the hook for credentials failed, or the session broke.
+    Connection,
+    /// The server was reached and cannot hold a leadership: too old, read-only, or without real advisory locks.
+    UnfitServer,
+    /// The server is a standby.
+    Standby,
+    /// A connection pooler is in the way.
+    Pooler,
+    /// The schema `pgleader` is missing, incomplete, or of another version.
+    Schema,
+    /// The schema `pgleader` cannot be installed now, for a lock is in the way.
+    SchemaBusy,
+    /// This role may not do that: a grant is missing.
+    NotGranted,
+    /// Nobody has ever joined an election of that name.
+    NoElection,
     /// The database understood what an operator asked for, and refuses it; it says why.
-    pub fn is_refused(&self) -> bool {
-        matches!(self.kind(), Kind::Refused(_))
-    }
-
+    Refused,
     /// This process is already a candidate of that election.
-    pub fn is_already_candidate(&self) -> bool {
-        matches!(self.kind(), Kind::AlreadyCandidate(_))
-    }
-
-    /// A fence refused, because the term is over (SQLSTATE `PL001`) or unknown to this server, which may have
-    /// lost it in a failover (`PL002`): stop its work, roll back.
-    pub fn is_fenced(&self) -> bool {
-        matches!(self.kind(), Kind::Fenced(_) | Kind::NeverGivenOut(_))
-    }
-
+    AlreadyCandidate,
+    /// The elector has been shut down.
+    ShutDown,
+    /// This process could not start another thread.
+    System,
+    /// A fence refused, because the term is over (SQLSTATE `PL001`): stop its work, roll back.
+    Fenced,
+    /// A fence refused a term that this server has never given out, or given out with another token: it has lost it
+    /// in a failover, or it is another database (SQLSTATE `PL002`). Stop the term's work, roll back.
+    UnknownTerm,
     /// A fenced transaction's snapshot is too old to tell whether the term is current (SQLSTATE 40001): run
     /// the transaction again.
-    pub fn is_serialization_failure(&self) -> bool {
-        matches!(self.kind(), Kind::Serialization(_))
-    }
-
-    /// A fence was called where it guards nothing: outside a transaction, or on a database that does not
-    /// know the term (SQLSTATE 25P01, 42704, `PL002`).
-    pub fn is_fence_misuse(&self) -> bool {
-        matches!(self.kind(), Kind::FenceMisuse(_) | Kind::NeverGivenOut(_))
-    }
-
-    /// The elector has been shut down.
-    pub fn is_shut_down(&self) -> bool {
-        matches!(self.kind(), Kind::ShutDown)
-    }
+    Serialization,
+    /// A fence was called where it guards nothing: outside a transaction, or on a database without that election
+    /// (SQLSTATE 25P01, 42704).
+    FenceMisuse,
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.kind.fmt(f)?;
-        match self.hosts() {
-            Some(hosts) => write!(f, " ({hosts})"),
-            None => Ok(()),
+        let mut words = self.0.kind.to_string();
+        if let Some(hosts) = self.hosts() {
+            words += &format!(" ({hosts})");
         }
+        // Servers say what others have named.
+        f.write_str(&shown(&words))
     }
 }
 
@@ -300,5 +298,31 @@ impl StdError for Error {
             .source
             .as_deref()
             .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_have_named_begins_no_line() {
+        let named = "no\n\u{1b}[2J\u{202e}";
+        for kind in [
+            Kind::NoElection(named.to_owned()),
+            Kind::AlreadyCandidate(named.to_owned()),
+            Kind::SchemaMissing {
+                role: named.to_owned(),
+            },
+        ] {
+            let error = Error::new(kind).of_hosts(format!("db1: {named}"));
+            let words = error.to_string();
+            assert_eq!(shown(&words), words);
+            assert_eq!(
+                words.matches(r"no\n\u{1b}[2J\u{202e}").count(),
+                2,
+                "{words}"
+            );
+        }
     }
 }

@@ -27,13 +27,15 @@ impl Term {
     ///
     /// # Errors
     ///
-    /// Each leaves the transaction aborted: roll it back.
-    /// [`is_fenced`](Error::is_fenced) when the term is over: stop its work.
-    /// [`is_serialization_failure`](Error::is_serialization_failure) under REPEATABLE READ and SERIALIZABLE,
-    /// when the transaction's snapshot is too old to tell: run it again.
-    /// [`is_fence_misuse`](Error::is_fence_misuse) when the call is outside a transaction, or on a database
-    /// that does not know the term.
-    /// [`is_connection`](Error::is_connection) when the query itself fails.
+    /// Each leaves the transaction aborted: roll it back. By its [kind](Error::kind):
+    ///
+    /// - [`Fenced`](crate::ErrorKind::Fenced): the term is over, stop its work.
+    /// - [`UnknownTerm`](crate::ErrorKind::UnknownTerm): this database does not know the term, stop its work too.
+    /// - [`Serialization`](crate::ErrorKind::Serialization), under REPEATABLE READ and SERIALIZABLE: the
+    ///   transaction's snapshot is too old to tell, run it again.
+    /// - [`FenceMisuse`](crate::ErrorKind::FenceMisuse): the call is outside a transaction, or on a database without
+    ///   that election.
+    /// - [`Connection`](crate::ErrorKind::Connection): the query itself failed.
     ///
     /// # Cancel safety
     ///

@@ -1,37 +1,54 @@
 #![doc = include_str!("../README.md")]
 
+mod campaign;
+mod candidacy;
 mod config;
-mod doctor;
+mod connection;
+pub mod doctor;
+mod driver;
 mod elector;
 mod engine;
 mod error;
 mod fence;
-mod leader;
-mod leash;
+mod foreign;
+mod lookout;
 mod observer;
-mod operator;
+pub mod operator;
 mod platform;
-mod schema;
+mod process_state;
+mod roster;
+#[cfg(feature = "serde")]
+mod serde_types;
 mod session;
+mod shown;
+mod sql_types;
 mod standing;
-mod task;
+mod statements;
+// Not a part of it: `proof/` includes that folder, and has no servers of this kind.
+#[cfg(all(test, feature = "testing"))]
+#[path = "statements/tests.rs"]
+mod statements_tests;
 mod term;
-mod term_state;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod words;
+mod work;
 
-pub use config::{Campaign, Config, Credentials, Overrun, Takeover};
-pub use doctor::{Finding, Severity, examine, examine_with};
+pub use campaign::{Campaign, LeadOutput, Takeover};
+pub use candidacy::{Candidacy, run};
+pub use config::{Config, Credentials, Overrun};
 pub use elector::Elector;
-pub use error::Error;
-pub use leader::{Leader, run};
+pub use error::{Error, ErrorKind};
 pub use observer::Observer;
-pub use operator::{
-    Backend, CandidateStatus, ElectionStatus, Installed, Operator, PastTerm, Request,
-};
 pub use platform::clock;
+pub use shown::shown;
 pub use standing::{
-    AddressError, ElectionState, ParseStateError, ProcessState, Standing, WaitingFor,
+    AddressError, Changes, ElectionState, ParseStateError, ProcessState, Standing, WaitingFor,
 };
-pub use task::{Task, TaskError};
 pub use term::Term;
+pub use work::task::{Task, TaskError};
+
+/// When the work of a term must stop.
+pub mod leash {
+    pub use crate::engine::{Demand, Leash};
+}

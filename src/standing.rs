@@ -1,9 +1,10 @@
 //! How an election stands, for everybody to read without waiting.
 
 use std::fmt;
-use std::str::FromStr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use futures_util::stream::{self, Stream};
@@ -13,74 +14,42 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::engine::Instant;
 pub use crate::engine::{ElectionState, WaitingFor};
-use crate::session::hands::{Hands, isolated};
-use crate::term::TermState;
+use crate::foreign::hands::{Hands, isolated};
+pub use crate::process_state::{ParseStateError, ProcessState};
+use crate::work::term_state::TermState;
 
-/// What a process is in an election. Reads what it prints:
-///
-/// ```
-/// use pg_leader::ProcessState;
-///
-/// assert_eq!(ProcessState::Leading.to_string(), "leading");
-/// assert_eq!("recovering".parse(), Ok(ProcessState::Recovering));
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum ProcessState {
-    /// Not the leader.
-    #[default]
-    Following,
-    /// Elected, and still catching up: its work has not called [`Term::ready`](crate::Term::ready) yet.
-    Recovering,
-    /// The leader.
-    Leading,
+/// Why there is no address of a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Nobody leads.
+    NoLeader,
+    /// This process cannot know now: it has no session, or has not read yet.
+    Unknown,
 }
 
-impl fmt::Display for ProcessState {
+impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            ProcessState::Following => "following",
-            ProcessState::Recovering => "recovering",
-            ProcessState::Leading => "leading",
-        })
-    }
-}
-
-/// The text is no state of a process.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is none of following, recovering and leading")]
-pub struct ParseStateError(String);
-
-impl FromStr for ProcessState {
-    type Err = ParseStateError;
-
-    fn from_str(text: &str) -> Result<Self, ParseStateError> {
-        match text {
-            "following" => Ok(ProcessState::Following),
-            "recovering" => Ok(ProcessState::Recovering),
-            "leading" => Ok(ProcessState::Leading),
-            other => Err(ParseStateError(other.to_owned())),
+        match self {
+            AddressError::NoLeader => f.write_str("nobody leads"),
+            AddressError::Unknown => {
+                f.write_str("who leads is not known now: there is no session to the database")
+            }
         }
     }
 }
 
-/// Why there is no address of a leader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AddressError {
-    /// Nobody leads.
-    #[error("nobody leads")]
-    NoLeader,
-    /// This process cannot know now: it has no session, or has not read yet.
-    #[error("who leads is not known now: there is no session to the database")]
-    Unknown,
-}
+impl std::error::Error for AddressError {}
 
 /// How an election stands, as this process knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Standing {
     /// The newest term, 0 before the first.
-    pub term: u64,
+    pub term: i64,
     /// What the election is in.
     pub state: ElectionState,
     /// The leader's address.
@@ -90,6 +59,9 @@ pub struct Standing {
     /// What stands in the way of its leading, beside another's leading. Of an observer: what stands in
     /// everybody's way, as far as operators have put it there.
     pub waiting_for: Option<WaitingFor>,
+    /// Why the server refuses what this process asks of this election, and of no other, in its words.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub refusal: Option<String>,
 }
 
 /// The same, with what readers must check for themselves.
@@ -101,19 +73,46 @@ pub(crate) struct Snapshot {
     pub(crate) state: ElectionState,
     pub(crate) address: Option<Arc<str>>,
     pub(crate) waiting_for: Option<WaitingFor>,
+    pub(crate) refusal: Option<Arc<str>>,
     /// After this nothing is known.
     pub(crate) known_until: Instant,
 }
 
 impl Snapshot {
     fn standing(&self) -> Standing {
-        let own = self.own.as_ref();
         Standing {
-            term: self.term,
-            state: self.state,
-            address: self.address.as_deref().map(str::to_owned),
-            process: own.map_or(ProcessState::Following, |term| term.process_state()),
+            term: self.term.cast_signed(),
+            state: self.state(),
+            address: self.address().ok(),
+            process: self.process(),
             waiting_for: self.waiting_for,
+            refusal: self.refusal.as_ref().map(|why| why.as_ref().to_owned()),
+        }
+    }
+
+    fn process(&self) -> ProcessState {
+        let own = self.own.as_ref();
+        own.map_or(ProcessState::Following, |term| term.process_state())
+    }
+
+    fn state(&self) -> ElectionState {
+        match &self.own {
+            Some(own) => match own.process_state() {
+                ProcessState::Leading => ElectionState::Leading,
+                ProcessState::Recovering => ElectionState::Recovering,
+                // Its deadline has passed: another may lead.
+                ProcessState::Following => ElectionState::Unknown,
+            },
+            None if clock::now() < self.known_until => self.state,
+            None => ElectionState::Unknown,
+        }
+    }
+
+    fn address(&self) -> Result<String, AddressError> {
+        match &self.address {
+            _ if self.state() == ElectionState::Unknown => Err(AddressError::Unknown),
+            Some(address) => Ok(address.as_ref().to_owned()),
+            None => Err(AddressError::NoLeader),
         }
     }
 }
@@ -152,15 +151,6 @@ impl Shared {
         }
     }
 
-    /// Nothing is known any more.
-    pub(crate) fn forget(self: &Arc<Self>) {
-        let term = self.term();
-        self.publish(Snapshot {
-            term,
-            ..Snapshot::default()
-        });
-    }
-
     fn announce(&self) {
         // Before it is read: what is published from here on is announced once more.
         self.unannounced.store(false, Ordering::Release);
@@ -173,49 +163,26 @@ impl Shared {
     }
 
     pub(crate) fn process_state(&self) -> ProcessState {
-        let snapshot = self.snapshot.load();
-        snapshot
-            .own
-            .as_ref()
-            .map_or(ProcessState::Following, |term| term.process_state())
+        self.snapshot.load().process()
     }
 
-    pub(crate) fn term(&self) -> u64 {
-        self.snapshot.load().term
+    pub(crate) fn term(&self) -> i64 {
+        self.snapshot.load().term.cast_signed()
     }
 
     pub(crate) fn election_state(&self) -> ElectionState {
-        let snapshot = self.snapshot.load();
-        match &snapshot.own {
-            Some(own) if own.is_current() => match own.process_state() {
-                ProcessState::Recovering => ElectionState::Recovering,
-                _ => ElectionState::Leading,
-            },
-            Some(_) => ElectionState::Unknown,
-            None if clock::now() < snapshot.known_until => snapshot.state,
-            None => ElectionState::Unknown,
-        }
+        self.snapshot.load().state()
     }
 
     pub(crate) fn address(&self) -> Result<String, AddressError> {
-        let snapshot = self.snapshot.load();
-        let known = match &snapshot.own {
-            Some(own) => own.is_current(),
-            None => clock::now() < snapshot.known_until && snapshot.state != ElectionState::Unknown,
-        };
-        match &snapshot.address {
-            _ if !known => Err(AddressError::Unknown),
-            Some(address) => Ok(address.as_ref().to_owned()),
-            None => Err(AddressError::NoLeader),
-        }
+        self.snapshot.load().address()
     }
 
-    /// Every standing from now on, the present one first; a slow reader misses those between.
-    pub(crate) fn changes(&self) -> impl Stream<Item = Standing> + Send + Unpin + use<> {
+    pub(crate) fn changes(self: &Arc<Self>) -> Changes {
         let mut receiver = self.changes.subscribe();
         receiver.mark_changed();
         let (done, hands) = (self.done.clone(), self.hands.clone());
-        Box::pin(stream::unfold(receiver, move |mut receiver| {
+        let stream = stream::unfold(receiver, move |mut receiver| {
             let (done, hands) = (done.clone(), hands.clone());
             let changed = async move {
                 tokio::select! {
@@ -227,7 +194,62 @@ impl Shared {
                 Some((standing, receiver))
             };
             isolated(hands, changed)
-        }))
+        });
+        Changes {
+            shared: Arc::clone(self),
+            stream: Box::pin(stream),
+        }
+    }
+}
+
+/// What an election does, from [`Candidacy::changes`](crate::Candidacy::changes) or
+/// [`Observer::changes`](crate::Observer::changes): a [`Stream`] of how it stands when this was made, then of every
+/// change, also of what this process cannot know any more. A slow reader misses those that others have overtaken,
+/// never the last one. It ends with the elector, and does not keep it alive; nor does it keep the election followed: once
+/// no candidacy and no observer of it is left here, nothing changes any more.
+///
+/// Waiting for the next one is cancel safe: a change that nobody has waited for is not lost.
+///
+/// ```no_run
+/// # async fn example(observer: pg_leader::Observer) {
+/// use futures_util::StreamExt;
+/// use pg_leader::ElectionState;
+///
+/// let mut changes = observer.changes();
+/// while changes.current().state != ElectionState::Leading {
+///     if changes.next().await.is_none() {
+///         return; // The elector has ended.
+///     }
+/// }
+/// # }
+/// ```
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct Changes {
+    shared: Arc<Shared>,
+    stream: Pin<Box<dyn Stream<Item = Standing> + Send>>,
+}
+
+impl Changes {
+    /// How the election stands *now*, whatever of it was read from the stream. No query, no waiting.
+    pub fn current(&self) -> Standing {
+        self.shared.snapshot.load().standing()
+    }
+}
+
+impl Stream for Changes {
+    type Item = Standing;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Standing>> {
+        self.stream.as_mut().poll_next(context)
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes")
+            .field("election", &self.shared.name)
+            .field("current", &self.current())
+            .finish_non_exhaustive()
     }
 }
 
@@ -257,6 +279,7 @@ mod tests {
             state: ElectionState::Leading,
             address: Some("a".into()),
             waiting_for: None,
+            refusal: None,
             known_until,
             own: None,
         };

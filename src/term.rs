@@ -7,15 +7,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::engine::Key;
-use crate::session::{self, Command, Guard};
-use crate::task::Task;
-
-pub(crate) use crate::term_state::{TaskState, TermState};
+use crate::engine::{Input, Key};
+use crate::work::children;
+use crate::work::task::Task;
+use crate::work::term_state::TermState;
+use crate::work::{Guard, Tell};
 
 /// One period of leadership, given to the work that runs in it. Cheap to clone; a clone that outlives the
 /// term is harmless, and does not keep the elector alive.
@@ -25,7 +24,7 @@ pub struct Term {
     pub(crate) address: Arc<str>,
     pub(crate) key: Key,
     pub(crate) state: Arc<TermState>,
-    pub(crate) commands: UnboundedSender<Command>,
+    pub(crate) tell: Tell,
     /// As long as any of the work runs.
     pub(crate) work: Weak<Guard>,
 }
@@ -34,8 +33,17 @@ impl Term {
     /// The fencing token: greater than that of every term before that this server, or anybody who takes part,
     /// knows of, across restarts and failovers of the database too. Pass it along with what you write, and refuse
     /// smaller ones.
-    pub fn number(&self) -> u64 {
-        self.state.number
+    ///
+    /// An `i64`, as it is a `bigint` of the database's and drivers bind it. A term itself binds as its number, by
+    /// `postgres_types::ToSql`:
+    ///
+    /// ```no_run
+    /// # async fn example(term: pg_leader::Term, client: tokio_postgres::Client) -> Result<(), tokio_postgres::Error> {
+    /// client.execute("INSERT INTO booking (term, amount) VALUES ($1, $2)", &[&term, &100_i64]).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn number(&self) -> i64 {
+        self.state.number.cast_signed()
     }
 
     /// What tells this term from any other, also from one with the same number: a random UUID as text.
@@ -69,7 +77,7 @@ impl Term {
     ///
     /// It is about being lost. In an orderly end (resigning, stepping down, shutdown) the leadership is kept
     /// until the work has stopped, so this stays true until then: work that is not dropped by itself, since
-    /// it blocks its thread, must ask [`is_ending`](Term::is_ending) or wait for [`deposed`](Term::deposed).
+    /// it blocks its thread, must ask [`is_ending`](Term::is_ending) or wait for [`ending`](Term::ending).
     ///
     /// Between this and what you do next any time may pass; only the database can refuse a late write.
     pub fn is_current(&self) -> bool {
@@ -81,24 +89,24 @@ impl Term {
         if self.state.over.load(Ordering::Acquire) {
             return Duration::ZERO;
         }
-        self.state.leash.remaining(clock::now())
+        self.state.session.remaining(clock::now())
     }
 
     /// Resolves when the work should stop: the term is lost, or is being given up in order.
     ///
-    /// Once anybody has asked for this, [`is_ending`](Term::is_ending) or a
-    /// [`cancellation_token`](Term::cancellation_token), by this or by any clone of the term, inside the work or
-    /// outside, the work is given time to stop by itself: until the grace is over in an orderly end, until 0.85 of
-    /// the lease when the term is lost. Where nobody asked it is dropped at once. So ask before the first thing that
-    /// must not be cut off:
+    /// For the work of a [graceful](crate::Campaign::graceful) campaign, which is then given time to stop by itself:
+    /// until the grace is over in an orderly end, until 0.85 of the lease when the term is lost. Work of any other
+    /// campaign is dropped instead of being told, and where this is awaited all the same a warning says so, once a
+    /// term. Whether it is awaited changes nothing about when the work is dropped.
     ///
     /// ```
+    /// // For a campaign with `.graceful(true)`.
     /// async fn lead(term: pg_leader::Term) -> Result<(), std::io::Error> {
-    ///     let mut deposed = std::pin::pin!(term.deposed());
+    ///     let mut ending = std::pin::pin!(term.ending());
     ///     term.ready();
     ///     loop {
     ///         tokio::select! {
-    ///             () = &mut deposed => return Ok(()),
+    ///             () = &mut ending => return Ok(()),
     ///             piece = next_piece() => finish(piece?).await?,
     ///         }
     ///     }
@@ -110,12 +118,11 @@ impl Term {
     /// # Cancel safety
     ///
     /// Cancel safe: it may be dropped and called again.
-    pub fn deposed(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.state.listen();
-        Arc::clone(&self.state).deposed()
+    pub fn ending(&self) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.state).ending()
     }
 
-    /// Whether the work should stop: the question to which [`deposed`](Term::deposed) waits for a yes, for
+    /// Whether the work should stop: the question to which [`ending`](Term::ending) waits for a yes, for
     /// work that looks from time to time, also on a thread that blocks. In an orderly end the term is still
     /// current while its work stops, so [`is_current`](Term::is_current) does not tell.
     ///
@@ -133,18 +140,15 @@ impl Term {
     /// }
     /// ```
     pub fn is_ending(&self) -> bool {
-        self.state.listen();
         self.state.is_ending()
     }
 
     /// Run a part of the work as a task of its own, on the runtime on which this election was campaigned for.
     ///
     /// It stops with the term: nobody else leads before it has stopped, just as with `lead` itself. It is
-    /// dropped, at its next `.await`, when `lead` is. When `lead` has returned, failed or was dropped, which
-    /// ends the term, a task that has not asked for [`deposed`](Term::deposed), [`is_ending`](Term::is_ending)
-    /// or a [`cancellation_token`](Term::cancellation_token) is dropped at once; one that has asked itself is
-    /// given the rest of the time for stopping. Work that blocks its thread cannot be dropped here either, and
-    /// counts for [`Overrun::Abort`](crate::Overrun::Abort).
+    /// dropped, at its next `.await`, when `lead` is, and at once when `lead` has returned, failed or was dropped,
+    /// which ends the term: so `lead` waits for those that must finish. Work that blocks its thread cannot be
+    /// dropped here either, and counts for [`Overrun::Abort`](crate::Overrun::Abort).
     ///
     /// What is spawned when the term is over is dropped unpolled.
     ///
@@ -168,7 +172,7 @@ impl Term {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let receiver = self.guard().map(|guard| session::spawn_child(guard, work));
+        let receiver = self.guard().map(|guard| children::spawn(guard, work));
         Task::new(receiver, Weak::clone(&self.work), Arc::clone(&self.state))
     }
 
@@ -194,7 +198,7 @@ impl Term {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let receiver = (self.guard()).map(|guard| session::spawn_blocking_child(guard, work));
+        let receiver = (self.guard()).map(|guard| children::spawn_blocking(guard, work));
         Task::new(receiver, Weak::clone(&self.work), Arc::clone(&self.state))
     }
 
@@ -203,25 +207,24 @@ impl Term {
         self.is_current().then(|| self.work.upgrade()).flatten()
     }
 
-    /// A token that is cancelled when the work should stop, for code that takes one. To ask for it is to ask
-    /// for [`deposed`](Term::deposed), with the same time for stopping. Cancelling it does nothing to the term.
-    /// A task of the work should ask for its own. All who wait for such tokens of a term are woken one after the
-    /// other, so a waker of your own that blocks or panics keeps the news from the rest; those who wait for
-    /// [`deposed`](Term::deposed) are woken each for himself.
+    /// A token that is cancelled when the work should stop, for code that takes one: as [`ending`](Term::ending) for
+    /// the work of a [graceful](crate::Campaign::graceful) campaign, or for what runs beside the work. Cancelling it
+    /// does nothing to the term.
+    ///
+    /// All who wait for such tokens of a term are woken one after the other, so a waker of your own that blocks or
+    /// panics keeps the news from the rest; those who wait for [`ending`](Term::ending) are woken each for himself.
     pub fn cancellation_token(&self) -> CancellationToken {
-        self.state.listen();
         self.state.tokens.child_token()
     }
 
     /// The work has recovered: from `Recovering` to `Leading`. Does nothing the second time.
     pub fn ready(&self) {
         if !self.state.ready.swap(true, Ordering::AcqRel) {
-            let command = Command::Ready {
+            let ready = Input::Ready {
                 key: self.key,
                 term: self.state.number,
             };
-            // Without a driver there is no term to be ready for.
-            let _ = self.commands.send(command);
+            (self.tell)(ready);
         }
     }
 
@@ -259,13 +262,13 @@ impl Term {
     }
 
     /// Give this term up in order and stay a candidate. The work is told through
-    /// [`deposed`](Term::deposed); the leadership is released once it has stopped.
+    /// [`ending`](Term::ending); the leadership is released once it has stopped.
     pub fn resign(&self) {
-        let command = Command::Resign {
+        let resign = Input::Resign {
             key: self.key,
             term: self.state.number,
         };
-        let _ = self.commands.send(command);
+        (self.tell)(resign);
     }
 }
 

@@ -1,5 +1,5 @@
 //! How a session ended tells whether its work has stopped, and where it cannot tell, the next leader waits
-//! for a lease. Every kind of end, and what may blur the evidence. Settles row 22 of docs/known-faults.md
+//! for a lease. Every kind of end, and what may blur the evidence. Settles row 22 of docs/development/known-faults.md
 //! without giving up row 1.
 
 mod support;
@@ -21,7 +21,7 @@ fn candidate_process() {
 
 /// Kill the leader, the older of the two, while the successor cannot look, with `meanwhile` done before it looks
 /// again. So its sample is surely older than what happens here.
-async fn kill_unseen(race: &mut Race, term: u64, meanwhile: impl FnOnce(&Cluster)) -> Duration {
+async fn kill_unseen(race: &mut Race, term: i64, meanwhile: impl FnOnce(&Cluster)) -> Duration {
     race.processes[1].stop();
     // A probe under way might win, and nobody would hear of it before the server ends that session.
     let state = format!(

@@ -1,6 +1,6 @@
 //! What a candidacy promises to whoever calls it: what the first line of the work finds, that a resignation
 //! is heard whenever it comes, and that after a shutdown nothing begins. Settles row 32 of
-//! docs/known-faults.md together with `foreign_code`.
+//! docs/development/known-faults.md together with `foreign_code`.
 
 mod support;
 
@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use pg_leader::{AddressError, Elector, Leader, ProcessState, Takeover, Term};
+use pg_leader::{
+    AddressError, Campaign, Candidacy, Elector, ErrorKind, ProcessState, Takeover, Term,
+};
 use support::proxy::Proxy;
 use support::record::Record;
 use support::{CEILING, Candidate, Cluster, LEASE, config, elector, history, until};
@@ -22,19 +24,21 @@ type Seen = (ProcessState, Result<String, AddressError>);
 async fn the_first_line_of_the_work_finds_itself_in_office() {
     let cluster = Cluster::start().unwrap();
     let elector = elector(&cluster).await;
-    let leader: Arc<OnceLock<Leader>> = Arc::default();
+    let leader: Arc<OnceLock<Candidacy>> = Arc::default();
     let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
     let candidacy = elector
-        .campaign("first", "here", {
+        .campaign(("first", "here"), {
             let (leader, seen) = (Arc::clone(&leader), Arc::clone(&seen));
-            move |_| {
-                let look = |leader: &Leader| (leader.state(), leader.address());
+            move |term: Term| {
+                let look = |leader: &Candidacy| (leader.state(), leader.address());
                 let (leader, seen) = (Arc::clone(&leader), Arc::clone(&seen));
                 // The first term may begin before `campaign` has returned.
                 seen.lock().unwrap().extend(leader.get().map(look));
                 async move {
                     seen.lock().unwrap().extend(leader.get().map(look));
-                    Ended::Ok(())
+                    // Who resigns leads again at once; who returns at once does not.
+                    term.resign();
+                    std::future::pending::<Ended>().await
                 }
             }
         })
@@ -52,11 +56,11 @@ async fn the_first_line_of_the_work_finds_itself_in_office() {
 async fn a_resignation_in_the_first_line_of_the_work_is_heard() {
     let cluster = Cluster::start().unwrap();
     let elector = elector(&cluster).await;
-    let leader: Arc<OnceLock<Leader>> = Arc::default();
+    let leader: Arc<OnceLock<Candidacy>> = Arc::default();
     let begun = Arc::new(AtomicUsize::new(0));
     let resigned = Arc::new(AtomicUsize::new(0));
     let candidacy = elector
-        .campaign("resigns", "a", {
+        .campaign(("resigns", "a"), {
             let (leader, begun, resigned) = (
                 Arc::clone(&leader),
                 Arc::clone(&begun),
@@ -115,13 +119,13 @@ async fn a_resignation_while_office_is_awaited_is_heard() {
     };
     let before = holder();
     assert!(before.is_some());
-    within(second.leader.resign()).await;
+    within(second.candidacy.resign()).await;
     until("somebody else holds the lock", || {
         let now = holder();
         now.is_some() && now != before
     })
     .await;
-    assert_eq!(second.leader.state(), ProcessState::Following);
+    assert_eq!(second.candidacy.state(), ProcessState::Following);
     // It was no term of its.
     assert_eq!(history(&cluster, "awaited", 2, "address"), None);
     third.elector.shutdown().await;
@@ -136,16 +140,16 @@ fn idle(_: Term) -> std::future::Pending<Ended> {
 async fn after_a_shutdown_nothing_begins() {
     let cluster = Cluster::start().unwrap();
     let elector = elector(&cluster).await;
-    let leader = elector.campaign("before", "a", idle).unwrap();
-    until("it leads", || leader.state() != ProcessState::Following).await;
+    let candidacy = elector.campaign(("before", "a"), idle).unwrap();
+    until("it leads", || candidacy.state() != ProcessState::Following).await;
     within(elector.shutdown()).await;
-    let refused = elector.campaign("after", "a", idle).unwrap_err();
-    assert!(refused.is_shut_down(), "{refused}");
-    assert!(elector.observe("after").unwrap_err().is_shut_down());
+    let refused = elector.campaign(("after", "a"), idle).unwrap_err();
+    assert!(refused.kind() == ErrorKind::ShutDown, "{refused}");
+    assert!(elector.observe("after").unwrap_err().kind() == ErrorKind::ShutDown);
     // Whoever asks once more is answered.
     within(elector.shutdown()).await;
-    within(leader.resign()).await;
-    within(leader.leave()).await;
+    within(candidacy.resign()).await;
+    within(candidacy.leave()).await;
     assert_eq!(support::status(&cluster, "after", "state"), None);
 }
 
@@ -155,13 +159,13 @@ async fn during_a_shutdown_nothing_begins() {
     let cluster = Cluster::start().unwrap();
     let elector = elector(&cluster).await;
     let stops = Arc::new(AtomicBool::new(false));
-    let leader = elector
-        .campaign("stops", "a", {
+    let candidacy = elector
+        .campaign(Campaign::new("stops", "a").graceful(true), {
             let stops = Arc::clone(&stops);
             move |term: Term| {
                 let stops = Arc::clone(&stops);
                 async move {
-                    term.deposed().await;
+                    term.ending().await;
                     while !stops.load(Ordering::SeqCst) {
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
@@ -170,15 +174,18 @@ async fn during_a_shutdown_nothing_begins() {
             }
         })
         .unwrap();
-    until("it leads", || leader.state() != ProcessState::Following).await;
+    until("it leads", || candidacy.state() != ProcessState::Following).await;
     let stopping = [(); 3].map(|()| {
         let elector = elector.clone();
         tokio::spawn(async move { elector.shutdown().await })
     });
-    until("it stops", || elector.campaign("late", "a", idle).is_err()).await;
+    until("it stops", || {
+        elector.campaign(("late", "a"), idle).is_err()
+    })
+    .await;
     for _ in 0..100 {
-        let refused = elector.campaign("during", "a", idle).unwrap_err();
-        assert!(refused.is_shut_down(), "{refused}");
+        let refused = elector.campaign(("during", "a"), idle).unwrap_err();
+        assert!(refused.kind() == ErrorKind::ShutDown, "{refused}");
         tokio::task::yield_now().await;
     }
     stops.store(true, Ordering::SeqCst);
@@ -206,10 +213,13 @@ async fn candidacies_that_race_a_shutdown_end_with_it() {
                 tokio::spawn(async move {
                     for nth in 0..200 {
                         let election = format!("race-{round}-{racer}-{nth}");
-                        match elector.campaign(&election, "a", idle) {
-                            Ok(_) => accepted.fetch_add(1, Ordering::SeqCst),
+                        match elector.campaign((&election, "a"), idle) {
+                            Ok(candidacy) => {
+                                candidacy.detach();
+                                accepted.fetch_add(1, Ordering::SeqCst)
+                            }
                             Err(refused) => {
-                                assert!(refused.is_shut_down(), "{refused}");
+                                assert!(refused.kind() == ErrorKind::ShutDown, "{refused}");
                                 return;
                             }
                         };
@@ -236,21 +246,21 @@ async fn candidacies_that_race_a_shutdown_end_with_it() {
 async fn a_closure_that_is_refused_is_dropped_under_no_lock() {
     let cluster = Cluster::start().unwrap();
     let elector = elector(&cluster).await;
-    let _first = elector.campaign("taken", "a", idle).unwrap();
+    let _first = elector.campaign(("taken", "a"), idle).unwrap();
     let observer = elector.observe("other").unwrap();
     let runtime = tokio::runtime::Handle::current();
     let (answer, refused) = tokio::sync::oneshot::channel();
     // On a thread that nobody waits for where it hangs.
     std::thread::spawn(move || {
         let _inside = runtime.enter();
-        let refused = elector.campaign("taken", "a", move |term| {
+        let refused = elector.campaign(("taken", "a"), move |term| {
             let _ = observer.state();
             idle(term)
         });
         let _ = answer.send((elector, refused));
     });
     let (elector, refused) = within(refused).await.unwrap();
-    assert!(refused.unwrap_err().is_already_candidate());
+    assert!(refused.unwrap_err().kind() == ErrorKind::AlreadyCandidate);
     within(elector.shutdown()).await;
 }
 
@@ -265,28 +275,28 @@ async fn within<F: Future>(future: F) -> F::Output {
 async fn a_handle_of_a_candidacy_that_is_over_does_not_end_the_next() {
     let cluster = Cluster::start().unwrap();
     let elector = elector(&cluster).await;
-    let over = elector.campaign("again", "a", idle).unwrap();
+    let over = elector.campaign(("again", "a"), idle).unwrap();
     let clone = over.clone();
     until("it leads", || over.state() != ProcessState::Following).await;
     within(over.leave()).await;
-    let leader = elector.campaign("again", "b", idle).unwrap();
+    let candidacy = elector.campaign(("again", "b"), idle).unwrap();
     until("the next leads", || {
-        leader.state() != ProcessState::Following
+        candidacy.state() != ProcessState::Following
     })
     .await;
-    let term = leader.term();
+    let term = candidacy.term();
     within(clone.leave()).await;
     within(clone.resign()).await;
     // Commands are heard in their order: what is asked of another election comes after.
-    let other = elector.campaign("other", "b", idle).unwrap();
+    let other = elector.campaign(("other", "b"), idle).unwrap();
     until("the other leads", || {
         other.state() != ProcessState::Following
     })
     .await;
-    assert_ne!(leader.state(), ProcessState::Following);
-    assert_eq!(leader.term(), term);
+    assert_ne!(candidacy.state(), ProcessState::Following);
+    assert_eq!(candidacy.term(), term);
     assert_eq!(history(&cluster, "again", term, "ending"), None);
-    within(leader.leave()).await;
+    within(candidacy.leave()).await;
     assert!(history(&cluster, "again", term, "ending").is_some());
     within(elector.shutdown()).await;
 }

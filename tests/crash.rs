@@ -1,5 +1,5 @@
 //! The server goes down and comes back: candidates reconnect by themselves, soon, and never two work.
-//! Settles rows 18, 19 and 30 of docs/known-faults.md.
+//! Settles rows 18, 19 and 30 of docs/development/known-faults.md.
 
 mod support;
 
@@ -10,7 +10,7 @@ use support::{Cluster, LEASE, contest, until};
 
 /// Somebody works in a term after `term`, soon after the server was there again at `since` on the record's clock:
 /// after a retry interval (here a lease) and the refractory period. Three times that is allowed.
-async fn until_next_works(record: &Record, term: u64, since: u64) {
+async fn until_next_works(record: &Record, term: i64, since: u64) {
     until("somebody works again", || record.last_term() > term).await;
     let steps = record.steps();
     let began = steps.iter().filter(|step| step.term > term);

@@ -1,6 +1,6 @@
 //! Packets dropped on a direct connection, by a router between two hosts: network namespaces of this test's
 //! own. The leader stops before its lease is over, and the next begins. Settles row 3 of
-//! docs/known-faults.md. Needs Linux, root and iproute2; skipped with a word where they are missing.
+//! docs/development/known-faults.md. Needs Linux, root and iproute2; skipped with a word where they are missing.
 
 mod support;
 

@@ -1,12 +1,12 @@
 //! Fencing as a service uses it: leaders with clients that fence, hand-overs while they are at work, and what
-//! stands in the way for too long. Settles row 26 of docs/known-faults.md.
+//! stands in the way for too long. Settles row 26 of docs/development/known-faults.md.
 
 mod support;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pg_leader::{Elector, Term};
+use pg_leader::{Campaign, Elector, ErrorKind, Term};
 use rustix::process::{Pid, Signal, kill_process};
 use support::record::{self, Record};
 use support::seat::Seat;
@@ -19,23 +19,26 @@ async fn leader_and_successor(
     cluster: &Cluster,
     election: &str,
     record: &Arc<Record>,
-) -> (Term, pg_leader::Leader, Candidate) {
+) -> (Term, pg_leader::Candidacy, Candidate) {
     let elector = Elector::connect(config(&cluster.url())).await.unwrap();
     let (sender, mut terms) = tokio::sync::mpsc::unbounded_channel();
-    let leader = elector
-        .campaign(election, "first", move |term| {
-            let _ = sender.send(term.clone());
-            async move {
-                term.ready();
-                term.deposed().await;
-                Ok::<(), std::io::Error>(())
-            }
-        })
+    let candidacy = elector
+        .campaign(
+            Campaign::new(election, "first").graceful(true),
+            move |term| {
+                let _ = sender.send(term.clone());
+                async move {
+                    term.ready();
+                    term.ending().await;
+                    Ok::<(), std::io::Error>(())
+                }
+            },
+        )
         .unwrap();
     let term = terms.recv().await.expect("it leads");
     let second = Candidate::start(config(&cluster.url()), election, "second", record).await;
     until_successor(cluster, election).await;
-    (term, leader, second)
+    (term, candidacy, second)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +58,7 @@ async fn a_term_fences_its_transactions_and_is_refused_when_it_is_over() {
         .fence(&writer)
         .await
         .expect_err("outside a transaction");
-    assert!(error.is_fence_misuse(), "{error}");
+    assert!(error.kind() == ErrorKind::FenceMisuse, "{error}");
 
     leader.resign().await;
     until("the other works", || record.last_term() == 2).await;
@@ -65,7 +68,7 @@ async fn a_term_fences_its_transactions_and_is_refused_when_it_is_over() {
         .fence(&transaction)
         .await
         .expect_err("the term is over");
-    assert!(error.is_fenced(), "{error}");
+    assert!(error.kind() == ErrorKind::Fenced, "{error}");
     assert!(error.to_string().contains("newest is 2"), "{error}");
     drop(transaction);
 
@@ -77,7 +80,7 @@ async fn a_term_fences_its_transactions_and_is_refused_when_it_is_over() {
         .unwrap();
     transaction.simple_query("SELECT 1").await.unwrap();
     let before = record.last_term();
-    second.leader.resign().await;
+    second.candidacy.resign().await;
     until("the next works", || {
         record.last_term() > before || leader.term() > before
     })
@@ -90,7 +93,7 @@ async fn a_term_fences_its_transactions_and_is_refused_when_it_is_over() {
         .fence(&transaction)
         .await
         .expect_err("the term is over");
-    assert!(error.is_fenced(), "{error}");
+    assert!(error.kind() == ErrorKind::Fenced, "{error}");
 }
 
 /// Two servers have given out one number, and nobody is left who remembers the first: the number passes, the token does
@@ -114,7 +117,7 @@ async fn a_term_of_the_same_number_on_a_server_that_was_lost_is_refused() {
             .unwrap();
         let error = term.fence(&writer).await.expect_err("another's term");
         assert!(
-            error.is_fence_misuse() && error.to_string().contains("another token"),
+            error.kind() == ErrorKind::UnknownTerm && error.to_string().contains("another token"),
             "{level}: {error}"
         );
         writer.batch_execute("ROLLBACK").await.unwrap();
@@ -134,7 +137,7 @@ async fn every_term_has_a_token_of_its_own() {
     let (first, leader, second) = leader_and_successor(&cluster, "tokens", &record).await;
     leader.resign().await;
     until("the other works", || record.last_term() == 2).await;
-    second.leader.resign().await;
+    second.candidacy.resign().await;
     until("a third term begins", || leader.term() == 3).await;
     let tokens = "SELECT count(DISTINCT token) FROM pgleader.term";
     assert_eq!(cluster.query(tokens).unwrap().as_deref(), Some("3"));
@@ -177,7 +180,7 @@ async fn a_snapshot_that_is_too_old_is_a_serialization_failure() {
         .fence(&transaction)
         .await
         .expect_err("the term is over");
-    assert!(error.is_serialization_failure(), "{error}");
+    assert!(error.kind() == ErrorKind::Serialization, "{error}");
 }
 
 /// A client of term 1 that writes fenced transactions of 30 ms without a pause, until its fence refuses. How
@@ -226,7 +229,7 @@ async fn eight_busy_clients_delay_the_next_term_by_no_more_than_the_longest_of_t
         })
         .await;
         let resigned = record::now();
-        candidates[0].leader.resign().await;
+        candidates[0].candidacy.resign().await;
         until("the other works", || record.last_term() == 2).await;
         let steps = record.steps();
         let began = steps
@@ -267,7 +270,7 @@ async fn what_still_stands_in_the_way_after_the_refractory_period_is_ended() {
     // Another election of the same elector, whose session must not block meanwhile.
     let other = candidates[1]
         .elector
-        .campaign("other", "other", support::steady(&Record::in_memory()))
+        .campaign(("other", "other"), support::steady(&Record::in_memory()))
         .unwrap();
     until("the other election is led", || {
         other.state() == pg_leader::ProcessState::Leading
@@ -275,7 +278,7 @@ async fn what_still_stands_in_the_way_after_the_refractory_period_is_ended() {
     .await;
 
     let resigned = Instant::now();
-    candidates[0].leader.resign().await;
+    candidates[0].candidacy.resign().await;
     until("it is shown what is waited for", || {
         status(&cluster, "ended", "waiting_for").as_deref() == Some("fenced transactions")
     })
@@ -492,7 +495,7 @@ async fn what_may_not_be_ended_is_shown_and_tried_on() {
         .await
         .unwrap();
     let resigned = Instant::now();
-    first.leader.resign().await;
+    first.candidacy.resign().await;
     until("well past the refractory period it is still shown", || {
         resigned.elapsed() > LEASE * 2
             && status(&cluster, "roles", "waiting_for").as_deref() == Some("fenced transactions")

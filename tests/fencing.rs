@@ -1,5 +1,5 @@
 //! Interleavings of fenced transactions with the end of their term, as steps of sessions that are driven by
-//! hand (invariant 3). Settles row 26 of docs/known-faults.md.
+//! hand (invariant 3). Settles row 26 of docs/development/known-faults.md.
 
 mod support;
 
@@ -478,4 +478,97 @@ async fn under_read_committed_it_writes_nothing() {
         .query("SELECT max(xmax::text::bigint) FROM pgleader.term");
     assert_eq!(locked.unwrap().as_deref(), Some("0"), "the row was locked");
     run(&writer, "COMMIT").await;
+}
+
+/// Step 1: somebody holds the lock with which terms begin. Step 2: fences that cannot pass are asked. They are refused, and
+/// do not stand in line.
+#[tokio::test]
+async fn what_is_over_unknown_or_anothers_is_refused_without_a_lock() {
+    let scene = Scene::new().await;
+    scene.begin_second().await;
+    let (writer, holder) = (scene.writer().await, scene.writer().await);
+    let lock = format!(
+        "SELECT pg_advisory_lock('pgleader.term'::regclass::oid::integer, {})",
+        scene.first.election()
+    );
+    run(&holder, &lock).await;
+    run(&writer, "SET statement_timeout = '10s'").await;
+    let no_token = "'00000000-0000-0000-0000-000000000000'";
+    for (call, expected) in [
+        ("SELECT pgleader.fence('e', 1)".to_owned(), "PL001"),
+        ("SELECT pgleader.fence('e', 3)".to_owned(), "PL002"),
+        (
+            format!("SELECT pgleader.fence('e', 2, {no_token})"),
+            "PL002",
+        ),
+        (
+            format!("SELECT pgleader.fence('e', 1, {no_token})"),
+            "PL002",
+        ),
+    ] {
+        for begin in LEVELS {
+            run(&writer, begin).await;
+            assert_eq!(refusal(&writer, &call).await, expected, "{begin}: {call}");
+            run(&writer, "ROLLBACK").await;
+        }
+    }
+    // Of a term that is closed and the newest all the same.
+    assert!(scene.second.vacate(2).await);
+    for begin in LEVELS {
+        run(&writer, begin).await;
+        assert_eq!(
+            refusal(&writer, "SELECT pgleader.fence('e', 2)").await,
+            "PL001",
+            "{begin}"
+        );
+        run(&writer, "ROLLBACK").await;
+    }
+}
+
+/// Sixteen to forty-four of a hundred tries began a term, while work of past terms went on asking.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hammer_of_refused_fences_holds_no_term_off() {
+    let scene = Scene::new().await;
+    let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut hammers = tokio::task::JoinSet::new();
+    for begin in [
+        READ_COMMITTED,
+        READ_COMMITTED,
+        REPEATABLE_READ,
+        SERIALIZABLE,
+    ] {
+        let (writer, over) = (scene.writer().await, over.clone());
+        hammers.spawn(async move {
+            let mut refused = 0;
+            let calls = [
+                "SELECT pgleader.fence('e', 1)",
+                "SELECT pgleader.fence('e', 9000)",
+            ];
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                for call in calls {
+                    run(&writer, begin).await;
+                    refused += i32::from(writer.batch_execute(call).await.is_err());
+                    run(&writer, "ROLLBACK").await;
+                }
+            }
+            refused
+        });
+    }
+    let (mut leader, mut next) = (&scene.first, &scene.second);
+    // Of the first term some may have passed: they hold its row.
+    while !leader.vacate(1).await {}
+    leader.release().await;
+    while next.campaign().await.0 == "fenced" {
+        next.release().await;
+    }
+    for term in 2..60 {
+        std::mem::swap(&mut leader, &mut next);
+        assert!(leader.vacate(term).await);
+        leader.release().await;
+        assert_eq!(next.campaign().await, ("began".to_owned(), term + 1));
+    }
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    while let Some(refused) = hammers.join_next().await {
+        assert!(refused.unwrap() > 0, "nobody hammered");
+    }
 }

@@ -1,5 +1,5 @@
 //! An orderly end: resign, step down, leave, shutdown. The next term begins at once, and never before the
-//! work has stopped. Settles rows 7, 23, 29 and 30 of docs/known-faults.md.
+//! work has stopped. Settles rows 7, 23, 29 and 30 of docs/development/known-faults.md.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pg_leader::{Elector, ProcessState, Term};
+use pg_leader::{Campaign, Elector, ProcessState, Term};
 use support::record::{self, Record};
 use support::work::Work;
 use support::{CEILING, Cluster, LEASE, config, contest, history, until};
@@ -18,7 +18,7 @@ async fn resigning_hands_over_at_once_and_in_order() {
     let record = Record::in_memory();
     let candidates = contest(&cluster, "resign", 2, &record).await;
 
-    candidates[0].leader.resign().await;
+    candidates[0].candidacy.resign().await;
     until("the other leads", || candidates[1].leads()).await;
     until("the other works", || record.last_term() == 2).await;
 
@@ -29,7 +29,7 @@ async fn resigning_hands_over_at_once_and_in_order() {
         history(&cluster, "resign", 1, "ending").as_deref(),
         Some("resigned")
     );
-    assert_eq!(candidates[0].leader.state(), ProcessState::Following);
+    assert_eq!(candidates[0].candidacy.state(), ProcessState::Following);
 }
 
 /// The notification does it: whoever has missed it finds out by a probe, the successor's alone, and that comes
@@ -47,8 +47,8 @@ async fn the_notification_hands_over_and_not_the_next_probe() {
     let mut elections = vec![];
     for number in 0..ENDINGS {
         let (name, record) = (format!("heard {number}"), Record::in_memory());
-        let leader = first.campaign(&name, "first", one_step(&record)).unwrap();
-        elections.push((name, record, leader));
+        let candidacy = first.campaign((&name, "first"), one_step(&record)).unwrap();
+        elections.push((name, record, candidacy));
     }
     until("the first leads", || {
         elections.iter().all(|(_, record, _)| record.has(1))
@@ -56,7 +56,7 @@ async fn the_notification_hands_over_and_not_the_next_probe() {
     .await;
     let mut others = vec![];
     for (name, record, _) in &elections {
-        others.push(second.campaign(name, "second", one_step(record)).unwrap());
+        others.push(second.campaign((name, "second"), one_step(record)).unwrap());
     }
     until("the second stands by", || {
         let successors = "SELECT count(*) FROM pgleader.status WHERE successor = 'second'";
@@ -64,9 +64,9 @@ async fn the_notification_hands_over_and_not_the_next_probe() {
     })
     .await;
     let mut took = vec![];
-    for (_, record, leader) in &elections {
+    for (_, record, candidacy) in &elections {
         let asked = record::now();
-        leader.resign().await;
+        candidacy.resign().await;
         until("the second works", || record.has(2)).await;
         took.push(record::time_to_term(&record.steps(), asked, 2));
     }
@@ -125,7 +125,7 @@ async fn shutdown_and_leave_release_the_leadership() {
     })
     .await;
     let second = candidates[1..].iter().find(|c| c.leads()).unwrap();
-    second.leader.leave().await;
+    second.candidacy.leave().await;
     let third = candidates[1..]
         .iter()
         .find(|c| !std::ptr::eq(*c, second))
@@ -147,7 +147,7 @@ async fn shutdown_and_leave_release_the_leadership() {
     );
     let again = second
         .elector
-        .campaign("bye", "again", support::steady(&record));
+        .campaign(("bye", "again"), support::steady(&record));
     assert!(again.is_ok(), "who has left may come back");
 }
 
@@ -162,7 +162,7 @@ async fn a_shutdown_that_has_used_up_the_grace_vacates_all_the_same() {
     let mut leaders = vec![];
     for name in &names {
         let work = support::work::of(support::work::Kind::Stubborn, &record);
-        leaders.push(elector.campaign(name, "stubborn", work).unwrap());
+        leaders.push(elector.campaign((name, "stubborn"), work).unwrap());
     }
     until("it leads all of them", || {
         let mut leaders = leaders.iter();
@@ -181,7 +181,7 @@ async fn an_operator_ends_the_term_of_a_wedged_leader() {
     let record = Record::in_memory();
     let elector = support::elector(&cluster).await;
     let wedged = elector
-        .campaign("wedged", "wedged", |term| async move {
+        .campaign(("wedged", "wedged"), |term| async move {
             term.ready();
             std::future::pending::<Result<(), std::io::Error>>().await
         })
@@ -206,7 +206,7 @@ async fn blocking_work_that_looks_is_told_that_its_term_is_ending() {
     let record = Record::in_memory();
     let elector = support::elector(&cluster).await;
     let blocking = elector
-        .campaign("looks", "blocking", {
+        .campaign(("looks", "blocking"), {
             let record = record.clone();
             move |term| {
                 let record = record.clone();
@@ -243,13 +243,13 @@ async fn nothing_is_released_before_the_work_has_stopped() {
     let told = Arc::new(AtomicBool::new(false));
     let elector = support::elector(&cluster).await;
     let slow = elector
-        .campaign("slow", "slow", {
+        .campaign(Campaign::new("slow", "slow").graceful(true), {
             let (finish, told, record) = (finish.clone(), told.clone(), record.clone());
             move |term| {
                 let (finish, told, record) = (finish.clone(), told.clone(), record.clone());
                 async move {
                     term.ready();
-                    term.deposed().await;
+                    term.ending().await;
                     told.store(true, Ordering::SeqCst);
                     while !finish.load(Ordering::SeqCst) {
                         record.step(term.address(), term.number());

@@ -140,7 +140,10 @@ async fn what_looks_like_another_server_and_is_none_spares_no_refractory_period(
 async fn locks_of_several_modes_and_holders_are_one_row_an_election() {
     let cluster = installed().await;
     let seat = Seat::join(&cluster, "e", "a").await;
-    let key = "'pgleader.election'::regclass::oid::integer, 1";
+    let key = format!(
+        "'pgleader.election'::regclass::oid::integer, {}",
+        seat.election()
+    );
     let strangers = [client(&cluster.url()).await, client(&cluster.url()).await];
     let both = format!("SELECT pg_advisory_lock_shared({key}), pg_advisory_lock({key})");
     strangers[0].batch_execute(&both).await.unwrap();
@@ -167,7 +170,7 @@ async fn locks_of_several_modes_and_holders_are_one_row_an_election() {
     // Who holds a share of it holds no leadership.
     seat.client.batch_execute(&shared).await.unwrap();
     let office = seat
-        .fill("SELECT FROM pgleader.take_office($mark, $election, $instance, true, true, 0, 0, 0)");
+        .fill("SELECT FROM pgleader.take_office($mark, ARRAY[$election], $instance, true, '{true}', '{0}', '{0}', '{0}')");
     assert_eq!(refusal(&seat.client, &office).await, "55000");
 }
 
@@ -184,7 +187,11 @@ async fn a_stranger_that_keeps_terms_from_beginning_is_named_and_ended() {
         assert!(first.vacate(1).await);
         first.release().await;
         let stranger = client(&cluster.url()).await;
-        let locks = locks.replace('$', "'pgleader.term'::regclass::oid::integer, 1");
+        let key = format!(
+            "'pgleader.term'::regclass::oid::integer, {}",
+            first.election()
+        );
+        let locks = locks.replace('$', &key);
         let pid: i32 = {
             let row = stranger
                 .query_one(&format!("SELECT pg_backend_pid(), {locks}"), &[])
@@ -275,8 +282,8 @@ async fn what_was_heard_of_outlives_an_orderly_leave() {
             heard.leave().await;
         } else {
             let again = heard.fill(
-                "SELECT pgleader.join_election($mark, 'another', gen_random_uuid(), 'b', 1000, a.backend_start, 'b') \
-                 FROM pg_stat_get_activity(pg_backend_pid()) AS a",
+                "SELECT FROM pg_stat_get_activity(pg_backend_pid()) AS a, pgleader.join_elections($mark, '{another}', \
+                     gen_random_uuid(), '{b}', 1000, a.backend_start, 'b', '{0}', '{0}', '{0}', false)",
             );
             heard.client.batch_execute(&again).await.unwrap();
         }
@@ -289,7 +296,8 @@ async fn what_was_heard_of_outlives_an_orderly_leave() {
         let office = next.ask_for_office(1000, (FAR, 1000)).await;
         let term = office.get::<_, i64>("term");
         assert!(term > 2 * BLOCK, "{way}: {term}");
-        let ready = format!("SELECT pgleader.ready($mark, $election, $instance, {term})");
+        let ready =
+            format!("SELECT pgleader.ready($mark, ARRAY[$election], $instance, ARRAY[{term}])");
         next.client.batch_execute(&next.fill(&ready)).await.unwrap();
         let rows = format!(
             "SELECT count(*) FROM pgleader.candidate AS c JOIN pgleader.election AS e ON e.id = c.election_id \
@@ -304,7 +312,10 @@ async fn what_was_heard_of_outlives_an_orderly_leave() {
 async fn a_fenced_session_from_where_a_pgpool_was_is_not_ended_by_force() {
     let cluster = installed().await;
     let first = Seat::join(&cluster, "e", "first").await;
-    let record = first.fill("SELECT pgleader.record_pgpool($mark, $election)");
+    let record = first.fill(
+        "SELECT FROM pg_stat_get_activity(pg_backend_pid()) AS a, pgleader.join_elections($mark, '{e}', $instance, \
+             '{first}', 1000, a.backend_start, 'first', '{0}', '{0}', '{0}', true)",
+    );
     first.client.batch_execute(&record).await.unwrap();
     assert_eq!(first.campaign().await, ("began".to_owned(), 1));
     let writer = client(&cluster.url()).await;
@@ -390,14 +401,21 @@ async fn who_is_not_on_record_begins_nothing() {
     );
     cluster.execute(&later).unwrap();
     let again = seat.fill(
-        "SELECT pgleader.join_election($mark, 'e', $instance, 'a', 1000, a.backend_start, 'a') \
-         FROM pg_stat_get_activity(pg_backend_pid()) AS a",
+        "SELECT FROM pg_stat_get_activity(pg_backend_pid()) AS a, pgleader.join_elections($mark, '{e}', $instance, '{a}', \
+             1000, a.backend_start, 'a', '{0}', '{0}', '{0}', false)",
     );
     assert_eq!(refusal(&seat.client, &again).await, "55000");
     let campaign = seat.fill(
-        "SELECT FROM pgleader.campaign($mark, ARRAY[$election], '{}', ARRAY[$election], $instance, true, 60000, '{0}', '{0}')",
+        "SELECT outcome, refused FROM pgleader.campaign($mark, ARRAY[$election], '{}', ARRAY[$election], $instance, true, \
+             60000, '{0}', '{0}')",
     );
-    assert_eq!(refusal(&seat.client, &campaign).await, "55000");
+    let row = seat.client.query_one(&campaign, &[]).await.unwrap();
+    assert_eq!(row.get::<_, &str>(0), "refused");
+    let refused: &str = row.get(1);
+    assert!(refused.contains("55000"), "{refused}");
+    // Nothing is held of what it tried for.
+    let held = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()";
+    assert!(seat.client.query(held, &[]).await.unwrap().is_empty());
 }
 
 /// Who may be a candidate is not thereby an operator, and no operator's name is put to what he has not asked for.
@@ -412,24 +430,28 @@ async fn a_candidate_ends_no_leader_that_speaks_and_forges_no_request() {
     cluster
         .execute("GRANT pg_signal_backend, pg_read_all_stats TO owner")
         .unwrap();
-    let leader = Seat::join(&cluster, "e", "a").await;
-    assert_eq!(leader.campaign().await, ("began".to_owned(), 1));
+    let candidacy = Seat::join(&cluster, "e", "a").await;
+    assert_eq!(candidacy.campaign().await, ("began".to_owned(), 1));
     let app = client(&support::url_of(&cluster, "app")).await;
     app.batch_execute("SET pgleader.mark = 'm'").await.unwrap();
-    for call in [
-        "SELECT pgleader.evict('m', 1, 1)::text",
-        "SELECT pgleader.evict_silent('m', 1, 1)::text",
+    for (call, expected) in [
+        (
+            "SELECT outcome FROM pgleader.evict('m', '{1}', '{1}')",
+            "not allowed",
+        ),
+        ("SELECT pgleader.evict_silent('m', 1, 1)::text", "false"),
     ] {
         let row = app.query_one(call, &[]).await.unwrap();
-        assert_eq!(row.get::<_, &str>(0), "false", "{call}");
+        assert_eq!(row.get::<_, &str>(0), expected, "{call}");
     }
     assert_eq!(
         refusal(&app, "SELECT pgleader.end_leader_backend(1, 1)").await,
         "42501"
     );
     let ended = |ended_by: &str, request: &str| {
-        leader.fill(&format!(
-            "SELECT pgleader.vacate($mark, $election, $instance, 1, 'stepped down', '{ended_by}', '{request}')"
+        candidacy.fill(&format!(
+            "SELECT FROM pgleader.vacate($mark, ARRAY[$election], $instance, '{{1}}', ARRAY['stepped down'], \
+             ARRAY['{ended_by}']::name[], ARRAY['{request}'])"
         ))
     };
     let shown = "SELECT coalesce(concat_ws(' ', by, request), '') FROM pgleader.history";
@@ -440,14 +462,14 @@ async fn a_candidate_ends_no_leader_that_speaks_and_forges_no_request() {
         ("postgres", "suspend", "postgres suspend"),
     ] {
         let call = ended(by, request);
-        leader
+        candidacy
             .client
             .batch_execute(&format!("BEGIN; {call}"))
             .await
             .unwrap();
-        let row = leader.client.query_one(shown, &[]).await.unwrap();
+        let row = candidacy.client.query_one(shown, &[]).await.unwrap();
         assert_eq!(row.get::<_, &str>(0), recorded, "{call}");
-        leader.client.batch_execute("ROLLBACK").await.unwrap();
+        candidacy.client.batch_execute("ROLLBACK").await.unwrap();
     }
 }
 
@@ -463,6 +485,9 @@ async fn lists_of_lists_are_refused() {
         "SELECT FROM pgleader.campaign($mark, ARRAY[$election], '{}', '{}', $instance, true, 60000, '{0}', '{{0}}')",
         "SELECT FROM pgleader.heartbeat($mark, 'pgleader.election'::regclass::oid, ARRAY[[$election]])",
         "SELECT pgleader.release($mark, ARRAY[[$election]], '{}', 60000)",
+        "SELECT FROM pgleader.take_office($mark, ARRAY[$election], $instance, true, '{{true}}', '{0}', '{0}', '{0}')",
+        "SELECT FROM pgleader.vacate($mark, ARRAY[$election], $instance, '{1}', '{resigned}', '{{null}}', '{null}')",
+        "SELECT FROM pgleader.evict($mark, ARRAY[$election], '{{1}}')",
         "SELECT pgleader.announce($mark, ARRAY[[$election]], 5)",
         "SELECT FROM pgleader.read_elections(ARRAY[['e']])",
     ] {
@@ -502,9 +527,9 @@ async fn an_eviction_from_a_term_that_is_over_ends_nobody() {
     })
     .await;
     for call in [
-        "pgleader.evict($mark, $election, 1)",
+        "outcome = 'ended' FROM pgleader.evict($mark, ARRAY[$election], '{1}')",
         "pgleader.evict_silent($mark, $election, 1)",
-        "pgleader.evict($mark, 99, 1)",
+        "outcome = 'ended' FROM pgleader.evict($mark, '{99}', '{1}')",
         "pgleader.end_leader($election, 1)",
     ] {
         let asked = second
@@ -515,5 +540,65 @@ async fn an_eviction_from_a_term_that_is_over_ends_nobody() {
     }
     for client in [&first.client, &second.client, &bystander] {
         client.batch_execute("SELECT 1").await.expect("it lives");
+    }
+}
+
+/// Whoever may be a candidate ends nobody by whom nothing is held, of whatever election he speaks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_ends_no_bystander() {
+    let cluster = Cluster::start().unwrap();
+    support::install_by_an_ordinary_owner(&cluster, &[("app", "candidate")]).await;
+    cluster
+        .execute("GRANT pg_signal_backend, pg_read_all_stats TO owner; CREATE ROLE bystander LOGIN")
+        .unwrap();
+    let candidacy = Seat::join(&cluster, "e", "a").await;
+    assert_eq!(candidacy.campaign().await, ("began".to_owned(), 1));
+    let bystander = client(&support::url_of(&cluster, "bystander")).await;
+    let pid = bystander.query_one("SELECT pg_backend_pid()", &[]).await;
+    let pid: i32 = pid.unwrap().get(0);
+    let app = client(&support::url_of(&cluster, "app")).await;
+    app.batch_execute("SET pgleader.mark = 'm'").await.unwrap();
+    for election in [1, candidacy.election(), 4711] {
+        let call = format!("SELECT pgleader.end_fenced_backend('m', {election}, {pid})");
+        let row = app.query_one(&call, &[]).await.unwrap();
+        assert_eq!(row.get::<_, Option<bool>>(0), Some(false), "{call}");
+    }
+    let lives = format!("SELECT 1 FROM pg_stat_activity WHERE pid = {pid}");
+    assert_eq!(cluster.query(&lives).unwrap().as_deref(), Some("1"));
+    bystander.batch_execute("SELECT").await.unwrap();
+}
+
+/// That nobody leads one election spares no silent leader of another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_leader_is_ended_beside_an_election_without_one() {
+    let cluster = installed().await;
+    let mut seats = [
+        Seat::join(&cluster, "one", "a").await,
+        Seat::join(&cluster, "other", "a").await,
+    ];
+    // They are looked at in the order of their ids.
+    seats.sort_by_key(Seat::election);
+    let [vacant, silent] = &seats;
+    assert_eq!(silent.campaign().await, ("began".to_owned(), 1));
+    let other = client(&cluster.url()).await;
+    other
+        .batch_execute("SET pgleader.mark = 'm'")
+        .await
+        .unwrap();
+    let evict = format!(
+        "SELECT election, outcome FROM pgleader.evict('m', ARRAY[{}, {}], '{{1, 1}}') ORDER BY election",
+        vacant.election(),
+        silent.election()
+    );
+    let deadline = std::time::Instant::now() + support::CEILING;
+    loop {
+        let rows = other.query(&evict, &[]).await.unwrap();
+        let outcomes: Vec<&str> = rows.iter().map(|row| row.get(1)).collect();
+        assert_eq!(outcomes[0], "not allowed");
+        if outcomes[1] == "ended" {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{outcomes:?}");
+        tokio::time::sleep(support::LEASE / 20).await;
     }
 }

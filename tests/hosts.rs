@@ -1,12 +1,13 @@
 //! Several hosts in the connection string, more than one of which accepts writes. Settles row 38 of
-//! docs/known-faults.md.
+//! docs/development/known-faults.md.
 
 mod support;
 
 use std::time::Instant;
 
 use futures_util::StreamExt;
-use pg_leader::{Severity, WaitingFor};
+use pg_leader::WaitingFor;
+use pg_leader::doctor::{Severity, examine};
 use support::cluster::url_at;
 use support::log::Log;
 use support::record::{self, Record};
@@ -113,7 +114,7 @@ async fn no_term_begins_while_the_leadership_is_held_on_the_lower() {
     for _ in 0..3 {
         let free = new[0]
             .elector
-            .campaign("free", "new", support::steady(&Record::in_memory()));
+            .campaign(("free", "new"), support::steady(&Record::in_memory()));
         let free = free.unwrap();
         until("what is not held elsewhere begins", || {
             free.state() == pg_leader::ProcessState::Leading
@@ -125,7 +126,7 @@ async fn no_term_begins_while_the_leadership_is_held_on_the_lower() {
     assert!(!new.iter().any(Candidate::leads));
     assert_eq!(record.last_term(), 1);
 
-    old.leader.leave().await;
+    old.candidacy.leave().await;
     until("the next term works on the higher", || {
         record.last_term() > 1
     })
@@ -202,14 +203,14 @@ async fn a_server_under_two_names_is_one() {
     support::until_successor(&cluster, "names").await;
     let began = Instant::now();
     while began.elapsed() < LEASE * 3 {
-        let standing = second.leader.changes().next().await;
+        let standing = second.candidacy.changes().next().await;
         let waits = standing.expect("the elector lives").waiting_for;
         assert_ne!(waits, Some(WaitingFor::AnotherHost), "its own server");
         tokio::time::sleep(LEASE / 100).await;
     }
     assert!(first.leads());
     assert_eq!(record.last_term(), 1);
-    first.leader.leave().await;
+    first.candidacy.leave().await;
     until("the second leads", || second.leads()).await;
 }
 
@@ -238,8 +239,8 @@ async fn the_doctor_lists_every_host() {
     let gone = Cluster::start().unwrap();
     let all = any_of(&[&gone, &standby, &primary]);
     gone.stop_immediate().unwrap();
-    let examine = async || {
-        let findings = pg_leader::examine(config(&all)).await.unwrap();
+    let findings = async || {
+        let findings = examine(config(&all)).await.unwrap();
         let found: Vec<_> = findings
             .into_iter()
             .filter(|finding| finding.check == "hosts")
@@ -247,7 +248,7 @@ async fn the_doctor_lists_every_host() {
         assert_eq!(found.len(), 1, "{found:?}");
         found.into_iter().next().unwrap()
     };
-    let found = examine().await;
+    let found = findings().await;
     for says in [
         format!("{}: a primary on timeline 1", place(&primary)),
         format!("{}: a standby on timeline 1", place(&standby)),
@@ -257,7 +258,7 @@ async fn the_doctor_lists_every_host() {
     }
     assert_eq!(found.severity, Severity::Note, "{found:?}");
     standby.promote().unwrap();
-    let found = examine().await;
+    let found = findings().await;
     let says = format!("{}: a primary on timeline 2", place(&standby));
     assert!(found.what.contains(&says), "{}", found.what);
     assert_eq!(found.severity, Severity::Problem, "{found:?}");

@@ -4,7 +4,8 @@ mod support;
 
 use std::time::Instant;
 
-use pg_leader::{Severity, WaitingFor};
+use pg_leader::WaitingFor;
+use pg_leader::doctor::{Severity, examine};
 use support::cluster::url_at;
 use support::proxy::Proxy;
 use support::record::{self, Record};
@@ -138,7 +139,7 @@ async fn the_doctor_tells_of_writers_that_do_not_tell_their_cluster() {
     .await;
     standby.promote().unwrap();
     let hosts = any_of(&[&primary, &standby]);
-    let findings = pg_leader::examine(config(&hosts)).await.unwrap();
+    let findings = examine(config(&hosts)).await.unwrap();
     let found = findings.iter().find(|finding| finding.check == "hosts");
     let found = found.expect("there are several");
     assert_eq!(found.severity, Severity::Problem, "{found:?}");

@@ -1,5 +1,6 @@
 //! Who installs the schema, and when: the first connect and `pg-leader install` alone, and nobody stands behind a
-//! lock that the installation waits for. Settles row 39 of docs/known-faults.md.
+//! lock that the installation waits for. It works in every encoding, under every setting of a role, and beside grants.
+//! Settles row 39 of docs/development/known-faults.md.
 
 mod support;
 
@@ -7,15 +8,16 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use pg_leader::operator::Operator;
 use pg_leader::testing::Cluster;
-use pg_leader::{Elector, Leader, Operator, WaitingFor};
+use pg_leader::{Candidacy, Elector, ErrorKind, WaitingFor};
 use support::log::Log;
 use support::proxy::Proxy;
 use support::record::{self, Record};
-use support::{Candidate, LEASE, client, config, contest, until};
+use support::{Candidate, LEASE, chapters, client, config, contest, until, url_of};
 
-async fn waits_for(leader: &Leader) -> Option<WaitingFor> {
-    leader
+async fn waits_for(candidacy: &Candidacy) -> Option<WaitingFor> {
+    candidacy
         .changes()
         .next()
         .await
@@ -26,7 +28,7 @@ async fn waits_for(leader: &Leader) -> Option<WaitingFor> {
 async fn until_the_schema_is_missed(candidates: &[&Candidate]) {
     for candidate in candidates {
         let deadline = Instant::now() + support::CEILING;
-        while waits_for(&candidate.leader).await != Some(WaitingFor::Schema) {
+        while waits_for(&candidate.candidacy).await != Some(WaitingFor::Schema) {
             assert!(Instant::now() < deadline, "the schema is not missed");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -76,7 +78,7 @@ async fn a_name_that_leads_to_an_empty_server_is_waited_out() {
     let record = Record::in_memory();
     let candidate = Candidate::start(config(&proxy.superuser_url()), "moved", "a", &record).await;
     until("it leads", || candidate.leads()).await;
-    candidate.leader.resign().await;
+    candidate.candidacy.resign().await;
     until("the second term works", || record.last_term() == 2).await;
 
     proxy.lead_to(empty.port());
@@ -120,10 +122,10 @@ async fn reader(cluster: &Cluster) -> tokio_postgres::Client {
     reader
 }
 
-/// Until so many sessions have begun with a migration.
+/// Until so many sessions have begun to install.
 async fn until_installing(cluster: &Cluster, count: usize) {
     let mut seen = BTreeSet::new();
-    let installer = "SELECT max(pid) FROM pg_stat_activity WHERE query LIKE '-- Purpose:%'";
+    let installer = "SELECT max(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN;%What the chapters begin with%'";
     until("the schema is being installed", || {
         seen.extend(cluster.query(installer).unwrap());
         seen.len() >= count
@@ -154,7 +156,7 @@ async fn an_open_reader_holds_up_an_installation_and_no_leadership() {
             continue;
         };
         let resigned = Instant::now();
-        leading.leader.resign().await;
+        leading.candidacy.resign().await;
         until("the next term works", || record.last_term() > term).await;
         assert!(resigned.elapsed() < LEASE * 5, "{:?}", resigned.elapsed());
         terms += 1;
@@ -162,7 +164,7 @@ async fn an_open_reader_holds_up_an_installation_and_no_leadership() {
     assert!(terms > 2, "{terms}");
     let (installed, operator) = installing.await.unwrap();
     let error = installed.expect_err("the reader is still there");
-    assert!(error.is_schema(), "{error}");
+    assert!(error.kind() == ErrorKind::SchemaBusy, "{error}");
     let pid = reader.query_one("SELECT pg_backend_pid()", &[]).await;
     let pid: i32 = pid.unwrap().get(0);
     let says = error.to_string();
@@ -221,4 +223,223 @@ async fn the_files_alone_fail_in_words() {
     psql.batch_execute(&script)
         .await
         .expect("nobody is in the way");
+}
+
+/// What reads them may take a byte beyond ASCII for none of its characters, and a backslash for an escape.
+#[test]
+fn the_files_are_the_same_in_every_encoding() {
+    for path in chapters::files() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            assert!(
+                line.is_ascii() && !line.contains('\\'),
+                "{}, line {}: {line}",
+                path.display(),
+                number + 1
+            );
+        }
+    }
+}
+
+/// Every encoding that a database can have.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_every_encoding() {
+    let cluster = Cluster::start().unwrap();
+    let admin = client(&cluster.url()).await;
+    let encodings = "SELECT pg_encoding_to_char(n) FROM generate_series(0, 100) AS n \
+                     WHERE pg_encoding_to_char(n) <> '' ORDER BY 1";
+    let encodings = admin.query(encodings, &[]).await.unwrap();
+    let mut installed = 0;
+    for encoding in encodings.iter().map(|row| row.get::<_, String>(0)) {
+        let create = format!(
+            "CREATE DATABASE \"in {encoding}\" TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+        );
+        if let Err(error) = admin.batch_execute(&create).await {
+            let error = error.as_db_error().unwrap().message().to_owned();
+            assert!(
+                error.contains("not a valid encoding"),
+                "{encoding}: {error}"
+            );
+            continue;
+        }
+        let url = format!(
+            "{}/in%20{encoding}",
+            url_of(&cluster, "postgres").trim_end_matches("/postgres")
+        );
+        let operator = match Operator::connect(config(&url)).await {
+            Ok(operator) => operator,
+            // Which the server converts to no other, and no driver for UTF8 can speak.
+            Err(error) if encoding == "MULE_INTERNAL" => {
+                assert!(error.to_string().contains("MULE_INTERNAL"), "{error}");
+                continue;
+            }
+            Err(error) => panic!("{encoding}: {error}"),
+        };
+        let done = operator.install().await;
+        done.unwrap_or_else(|error| panic!("{encoding}: {error}"));
+        installed += 1;
+    }
+    assert!(installed >= 30, "only {installed}");
+}
+
+/// What somebody may have set for a role, each of which has stopped an installation, or a function of the schema.
+const UNKIND: [(&str, &str); 12] = [
+    ("standard_conforming_strings", "off"),
+    ("plpgsql.extra_errors", "all"),
+    ("plpgsql.extra_warnings", "all"),
+    ("plpgsql.variable_conflict", "use_variable"),
+    ("statement_timeout", "1ms"),
+    ("lock_timeout", "1ms"),
+    ("idle_in_transaction_session_timeout", "1ms"),
+    ("idle_session_timeout", "1ms"),
+    ("transform_null_equals", "on"),
+    ("array_nulls", "off"),
+    ("DateStyle", "SQL, DMY"),
+    ("IntervalStyle", "sql_standard"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_with_unkind_settings_installs_leads_and_is_fenced() {
+    let cluster = Cluster::start().unwrap();
+    let admin = client(&cluster.url()).await;
+    let unkind = if cluster.version() >= 17 {
+        [&UNKIND[..], &[("transaction_timeout", "1ms")]].concat()
+    } else {
+        UNKIND.to_vec()
+    };
+    admin
+        .batch_execute(
+            "CREATE ROLE hasty LOGIN; GRANT CREATE ON DATABASE postgres TO hasty; CREATE ROLE other LOGIN; \
+             LOAD 'plpgsql'",
+        )
+        .await
+        .unwrap();
+    for (name, value) in unkind {
+        let set = format!("ALTER ROLE hasty SET {name} = '{value}'");
+        admin.batch_execute(&set).await.expect(name);
+    }
+    let url = url_of(&cluster, "hasty");
+    let record = Record::in_memory();
+    let candidate = Candidate::start(config(&url), "o'hasty\\", "a", &record).await;
+    until("it leads", || candidate.leads()).await;
+
+    let operator = Operator::connect(config(&url)).await.unwrap();
+    let again = operator.install().await.expect("nothing is changed");
+    assert_eq!(again.before, Some(again.now));
+    // By its own connection, whose settings are as the role has them but for the limits of time.
+    let writer = client(&format!(
+        "{url}?options=-c%20statement_timeout%3D0%20-c%20idle_in_transaction_session_timeout%3D0%20-c%20idle_session_timeout%3D0"
+    ))
+    .await;
+    if cluster.version() >= 17 {
+        writer
+            .batch_execute("SET transaction_timeout = 0")
+            .await
+            .unwrap();
+    }
+    let grant = "SELECT pgleader.grant_candidate('other'), pgleader.grant_operator('other')";
+    writer
+        .batch_execute(grant)
+        .await
+        .expect("it owns the schema");
+    let term = candidate.record.last_term();
+    let call = format!("SELECT pgleader.fence('o''hasty\\\\', {term})");
+    writer
+        .batch_execute(&format!("BEGIN; {call}; COMMIT"))
+        .await
+        .expect("the term is current");
+    let alone = writer.batch_execute(&call).await.unwrap_err();
+    assert_eq!(
+        alone.code().map(|code| code.code()),
+        Some("25P01"),
+        "{alone}"
+    );
+
+    operator
+        .step_down("o'hasty\\", Some("a reason"))
+        .await
+        .unwrap();
+    until("the next term works", || record.last_term() > term).await;
+    let over = writer
+        .batch_execute(&format!("BEGIN; {call}; COMMIT"))
+        .await
+        .unwrap_err();
+    assert_eq!(over.code().map(|code| code.code()), Some("PL001"), "{over}");
+    record::assert_no_overlap(&record.steps());
+}
+
+/// "tuple concurrently updated", and a deadlock now and then.
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_and_installations_at_once_wait_for_one_another() {
+    let cluster = Cluster::start().unwrap();
+    support::install_by_an_ordinary_owner(&cluster, &[]).await;
+    let script = Operator::install_script();
+    let mut busy = tokio::task::JoinSet::new();
+    for worker in 0..6 {
+        cluster
+            .execute(&format!("CREATE ROLE worker_{worker}"))
+            .unwrap();
+        let owner = client(&url_of(&cluster, "owner")).await;
+        let script = script.clone();
+        busy.spawn(async move {
+            for kind in ["observer", "candidate", "operator"].repeat(5) {
+                let grant = format!("SELECT pgleader.grant_{kind}('worker_{worker}')");
+                owner.batch_execute(&grant).await.expect("a grant");
+            }
+            if worker < 2 {
+                owner.batch_execute(&script).await.expect("an installation");
+            }
+        });
+    }
+    while let Some(done) = busy.join_next().await {
+        done.unwrap();
+    }
+    let granted = "SELECT count(*) FROM pgleader.grantee WHERE role LIKE 'worker_%'";
+    assert_eq!(cluster.query(granted).unwrap().as_deref(), Some("18"));
+}
+
+/// As a restore, logical replication or a blue/green switch leaves them: rows, and no sequence that knows of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_came_from_elsewhere_are_in_nobodys_way() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let all = contest(&cluster, "first", 1, &record).await;
+    cluster
+        .execute(
+            "INSERT INTO pgleader.election (id, name) OVERRIDING SYSTEM VALUE \
+             SELECT n, 'replicated ' || n FROM generate_series(1, 1000) AS n; \
+             INSERT INTO pgleader.request (id, election_id, term, kind, timeline, requested_by, ended_at) \
+             OVERRIDING SYSTEM VALUE \
+             SELECT n, 1, 1, 'suspend', 1, 'postgres', now() FROM generate_series(1, 1000) AS n; \
+             INSERT INTO pgleader.request (id, election_id, term, kind, timeline, requested_by, ended_at) \
+             OVERRIDING SYSTEM VALUE \
+             SELECT max(id) + 10000000000, 1, 1, 'suspend', 1, 'postgres', now() FROM pgleader.request",
+        )
+        .unwrap();
+    let sequences = "SELECT count(*) FROM pg_class WHERE relkind = 'S' AND relnamespace = 'pgleader'::regnamespace";
+    assert_eq!(cluster.query(sequences).unwrap().as_deref(), Some("0"));
+    let others: Vec<String> = (0..20).map(|n| format!("other {n}")).collect();
+    for other in &others {
+        let candidacy = all[0]
+            .elector
+            .campaign((other.as_str(), "a"), support::steady(&record));
+        let candidacy = candidacy.unwrap();
+        until("it leads", || candidacy.term() == 1).await;
+        candidacy.leave().await;
+    }
+    let operator = Operator::connect(config(&cluster.url())).await.unwrap();
+    let mut last = 1000;
+    for _ in 0..5 {
+        let suspended = operator
+            .suspend("first", None)
+            .await
+            .expect("suspended")
+            .request;
+        assert!(suspended > Some(last), "{suspended:?}, {last}");
+        last = suspended.unwrap();
+        assert_eq!(
+            operator.resume("first", None).await.expect("resumed"),
+            suspended
+        );
+    }
 }

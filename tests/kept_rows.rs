@@ -1,5 +1,5 @@
 //! The rows that keep an election's numbers from being given out again: nobody deletes or lowers them by accident, not
-//! even who owns them. Settles, with tests/rights.rs, row 42 of docs/known-faults.md in part.
+//! even who owns them. Settles, with tests/rights.rs, row 42 of docs/development/known-faults.md in part.
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! A leader's process dies or hangs. On a direct connection its death is proof enough; on an indirect one,
-//! or when it hangs, one lease passes first. Settles rows 3, 4, 6, 20, 22 and 24 of docs/known-faults.md.
+//! or when it hangs, one lease passes first. Settles rows 3, 4, 6, 20, 22 and 24 of docs/development/known-faults.md.
 
 mod support;
 

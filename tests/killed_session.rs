@@ -1,6 +1,6 @@
 //! The leader's session is killed while its process lives: the work stops, the process says so from a new
 //! session, and the next term begins long before a lease is over. Settles rows 1, 8, 9, 19 and 25 of
-//! docs/known-faults.md.
+//! docs/development/known-faults.md.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use pg_leader::ProcessState;
+use pg_leader::{Campaign, ProcessState};
 use support::record::{self, Record};
 use support::{Cluster, LEASE, contest, elector, history, steady, until};
 
@@ -78,14 +78,14 @@ async fn work_that_was_told_may_finish_what_it_does() {
     let finished = Arc::new(AtomicUsize::new(0));
     let elector = elector(&cluster).await;
     let _careful = elector
-        .campaign("careful", "careful", {
+        .campaign(Campaign::new("careful", "careful").graceful(true), {
             let (record, finished) = (Arc::clone(&record), Arc::clone(&finished));
             move |term| {
                 let (record, finished) = (Arc::clone(&record), Arc::clone(&finished));
                 async move {
                     term.ready();
                     record.step(term.address(), term.number());
-                    term.deposed().await;
+                    term.ending().await;
                     tokio::time::sleep(LEASE / 10).await;
                     record.step(term.address(), term.number());
                     finished.fetch_add(1, Ordering::SeqCst);
@@ -117,7 +117,7 @@ async fn no_lock_is_ever_held_twice() {
     let candidates = contest(&cluster, "once", 2, &record).await;
     for round in 0..3 {
         let leader = support::leading(&candidates).await;
-        leader.leader.resign().await;
+        leader.candidacy.resign().await;
         until("the other leads", || record.last_term() == round + 2).await;
         support::until_successor(&cluster, "once").await;
         until("one leads", || {
@@ -126,7 +126,7 @@ async fn no_lock_is_ever_held_twice() {
         .await;
     }
     for candidate in &candidates {
-        candidate.leader.leave().await;
+        candidate.candidacy.leave().await;
     }
     // The sessions live on, their locks do not.
     let held = cluster.query("SELECT count(*) FROM pgleader.lock").unwrap();
@@ -139,7 +139,9 @@ async fn killing_every_session_again_and_again_ends_nothing() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let elector = elector(&cluster).await;
-    let leader = elector.campaign("tough", "tough", steady(&record)).unwrap();
+    let leader = elector
+        .campaign(("tough", "tough"), steady(&record))
+        .unwrap();
     for _ in 0..10 {
         cluster
             .execute(

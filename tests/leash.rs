@@ -1,5 +1,5 @@
 //! Work stops in time whatever becomes of the driver, of the application's runtime and of the work itself.
-//! Settles row 46 of docs/known-faults.md, and what rows 31 and 32 rest on.
+//! Settles row 46 of docs/development/known-faults.md, and what rows 31 and 32 rest on.
 //!
 //! The kinds of work, of which none asks the clock, are those of tests/support/work.rs.
 

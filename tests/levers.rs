@@ -1,6 +1,6 @@
 //! The operator's levers: suspend and resume, exclude and include. Each takes effect at once, and within a
 //! heartbeat where its notification is lost; each is recorded with who did it. `transfer` has a file of its
-//! own. Settles row 29 of docs/known-faults.md.
+//! own. Settles row 29 of docs/development/known-faults.md.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
-use pg_leader::{Config, Leader, ProcessState, Term, WaitingFor};
+use pg_leader::{Campaign, Candidacy, Config, ProcessState, Term, WaitingFor};
 use support::operator::{Operator, lose_notifications};
 use support::record::{self, Record};
 use support::seat::Seat;
@@ -42,8 +42,8 @@ fn patient(cluster: &Cluster) -> Config {
         .retry_interval(CEILING * 10)
 }
 
-async fn until_waiting_for(leader: &Leader, wanted: Option<WaitingFor>) {
-    let mut changes = leader.changes();
+async fn until_waiting_for(candidacy: &Candidacy, wanted: Option<WaitingFor>) {
+    let mut changes = candidacy.changes();
     let told = tokio::time::timeout(CEILING, async {
         while let Some(standing) = changes.next().await {
             if standing.waiting_for == wanted {
@@ -74,7 +74,7 @@ async fn nobody_leads_while_an_election_is_suspended() {
 
     assert_eq!(operator.call("suspend('s')").await.as_deref(), Some("1"));
     for candidate in &candidates {
-        until_waiting_for(&candidate.leader, Some(WaitingFor::Resume)).await;
+        until_waiting_for(&candidate.candidacy, Some(WaitingFor::Resume)).await;
     }
     let seen = ["state", "waiting_for", "suspended_by", "successor"];
     let seen = seen.map(|column| status(&cluster, "s", column));
@@ -116,7 +116,7 @@ async fn a_suspension_survives_restarts_of_candidates_and_server() {
     let record = Record::in_memory();
     let mut candidates = support::contest(&cluster, "kept", 2, &record).await;
     operator.call("suspend('kept')").await;
-    until_waiting_for(&candidates[1].leader, Some(WaitingFor::Resume)).await;
+    until_waiting_for(&candidates[1].candidacy, Some(WaitingFor::Resume)).await;
 
     cluster.stop_fast().unwrap();
     cluster.start_again().unwrap();
@@ -125,7 +125,7 @@ async fn a_suspension_survives_restarts_of_candidates_and_server() {
     let again = config(&cluster.url());
     candidates.push(Candidate::start(again, "kept", "kept-1", &record).await);
     for candidate in &candidates {
-        until_waiting_for(&candidate.leader, Some(WaitingFor::Resume)).await;
+        until_waiting_for(&candidate.candidacy, Some(WaitingFor::Resume)).await;
     }
     until("both are there again", || {
         status(&cluster, "kept", "candidates").as_deref() == Some("2")
@@ -153,7 +153,7 @@ async fn an_excluded_address_stays_out_until_it_is_included() {
         Some("1")
     );
     until("the other leads", || candidates[1].leads()).await;
-    until_waiting_for(&candidates[0].leader, Some(WaitingFor::Inclusion)).await;
+    until_waiting_for(&candidates[0].candidacy, Some(WaitingFor::Inclusion)).await;
     assert_eq!(
         history(&cluster, "x", 1, "concat_ws(', ', ending, by, request)").as_deref(),
         Some("stepped down, operator, exclude")
@@ -161,11 +161,11 @@ async fn an_excluded_address_stays_out_until_it_is_included() {
     // Also after a restart: what is excluded is the address.
     candidates[0].elector.shutdown().await;
     let again = Candidate::start(patient(&cluster), "x", "x-0", &record).await;
-    until_waiting_for(&again.leader, Some(WaitingFor::Inclusion)).await;
+    until_waiting_for(&again.candidacy, Some(WaitingFor::Inclusion)).await;
     // Also who joins only later.
     assert_eq!(operator.call("exclude('x', 'x-2')").await, None);
     let third = Candidate::start(patient(&cluster), "x", "x-2", &record).await;
-    until_waiting_for(&third.leader, Some(WaitingFor::Inclusion)).await;
+    until_waiting_for(&third.candidacy, Some(WaitingFor::Inclusion)).await;
     assert_eq!(status(&cluster, "x", "successor"), None);
     assert_eq!(
         status(&cluster, "x", "excluded").as_deref(),
@@ -181,7 +181,7 @@ async fn an_excluded_address_stays_out_until_it_is_included() {
         status(&cluster, "x", "waiting_for").as_deref() == Some("candidates")
     })
     .await;
-    until_waiting_for(&candidates[1].leader, Some(WaitingFor::Inclusion)).await;
+    until_waiting_for(&candidates[1].candidacy, Some(WaitingFor::Inclusion)).await;
 
     assert_eq!(
         operator.call("include('x', 'x-0')").await.as_deref(),
@@ -307,7 +307,7 @@ async fn an_operators_open_transaction_blocks_no_other_operator() {
         .await
         .unwrap();
     operator.call("suspend('open')").await;
-    until_waiting_for(&candidates[0].leader, Some(WaitingFor::Resume)).await;
+    until_waiting_for(&candidates[0].candidacy, Some(WaitingFor::Resume)).await;
     slow.client.batch_execute("ROLLBACK").await.unwrap();
 
     slow.client
@@ -380,14 +380,15 @@ async fn who_ended_a_term_is_on_record_though_its_session_was_lost_before_the_wo
     let lead = move |term: Term| {
         let tell = Arc::clone(&tell);
         async move {
-            term.deposed().await;
+            term.ending().await;
             tell.store(true, Ordering::SeqCst);
             // It does not stop by itself.
             std::future::pending::<Result<(), std::io::Error>>().await
         }
     };
-    let leader = elector.campaign("kept", "a", lead).unwrap();
-    until("it leads", || leader.state() != ProcessState::Following).await;
+    let campaign = Campaign::new("kept", "a").graceful(true);
+    let candidacy = elector.campaign(campaign, lead).unwrap();
+    until("it leads", || candidacy.state() != ProcessState::Following).await;
     operator.call("step_down('kept')").await;
     until("the work is told", || told.load(Ordering::SeqCst)).await;
     let killed = "SELECT pg_terminate_backend(leader_pid) FROM pgleader.status WHERE name = 'kept'";
@@ -397,4 +398,52 @@ async fn who_ended_a_term_is_on_record_though_its_session_was_lost_before_the_wo
         ended.as_deref() == Some("stepped down, operator, step down")
     })
     .await;
+}
+
+/// Whoever reads it a week later finds why, and a program its own request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lever_answers_with_its_request_and_the_views_say_why() {
+    use pg_leader::operator::Lever;
+
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let candidates = support::contest(&cluster, "why", 1, &record).await;
+    let operator = pg_leader::operator::Operator::connect(config(&cluster.url())).await;
+    let operator = operator.unwrap();
+    let suspended = operator.suspend("why", Some("moving")).await.unwrap();
+    assert!(suspended.request.is_some() && suspended.term == Some(1));
+    let again = operator.suspend("why", Some("once more")).await.unwrap();
+    assert_eq!(again.request, suspended.request, "it is in force already");
+    until("its end is on record", || {
+        history(&cluster, "why", 1, "ending").is_some()
+    })
+    .await;
+    let term = operator.history(Some("why"), 1).await.unwrap().remove(0);
+    let ended = (term.request, term.reason.as_deref());
+    assert_eq!(ended, (Some(Lever::Suspend), Some("moving")));
+    let nobody = operator.step_down("why", None).await.unwrap();
+    assert_eq!((nobody.request, nobody.term), (None, None));
+
+    let resumed = operator.resume("why", Some("moved")).await.unwrap();
+    assert_eq!(resumed, suspended.request);
+    assert_eq!(operator.resume("why", None).await.unwrap(), None);
+    let request = operator.requests(Some("why"), 1).await.unwrap().remove(0);
+    assert_eq!(Some(request.id), suspended.request);
+    assert_eq!(request.reason.as_deref(), Some("moving"));
+    assert_eq!(request.ended_reason.as_deref(), Some("moved"));
+
+    until("it leads again", || candidates[0].leads()).await;
+    let excluded = operator.exclude("why", "elsewhere", None).await.unwrap();
+    assert!(excluded.request > suspended.request && excluded.term.is_none());
+    let included = operator.include("why", "elsewhere", None).await.unwrap();
+    assert_eq!(included, excluded.request);
+    let term = candidates[0].candidacy.term();
+    let deposed = operator.depose("why", Some("it hangs")).await.unwrap();
+    assert!(deposed.request > excluded.request && deposed.term == Some(term));
+    until("its end is on record", || {
+        history(&cluster, "why", term, "reason").as_deref() == Some("it hangs")
+    })
+    .await;
+    let refused = operator.suspend("why", Some("")).await.unwrap_err();
+    assert_eq!(refused.kind(), pg_leader::ErrorKind::Refused, "{refused}");
 }

@@ -6,7 +6,7 @@ mod support;
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pg_leader::{Leader, ProcessState, Term};
+use pg_leader::{Campaign, Candidacy, ProcessState, Term};
 use support::{Cluster, elector, until};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -74,14 +74,14 @@ async fn elections_that_share_a_fate_share_a_line_and_each_event_is_documented()
         term.ready();
         std::future::pending::<Result<(), std::io::Error>>()
     };
-    let leaders: Vec<Leader> = (0..ELECTIONS)
+    let leaders: Vec<Candidacy> = (0..ELECTIONS)
         .map(|nth| {
             let name = format!("e{nth}");
-            elector.campaign(&name, "here", idle).unwrap()
+            elector.campaign((&name, "here"), idle).unwrap()
         })
         .collect();
     let all_lead = || {
-        let leads = |leader: &Leader| leader.state() == ProcessState::Leading;
+        let leads = |candidacy: &Candidacy| candidacy.state() == ProcessState::Leading;
         leaders.iter().all(leads)
     };
     until("all lead", all_lead).await;
@@ -102,6 +102,54 @@ async fn elections_that_share_a_fate_share_a_line_and_each_event_is_documented()
         "{vacated:#?}"
     );
 
+    assert_work_that_waits_in_vain_is_told_so(&cluster, &lines).await;
+    assert_text_of_others_forges_no_line(&cluster, &lines).await;
+    assert_each_event_is_documented(&lines);
+}
+
+/// Said of work that is dropped though it waits for the end, once a term, and of no other.
+async fn assert_work_that_waits_in_vain_is_told_so(cluster: &Cluster, lines: &Lines) {
+    for (election, graceful) in [("deaf", false), ("hears", true)] {
+        let elector = support::elector(cluster).await;
+        let campaign = Campaign::new(election, "here").graceful(graceful);
+        let lead = |term: Term| async move {
+            term.ready();
+            tokio::join!(term.ending(), term.ending());
+        };
+        let candidacy = elector.campaign(campaign, lead).unwrap();
+        until("it leads", || candidacy.state() == ProcessState::Leading).await;
+        elector.shutdown().await;
+    }
+    let deaf = lines.of("the end of the term is awaited");
+    assert!(
+        deaf.len() == 1 && deaf[0].contains("election=\"deaf\""),
+        "{deaf:?}"
+    );
+}
+
+/// What an error says, and what the server says of what others have named, is in one line; fields are as they are.
+async fn assert_text_of_others_forges_no_line(cluster: &Cluster, lines: &Lines) {
+    let elector = support::elector(cluster).await;
+    let lead = |term: Term| async move {
+        term.ready();
+        Err::<(), _>(std::io::Error::other("no\n2026 INFO took office\u{1b}[2J"))
+    };
+    let candidacy = elector.campaign(("a\nb", "c\u{1b}d"), lead).unwrap();
+    until("it has failed", || !lines.of("lead failed").is_empty()).await;
+    drop(candidacy);
+    elector.shutdown().await;
+    let failed = lines.of("lead failed");
+    assert!(
+        failed[0].contains(r"no\n2026 INFO took office\u{1b}[2J |"),
+        "{failed:?}"
+    );
+    assert!(failed[0].contains(r#"election="a\nb""#), "{failed:?}");
+    for line in lines.0.lock().unwrap().iter() {
+        assert_eq!(pg_leader::shown(line), line.as_str());
+    }
+}
+
+fn assert_each_event_is_documented(lines: &Lines) {
     let documented = include_str!("../docs/operations.md");
     let events = documented
         .split_once("### Events")

@@ -1,6 +1,6 @@
 //! A network that has gone silent: bytes swallowed in one direction or both, packets dropped on a direct
 //! connection. The leader stops before its lease is over, and the next begins. Settles rows 3, 6, 11, 16
-//! and 21 of docs/known-faults.md.
+//! and 21 of docs/development/known-faults.md.
 
 mod support;
 
@@ -48,7 +48,7 @@ impl Pair {
         let cut_at = record::now();
         self.proxy.swallow(to_server, to_client);
         until("the other works", || self.record.last_term() == 2).await;
-        assert_eq!(self.far.leader.state(), ProcessState::Following);
+        assert_eq!(self.far.candidacy.state(), ProcessState::Following);
         let steps = self.record.steps();
         record::assert_no_overlap(&steps);
         record::time_to_term(&steps, cut_at, 2)
@@ -73,7 +73,7 @@ async fn silence(to_server: bool, to_client: bool) {
     }
     for pair in &pairs {
         until_successor(&cluster, &pair.election).await;
-        pair.near.leader.resign().await;
+        pair.near.candidacy.resign().await;
         until("the first leads again", || pair.far.leads()).await;
         record::assert_no_overlap(&pair.record.steps());
     }
@@ -128,12 +128,16 @@ async fn of_a_process_that_leads_several_elections() {
     let records = ELECTIONS.map(|_| Record::in_memory());
     let mut candidates = vec![];
     for (election, record) in ELECTIONS.iter().zip(&records) {
-        candidates.push(cut.campaign(election, "cut", steady(record)).unwrap());
+        candidates.push(cut.campaign((*election, "cut"), steady(record)).unwrap());
         until("the first leads", || record.last_term() == 1).await;
     }
     let other = Elector::connect(config(&cluster.url())).await.unwrap();
     for (election, record) in ELECTIONS.iter().zip(&records) {
-        candidates.push(other.campaign(election, "other", steady(record)).unwrap());
+        candidates.push(
+            other
+                .campaign((*election, "other"), steady(record))
+                .unwrap(),
+        );
         until_successor(&cluster, election).await;
     }
     // An application has sessions of its own.

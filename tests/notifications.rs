@@ -1,22 +1,54 @@
 //! Notifications are hints: lost ones are made good, forged ones believed never, and a flood of them stops
-//! nobody. Addresses and states are pushed. Settles rows 2 and 17 of docs/known-faults.md.
+//! nobody. Addresses and states are pushed. Settles rows 2 and 17 of docs/development/known-faults.md.
 
 mod support;
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
-use pg_leader::{AddressError, ElectionState, ProcessState};
+use pg_leader::{AddressError, Config, ElectionState, Elector, ProcessState, Term};
+use support::proxy::Proxy;
 use support::record::{self, Record};
 use support::seat::Seat;
 use support::{CEILING, Cluster, LEASE, contest, elector, until};
 use tokio_postgres::error::SqlState;
 
+/// No answer comes, and the lease is so long that the session is not given up for it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_is_woken_when_what_is_known_is_too_old() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let _candidates = contest(&cluster, "aged", 1, &record).await;
+    let proxy = Proxy::start(cluster.port()).await;
+    let lease = Duration::from_secs(60);
+    let patient = Config::new(proxy.url())
+        .lease(lease)
+        .retry_interval(lease / 20);
+    let elector = Elector::connect(patient).await.unwrap();
+    let observer = elector.observe("aged").unwrap();
+    let mut changes = observer.changes();
+    let mut becomes = async |state| {
+        let waits = async {
+            while changes.current().state != state {
+                changes.next().await.expect("the elector lives");
+            }
+        };
+        let waited = tokio::time::timeout(lease / 2, waits).await;
+        waited.unwrap_or_else(|_| panic!("it never becomes {state}"));
+    };
+    becomes(ElectionState::Leading).await;
+    proxy.swallow(true, true);
+    becomes(ElectionState::Unknown).await;
+    assert_eq!(observer.address(), Err(AddressError::Unknown));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn address_and_state_are_pushed_to_followers_and_observers() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
-    let watching = pg_leader::Elector::connect(
+    let watching = Elector::connect(
         // So long a retry interval that only a push can explain what is seen.
-        pg_leader::Config::new(cluster.url())
+        Config::new(cluster.url())
             .lease(LEASE)
             .retry_interval(CEILING * 10),
     )
@@ -34,11 +66,11 @@ async fn address_and_state_are_pushed_to_followers_and_observers() {
     })
     .await;
     until("the follower sees it", || {
-        candidates[1].leader.address().as_deref() == Ok("pushed-0")
+        candidates[1].candidacy.address().as_deref() == Ok("pushed-0")
     })
     .await;
 
-    candidates[0].leader.resign().await;
+    candidates[0].candidacy.resign().await;
     until("the new address is seen", || {
         observer.address().as_deref() == Ok("pushed-1")
     })
@@ -48,7 +80,7 @@ async fn address_and_state_are_pushed_to_followers_and_observers() {
     })
     .await;
     until("the old leader sees it", || {
-        candidates[0].leader.address().as_deref() == Ok("pushed-1")
+        candidates[0].candidacy.address().as_deref() == Ok("pushed-1")
     })
     .await;
     assert_eq!(observer.term(), 2);
@@ -79,7 +111,7 @@ async fn lost_notifications_are_made_good() {
         )
         .unwrap();
     let candidates = contest(&cluster, "silent", 3, &record).await;
-    candidates[0].leader.resign().await;
+    candidates[0].candidacy.resign().await;
     until("another leads", || {
         candidates[1..].iter().any(|candidate| candidate.leads())
     })
@@ -87,7 +119,7 @@ async fn lost_notifications_are_made_good() {
     let address = || {
         candidates
             .iter()
-            .map(|candidate| candidate.leader.address().ok())
+            .map(|candidate| candidate.candidacy.address().ok())
             .collect::<Vec<_>>()
     };
     until("all know the address", || {
@@ -114,9 +146,9 @@ async fn a_notification_that_fails_is_tolerated() {
         .unwrap();
     let candidates = contest(&cluster, "failing", 2, &record).await;
     let pid = cluster.leader_pid("failing").unwrap();
-    candidates[0].leader.resign().await;
+    candidates[0].candidacy.resign().await;
     until("the other leads", || candidates[1].leads()).await;
-    candidates[1].leader.resign().await;
+    candidates[1].candidacy.resign().await;
     until("the first leads again", || candidates[0].leads()).await;
     assert_eq!(
         cluster.leader_pid("failing").unwrap(),
@@ -141,7 +173,7 @@ async fn a_notification_that_blocks_delays_nobody_for_long() {
         .expect("it does not wait for the lock for ever")
         .unwrap_err();
     assert_eq!(refused.code(), Some(&SqlState::LOCK_NOT_AVAILABLE));
-    candidates[0].leader.resign().await;
+    candidates[0].candidacy.resign().await;
     until("the other works", || record.last_term() == 2).await;
     record::assert_no_overlap(&record.steps());
     assert!(record::gap_after(&record.steps(), 1).unwrap() < LEASE * 2);
@@ -168,8 +200,8 @@ async fn forged_notifications_and_garbage_are_believed_never() {
     let steps = record.steps().len();
     until("the leader works on", || record.steps().len() > steps + 300).await;
     assert_eq!(record.last_term(), 1);
-    assert_eq!(candidates[1].leader.address().as_deref(), Ok("forged-0"));
-    assert_eq!(candidates[1].leader.term(), 1);
+    assert_eq!(candidates[1].candidacy.address().as_deref(), Ok("forged-0"));
+    assert_eq!(candidates[1].candidacy.term(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,7 +218,7 @@ async fn a_flood_of_notifications_stops_nobody() {
     until("the leader works on", || record.steps().len() > steps + 300).await;
     assert_eq!(record.last_term(), 1, "the flood cost the leadership");
     cluster.execute(flood).unwrap();
-    candidates[0].leader.resign().await;
+    candidates[0].candidacy.resign().await;
     until("another leads", || {
         candidates[1..].iter().any(|candidate| candidate.leads())
     })
@@ -215,4 +247,36 @@ async fn two_candidates_with_one_address_are_two() {
         Some("2")
     );
     assert_eq!(record.last_term(), 1);
+}
+
+/// In JSON a control character takes six bytes, and a notification has fewer than 8,000.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_name_and_address_fit_a_notification_whatever_they_are() {
+    let cluster = Cluster::start().unwrap();
+    let listener = Elector::connect(
+        // So long a retry interval that only a push can explain what is seen.
+        Config::new(cluster.url())
+            .lease(LEASE)
+            .retry_interval(CEILING * 10),
+    );
+    let listener = listener.await.unwrap();
+    for (of, c) in ["\u{1}", "\"", "\u{1f469}", "\u{202e}"].iter().enumerate() {
+        let name = format!("{of}{}", c.repeat(199));
+        let observer = listener.observe(&name).unwrap();
+        until("nobody leads it", || {
+            observer.address() == Err(AddressError::NoLeader)
+        })
+        .await;
+        let elector = elector(&cluster).await;
+        let address = c.repeat(1000);
+        let lead = |term: Term| async move {
+            term.ready();
+            std::future::pending::<()>().await;
+        };
+        let _candidacy = elector.campaign((&name, &address), lead).unwrap();
+        until("its address is pushed", || {
+            observer.address().as_ref() == Ok(&address)
+        })
+        .await;
+    }
 }

@@ -1,9 +1,10 @@
 //! What people see and may do in psql, as ordinary roles: who leads, since when, how often it changed, and
-//! who did it. Settles rows 25 and 27 of docs/known-faults.md.
+//! who did it. Settles rows 25 and 27 of docs/development/known-faults.md.
 
 mod support;
 
-use pg_leader::{Config, ElectionState, Elector};
+use pg_leader::operator::Operator;
+use pg_leader::{Config, ElectionState, Elector, ErrorKind};
 use support::record::{self, Record};
 use support::{
     Candidate, Cluster, LEASE, config, history, install_by_an_ordinary_owner, status, until,
@@ -42,8 +43,37 @@ async fn each_role_may_do_its_part_and_no_more() {
     support::until_leading(&cluster, "roles").await;
     let second = Candidate::start(config(&app), "roles", "second", &record).await;
     until_successor(&cluster, "roles").await;
+    assert_whoever_looks_changes_nothing(&cluster).await;
 
-    let observer = psql(&cluster, "observer").await;
+    let operator = psql(&cluster, "operator").await;
+    operator
+        .execute("SELECT pgleader.step_down('roles')", &[])
+        .await
+        .unwrap();
+    until("the second leads", || second.leads()).await;
+    assert_eq!(
+        history(&cluster, "roles", 1, "by").as_deref(),
+        Some("operator")
+    );
+    until_successor(&cluster, "roles").await;
+    assert_the_second_term_is_deposed_once_it_may_be(&cluster, &operator, &record).await;
+    let unknown = operator
+        .execute("SELECT pgleader.step_down('rolls')", &[])
+        .await;
+    let unknown = unknown.unwrap_err();
+    assert!(
+        unknown
+            .as_db_error()
+            .unwrap()
+            .message()
+            .contains("no election named \"rolls\""),
+        "{unknown}"
+    );
+    record::assert_no_overlap(&record.steps());
+}
+
+async fn assert_whoever_looks_changes_nothing(cluster: &Cluster) {
+    let observer = psql(cluster, "observer").await;
     let row = observer
         .query_one(
             "SELECT state, address, candidates FROM pgleader.status",
@@ -63,7 +93,7 @@ async fn each_role_may_do_its_part_and_no_more() {
         "depose('roles')",
     ] {
         for role in ["observer", "app"] {
-            let client = psql(&cluster, role).await;
+            let client = psql(cluster, role).await;
             refused(&client, &format!("SELECT pgleader.{lever}")).await;
         }
     }
@@ -78,27 +108,21 @@ async fn each_role_may_do_its_part_and_no_more() {
         .unwrap();
     assert_eq!(row.get::<_, i64>(0), 0);
     for role in ["observer", "operator", "app"] {
-        let client = psql(&cluster, role).await;
+        let client = psql(cluster, role).await;
         for table in ["election", "candidate", "term", "request"] {
             refused(&client, &format!("SELECT * FROM pgleader.{table}")).await;
             refused(&client, &format!("DELETE FROM pgleader.{table}")).await;
         }
     }
+}
 
-    let operator = psql(&cluster, "operator").await;
-    operator
-        .execute("SELECT pgleader.step_down('roles')", &[])
-        .await
-        .unwrap();
-    until("the second leads", || second.leads()).await;
-    assert_eq!(
-        history(&cluster, "roles", 1, "by").as_deref(),
-        Some("operator")
-    );
-    until_successor(&cluster, "roles").await;
-
-    // Neither the operator nor the owner may end another role's session, until one of them is allowed to.
-    let refusal = refused(&operator, "SELECT pgleader.depose('roles')").await;
+/// Neither the operator nor the owner may end another role's session, until one of them is allowed to.
+async fn assert_the_second_term_is_deposed_once_it_may_be(
+    cluster: &Cluster,
+    operator: &tokio_postgres::Client,
+    record: &Record,
+) {
+    let refusal = refused(operator, "SELECT pgleader.depose('roles')").await;
     assert!(refusal.contains("neither you nor the owner"), "{refusal}");
     cluster
         .execute("GRANT pg_signal_backend TO operator")
@@ -109,26 +133,13 @@ async fn each_role_may_do_its_part_and_no_more() {
         .unwrap();
     until("the third term works", || record.last_term() == 3).await;
     assert_eq!(
-        history(&cluster, "roles", 2, "ending").as_deref(),
+        history(cluster, "roles", 2, "ending").as_deref(),
         Some("deposed")
     );
     assert_eq!(
-        history(&cluster, "roles", 2, "by").as_deref(),
+        history(cluster, "roles", 2, "by").as_deref(),
         Some("operator")
     );
-    let unknown = operator
-        .execute("SELECT pgleader.step_down('rolls')", &[])
-        .await;
-    let unknown = unknown.unwrap_err();
-    assert!(
-        unknown
-            .as_db_error()
-            .unwrap()
-            .message()
-            .contains("no election named \"rolls\""),
-        "{unknown}"
-    );
-    record::assert_no_overlap(&record.steps());
 }
 
 /// An observer keeps one session, also while it observes nothing.
@@ -175,7 +186,7 @@ async fn status_and_history_tell_who_leads_since_when_and_how_often_it_changed()
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let candidates = support::contest(&cluster, "told", 2, &record).await;
-    candidates[0].leader.resign().await;
+    candidates[0].candidacy.resign().await;
     until("the other leads", || candidates[1].leads()).await;
     support::until_leading(&cluster, "told").await;
     until_successor(&cluster, "told").await;
@@ -221,11 +232,34 @@ async fn status_and_history_tell_who_leads_since_when_and_how_often_it_changed()
     assert_eq!(changes.unwrap().as_deref(), Some("2"));
 
     for candidate in &candidates {
-        candidate.leader.leave().await;
+        candidate.candidacy.leave().await;
     }
     assert_eq!(status(&cluster, "told", "state").as_deref(), Some("vacant"));
     assert_eq!(
         status(&cluster, "told", "waiting_for").as_deref(),
         Some("candidates")
     );
+}
+
+/// By its code and what it is about: words are another in another language, and in a later version of the schema.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_there_is_no_such_election_is_told_by_no_words() {
+    let cluster = Cluster::start().unwrap();
+    let candidate = Elector::connect(config(&cluster.url())).await.unwrap();
+    let operator = Operator::connect(config(&cluster.url())).await.unwrap();
+    let candidacy = candidate.campaign(("words", "a"), |term: pg_leader::Term| async move {
+        term.ending().await;
+    });
+    let candidacy = candidacy.unwrap();
+    until("it leads", || candidacy.term() > 0).await;
+    let translate = "DO $$ BEGIN EXECUTE replace(pg_get_functiondef('pgleader.election_id(text)'::regprocedure), \
+                     'there is no election named', 'keine Wahl heißt'); END $$";
+    cluster.execute(translate).unwrap();
+    let error = operator.suspend("wörds", None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoElection, "{error}");
+    assert!(error.to_string().contains("keine Wahl"), "{error}");
+    // Of the same code, and about a candidate.
+    let error = operator.transfer("words", "b", None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    candidate.shutdown().await;
 }

@@ -1,5 +1,5 @@
 //! Behind pgpool-II nobody ends a session by force: pgpool would take it for a shutdown of the server, and detach
-//! the primary that is well. Settles row 35 of docs/known-faults.md.
+//! the primary that is well. Settles row 35 of docs/development/known-faults.md.
 
 mod support;
 
@@ -81,13 +81,15 @@ async fn to_depose_is_refused_and_to_step_down_is_not() {
     let second = Candidate::start(config(&pgpool.url()), "e", "second", &record).await;
     until_successor(&cluster, "e").await;
     for conninfo in [cluster.url(), pgpool.url()] {
-        let operator = pg_leader::Operator::connect(conninfo.as_str())
+        let operator = pg_leader::operator::Operator::connect(conninfo.as_str())
             .await
             .unwrap();
-        let error = operator.depose("e").await.unwrap_err();
+        let error = operator.depose("e", None).await.unwrap_err();
         let words = error.to_string();
         assert!(
-            error.is_refused() && words.contains("pgpool-II") && words.contains("step_down"),
+            error.kind() == pg_leader::ErrorKind::Refused
+                && words.contains("pgpool-II")
+                && words.contains("step_down"),
             "{words}"
         );
     }

@@ -1,10 +1,10 @@
 //! What stands between a candidate and the server: poolers are found out and refused, proxies are told from
 //! direct connections, and an engine that takes no locks is no server for a leader. Settles rows 5 and 34 of
-//! docs/known-faults.md.
+//! docs/development/known-faults.md.
 
 mod support;
 
-use pg_leader::{Elector, Error};
+use pg_leader::{Elector, Error, ErrorKind};
 use support::bouncer::{self, Bouncer};
 use support::record::{self, Record};
 use support::{Candidate, Cluster, LEASE, config, until};
@@ -24,7 +24,7 @@ async fn a_pooler_is_refused_whether_it_rejects_or_swallows_startup_options() {
             };
             let error = refusal(&bouncer).await;
             assert!(
-                error.is_pooler() && error.to_string().contains("connect directly"),
+                error.kind() == ErrorKind::Pooler && error.to_string().contains("connect directly"),
                 "{mode} {ignored}: {error}"
             );
         }
@@ -62,7 +62,7 @@ async fn a_pool_that_shares_backends_is_refused_although_all_settings_fit() {
         let error = refusal(&bouncer).await;
         let words = error.to_string();
         assert!(
-            error.is_pooler()
+            error.kind() == ErrorKind::Pooler
                 && (words.contains("one client after another") || mode == "statement")
                 && words.contains("connect directly"),
             "{settings}: {error}"
@@ -94,7 +94,7 @@ async fn a_pool_that_shares_backends_is_refused_while_others_use_it() {
     }
     for _ in 0..5 {
         let error = refusal(&bouncer).await;
-        assert!(error.is_pooler(), "{error}");
+        assert!(error.kind() == ErrorKind::Pooler, "{error}");
     }
     for task in busy {
         task.abort();
@@ -134,7 +134,8 @@ async fn a_pool_without_room_for_a_trial_is_refused_in_words() {
     let began = std::time::Instant::now();
     let error = refusal(&bouncer).await;
     assert!(
-        error.is_pooler() && error.to_string().contains("room for two more connections"),
+        error.kind() == ErrorKind::Pooler
+            && error.to_string().contains("room for two more connections"),
         "{error}"
     );
     assert!(began.elapsed() < LEASE * 20, "{:?}", began.elapsed());
@@ -155,7 +156,7 @@ async fn an_engine_that_takes_no_locks_is_refused() {
         .unwrap();
     let error = Elector::connect(config(&cluster.url())).await.unwrap_err();
     assert!(
-        error.is_unfit_server() && error.to_string().contains("pg_locks"),
+        error.kind() == ErrorKind::UnfitServer && error.to_string().contains("pg_locks"),
         "{error}"
     );
 }
@@ -167,7 +168,7 @@ async fn an_unknown_setting_of_the_user_is_not_taken_for_an_old_server() {
     let url = format!("{}?options=-c%20no_such_setting%3D1", cluster.url());
     let error = Elector::connect(config(&url)).await.unwrap_err();
     assert!(
-        error.is_configuration() && error.to_string().contains("no_such_setting"),
+        error.kind() == ErrorKind::Configuration && error.to_string().contains("no_such_setting"),
         "{error}"
     );
 }

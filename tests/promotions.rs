@@ -1,6 +1,6 @@
 //! A server that has forgotten terms: a promotion was thrown away, another standby was promoted, the name leads to
 //! another server, a row was deleted. Terms neither repeat nor go back as far as anybody knows who lives, and the
-//! work of what was forgotten is waited for (invariants 1 and 2). Settles rows 36 and 37 of docs/known-faults.md.
+//! work of what was forgotten is waited for (invariants 1 and 2). Settles rows 36 and 37 of docs/development/known-faults.md.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use pg_leader::{Config, Leader, WaitingFor};
+use pg_leader::{Candidacy, Config, WaitingFor};
 use support::record::{self, Record};
 use support::seat::Seat;
 use support::{Candidate, Cluster, LEASE, any_of, block, client, config, until, until_successor};
@@ -28,7 +28,7 @@ fn slow(conninfo: &str) -> Config {
 async fn lead_and_leave(conninfo: &str, election: &str, record: &Arc<Record>) {
     let candidate = Candidate::start(config(conninfo), election, "first", record).await;
     until("the first term works", || record.last_term() == 1).await;
-    candidate.leader.leave().await;
+    candidate.candidacy.leave().await;
     candidate.elector.shutdown().await;
 }
 
@@ -42,10 +42,10 @@ async fn until_it_has(standby: &Cluster) {
 }
 
 /// What stands in the way of a candidate, as it last said.
-fn waits(leader: &Leader) -> Arc<Mutex<Option<WaitingFor>>> {
+fn waits(candidacy: &Candidacy) -> Arc<Mutex<Option<WaitingFor>>> {
     let last = Arc::new(Mutex::new(None));
     let seen = Arc::clone(&last);
-    let mut changes = leader.changes();
+    let mut changes = candidacy.changes();
     tokio::spawn(async move {
         while let Some(standing) = changes.next().await {
             *seen.lock().unwrap() = standing.waiting_for;
@@ -124,7 +124,7 @@ async fn two_promotions_to_one_timeline_give_out_different_numbers() {
     let next = Candidate::start(config(&standbys[1].url()), "twice", "b", &record).await;
     until("it leads", || next.leads()).await;
     let writer = client(&standbys[1].url()).await;
-    for (term, admitted) in [(terms[0], false), (next.leader.term(), true)] {
+    for (term, admitted) in [(terms[0], false), (next.candidacy.term(), true)] {
         let write = format!(
             "BEGIN; INSERT INTO ledger VALUES ({term}); SELECT pgleader.fence('twice', {term}); COMMIT"
         );
@@ -136,7 +136,7 @@ async fn two_promotions_to_one_timeline_give_out_different_numbers() {
         writer.batch_execute("ROLLBACK").await.unwrap();
     }
     let written = standbys[1].query("SELECT string_agg(term::text, ',') FROM ledger");
-    assert_eq!(written.unwrap(), Some(next.leader.term().to_string()));
+    assert_eq!(written.unwrap(), Some(next.candidacy.term().to_string()));
 }
 
 /// What was heard outlives the candidacy and the session, and the server may be any.
@@ -148,11 +148,11 @@ async fn a_name_that_leads_to_an_empty_server_does_not_begin_terms_again() {
     let either = any_of(&[&old, &empty]);
     let candidate = Candidate::start(config(&either), "moved", "a", &record).await;
     until("the first term works", || record.last_term() == 1).await;
-    candidate.leader.leave().await;
+    candidate.candidacy.leave().await;
     old.stop_immediate().unwrap();
     let again = candidate
         .elector
-        .campaign("moved", "b", support::steady(&record))
+        .campaign(("moved", "b"), support::steady(&record))
         .unwrap();
     until("it works on the empty server", || again.term() > 0).await;
     until("a later term works", || record.last_term() > 1).await;
@@ -180,7 +180,7 @@ async fn a_deleted_row_does_not_begin_terms_again() {
              ALTER TABLE pgleader.election ENABLE TRIGGER USER",
         )
         .unwrap();
-    candidate.leader.resign().await;
+    candidate.candidacy.resign().await;
     let steps = record.steps().len();
     until("work goes on", || record.steps().len() > steps + 10).await;
     let last = record.steps().last().unwrap().term;
@@ -205,13 +205,13 @@ async fn what_lies_too_far_beyond_is_refused_for_that_election_alone() {
     let near = Record::in_memory();
     let _near = candidate
         .elector
-        .campaign("near", "a", support::steady(&near))
+        .campaign(("near", "a"), support::steady(&near))
         .unwrap();
     until("both work", || {
         record.last_term() > 0 && near.last_term() > 0
     })
     .await;
-    let waiting_for = waits(&candidate.leader);
+    let waiting_for = waits(&candidate.candidacy);
     let last = near.last_term();
     old.stop_immediate().unwrap();
 

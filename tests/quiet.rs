@@ -1,11 +1,11 @@
 //! The steady state: nothing is written to disk, no work grows with the elections, and no session holds the
-//! horizon of vacuum back. Settles invariant 7, and row 14 of docs/known-faults.md.
+//! horizon of vacuum back. Settles invariant 7, and row 14 of docs/development/known-faults.md.
 
 mod support;
 
 use std::time::{Duration, Instant};
 
-use pg_leader::{Elector, Leader, ProcessState};
+use pg_leader::{Candidacy, Elector, ProcessState};
 use support::record::Record;
 use support::{Cluster, LEASE, client, elector, steady, until};
 use tokio_postgres::Client;
@@ -69,8 +69,12 @@ async fn transactions_while_quiet(client: &Client) -> i64 {
     transactions(client).await - counted
 }
 
-async fn lead_all(elector: &Elector, count: usize, record: &std::sync::Arc<Record>) -> Vec<Leader> {
-    let campaign = |index| elector.campaign(&format!("e{index}"), "a", steady(record));
+async fn lead_all(
+    elector: &Elector,
+    count: usize,
+    record: &std::sync::Arc<Record>,
+) -> Vec<Candidacy> {
+    let campaign = |index| elector.campaign((&format!("e{index}"), "a"), steady(record));
     let leaders: Vec<_> = (0..count).map(|index| campaign(index).unwrap()).collect();
     until("all lead", || {
         leaders
@@ -88,7 +92,7 @@ async fn quiet(count: usize) -> i64 {
     let (first, second) = (elector(&cluster).await, elector(&cluster).await);
     let leaders = lead_all(&first, count, &record).await;
     let followers: Vec<_> = (0..count)
-        .map(|index| second.campaign(&format!("e{index}"), "b", steady(&record)))
+        .map(|index| second.campaign((&format!("e{index}"), "b"), steady(&record)))
         .collect::<Result<_, _>>()
         .unwrap();
     until("all have a successor", || {
@@ -152,7 +156,7 @@ async fn no_session_holds_a_snapshot_through_hand_overs() {
         let leads = || candidates.iter().find(|candidate| candidate.leads());
         until("one leads", || leads().is_some()).await;
         if turn % 2 == 0 {
-            leads().unwrap().leader.resign().await;
+            leads().unwrap().candidacy.resign().await;
         } else {
             cluster.terminate_leader("horizon").unwrap();
         }
@@ -209,7 +213,7 @@ async fn nobody_waits_for_a_lock_that_another_has() {
 
     // The leader last.
     for candidate in candidates.iter().rev() {
-        candidate.leader.leave().await;
+        candidate.candidacy.leave().await;
     }
     let term = record.last_term();
     let stranger = client(&cluster.url()).await;
@@ -222,8 +226,10 @@ async fn nobody_waits_for_a_lock_that_another_has() {
         let row = stranger.query_one(&lock, &[]).await.unwrap();
         assert!(row.get::<_, bool>(0), "{kind}");
         for candidate in &candidates {
-            let leader = candidate.elector.campaign("locks", index, steady(&record));
-            again.push(leader.unwrap());
+            let candidacy = candidate
+                .elector
+                .campaign(("locks", index), steady(&record));
+            again.push(candidacy.unwrap());
         }
         until("all take part, in vain", || {
             support::status(&cluster, "locks", "candidates").as_deref() == Some("3")
@@ -232,8 +238,8 @@ async fn nobody_waits_for_a_lock_that_another_has() {
         .await;
         assert_nobody_waits_for_a_lock(&cluster, index).await;
         assert_eq!(record.last_term(), term);
-        for leader in again.drain(..) {
-            leader.leave().await;
+        for candidacy in again.drain(..) {
+            candidacy.leave().await;
         }
     }
 }

@@ -11,7 +11,9 @@ use std::time::Instant;
 use pg_leader::testing::Cluster;
 use support::cluster::ROLE;
 use support::record::{self, Record};
-use support::{Candidate, LEASE, assert_refractory, config, skipped, until, until_successor};
+use support::{
+    Candidate, LEASE, assert_refractory, chapters, config, skipped, until, until_successor,
+};
 
 /// A program of the server's own version, beside it or on `PATH`. Not everybody who tests has it.
 fn tool(cluster: &Cluster, name: &str) -> Option<PathBuf> {
@@ -72,16 +74,17 @@ fn run_file(psql: &Path, cluster: &Cluster, file: &Path) {
     output(psql, &["-X", "-q", "-v", stop, "-f", &file, &cluster.url()]);
 }
 
-fn run_migrations(psql: &Path, cluster: &Cluster) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/migrations");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+/// As somebody does who installs by hand.
+fn install(psql: &Path, cluster: &Cluster) {
+    let url = cluster.url();
+    let mut arguments = vec!["-X", "-q", "-1", "-v", "ON_ERROR_STOP=1"];
+    let files: Vec<String> = chapters::files()
+        .iter()
+        .map(|file| file.display().to_string())
         .collect();
-    files.sort();
-    for file in files {
-        run_file(psql, cluster, &file);
-    }
+    arguments.extend(files.iter().flat_map(|file| ["-f", file]));
+    arguments.push(&url);
+    output(psql, &arguments);
 }
 
 fn as_role(cluster: &Cluster, role: &str) -> String {
@@ -102,9 +105,9 @@ async fn a_restored_dump_goes_on() {
     let record = Record::in_memory();
     let first = Candidate::start(config(&as_role(&old, "app")), "dump", "old", &record).await;
     until("the first term works", || record.last_term() == 1).await;
-    first.leader.resign().await;
+    first.candidacy.resign().await;
     until("the second term works", || record.last_term() == 2).await;
-    first.leader.leave().await;
+    first.candidacy.leave().await;
     let vacated = "SELECT bool_and(vacated_at IS NOT NULL) FROM pgleader.term";
     assert_eq!(old.query(vacated).unwrap().as_deref(), Some("t"));
 
@@ -118,7 +121,7 @@ async fn a_restored_dump_goes_on() {
     let rights =
         "SELECT has_function_privilege('public', 'pgleader.fence(text, bigint)', 'EXECUTE')";
     assert_eq!(new.query(rights).unwrap().as_deref(), Some("f"));
-    run_migrations(&psql, &new);
+    install(&psql, &new);
     // What was granted is the same; the role has another oid here.
     let without_oids = |dump: String| {
         let lines = dump.lines().map(|line| match line.split_once('\t') {
@@ -129,7 +132,7 @@ async fn a_restored_dump_goes_on() {
     };
     assert!(
         without_oids(dump(&pg_dump, &new, &[])) == without_oids(dumped),
-        "the migrations changed it"
+        "the chapters changed it"
     );
 
     // As the role that the dump says may: the grants have come along.
@@ -138,14 +141,14 @@ async fn a_restored_dump_goes_on() {
     until("the next term works", || record.last_term() > 2).await;
     assert_refractory(joined.elapsed());
     let last = record.last_term();
-    next.leader.resign().await;
+    next.candidacy.resign().await;
     until("a later term works", || record.last_term() > last).await;
     record::assert_no_overlap(&record.steps());
 }
 
-/// Restored without its rights a dump lets everybody call everything; the migrations put that right.
+/// Restored without its rights a dump lets everybody call everything; an install puts that right.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_migrations_take_back_what_a_dump_without_rights_gave() {
+async fn an_install_takes_back_what_a_dump_without_rights_gave() {
     let old = Cluster::start().unwrap();
     let (Some(pg_dump), Some(psql)) = (tool(&old, "pg_dump"), tool(&old, "psql")) else {
         return;
@@ -159,7 +162,7 @@ async fn the_migrations_take_back_what_a_dump_without_rights_gave() {
     let open = "SELECT count(*) FROM pg_proc AS p WHERE p.pronamespace = 'pgleader'::regnamespace \
                 AND has_function_privilege('public', p.oid, 'EXECUTE')";
     assert_ne!(new.query(open).unwrap().as_deref(), Some("0"));
-    run_migrations(&psql, &new);
+    install(&psql, &new);
     assert_eq!(new.query(open).unwrap().as_deref(), Some("0"));
 }
 
@@ -187,7 +190,7 @@ async fn a_platform_that_tells_nothing_about_itself() {
     for term in 1..=3 {
         until_successor(&cluster, "quiet").await;
         let leader = support::leading(&candidates).await;
-        leader.leader.resign().await;
+        leader.candidacy.resign().await;
         until("the next term works", || record.last_term() == term + 1).await;
         let gap = record::gap_after(&record.steps(), term).unwrap();
         assert!(gap < LEASE / 2, "an orderly handover took {gap:?}");
@@ -227,7 +230,7 @@ async fn no_term_is_lost_in_a_crash_whatever_the_role_is_set_to() {
     for crash in 0..3 {
         until("somebody leads", || candidate.leads()).await;
         let term = record.last_term();
-        candidate.leader.resign().await;
+        candidate.candidacy.resign().await;
         until("the next term works", || record.last_term() > term).await;
         let term = record.last_term();
         cluster.stop_immediate().unwrap();
@@ -254,21 +257,12 @@ async fn a_schema_made_anew_ends_the_leadership_under_the_old_one() {
     until("the old one leads", || old.leads()).await;
     let pid = cluster.leader_pid("anew").unwrap().unwrap();
     let mut anew = format!("SET ROLE {ROLE}; DROP SCHEMA pgleader CASCADE;");
-    for file in [
-        "0001_elections",
-        "0002_fencing",
-        "0003_levers",
-        "0004_views",
-        "0005_rights",
-    ] {
-        let migration = std::fs::read_to_string(format!("sql/migrations/{file}.sql")).unwrap();
-        anew.push_str(&migration);
-    }
+    anew.push_str(&chapters::script());
     // The election's row is there again, with the number that it had.
     anew.push_str(
-        "RESET ROLE; SELECT pgleader.join_election(set_config('pgleader.mark', 'by hand', false), 'anew', gen_random_uuid(), \
-                                       'new', 1000, a.backend_start, 'by hand', 0, 0, 0) \
-         FROM pg_stat_get_activity(pg_backend_pid()) AS a",
+        "RESET ROLE; SELECT j.election FROM pg_stat_get_activity(pg_backend_pid()) AS a, \
+             pgleader.join_elections(set_config('pgleader.mark', 'by hand', false), '{anew}', gen_random_uuid(), '{new}', \
+                                     1000, a.backend_start, 'by hand', '{0}', '{0}', '{0}', false) AS j",
     );
     cluster.execute(&anew).unwrap();
     let session = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");

@@ -1,35 +1,41 @@
 //! Who may do what, per role and per object, whatever rights were given around the grants. Settles row 42 of
-//! docs/known-faults.md. Its URL is the superuser's: it makes roles and reads everybody's rights; each role is tried as
+//! docs/development/known-faults.md. Its URL is the superuser's: it makes roles and reads everybody's rights; each role is tried as
 //! itself.
 
 mod support;
 
 use pg_leader::testing::Cluster;
-use support::{client, url_of};
+use support::{chapters, client, url_of};
 use tokio_postgres::Client;
 
 /// What each role may call, look at, and use. Nobody but the owner may do anything else.
-const VIEWS: &str = "candidates, fenced, history, lock, requests, status";
-const OBSERVER: &str = "counters(), read_elections(text[],uuid), refractory_period(integer), \
-    system_identifier(), timeline(), transfer_to(integer), version()";
-const CANDIDATE: &str = "announce(text,integer[],integer), backend_gone(text,integer,bigint), \
-    campaign(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]), check_ids(text,integer[]), \
-    check_mark(text), check_number(text,bigint), count_fenced_ended(text,integer,integer), counters(), \
-    end_fenced(text,integer), end_fenced_backend(text,integer,integer), \
-    evict(text,integer,bigint), evict_silent(text,integer,bigint), fence(text,bigint), \
-    fence(text,bigint,uuid), heartbeat(text,oid,integer[]), is_behind_pgpool(integer,bigint), \
-    join_election(text,text,uuid,text,integer,timestamp with time zone,text,integer,bigint,integer), \
-    leader_backend(integer,bigint), lease_of(integer), leave_election(text,integer,uuid), may_be_behind_pgpool(integer), read_elections(text[],uuid), \
-    ready(text,integer,uuid,bigint), record_pgpool(text,integer), refractory_period(integer), refuse(text,text,text), \
-    release(text,integer[],integer[],integer), silent_backend(integer,bigint), system_identifier(), \
-    take_office(text,integer,uuid,boolean,boolean,integer,bigint,integer), timeline(), transfer_to(integer), \
-    try_elections(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[]), \
-    vacate(text,integer,uuid,bigint,text,name,text), version()";
-const OPERATOR: &str = "counters(), depose(text), election_id(text), end_leader(integer,bigint), \
-    end_leader_backend(integer,bigint), exclude(text,text), include(text,text), is_behind_pgpool(integer,bigint), \
-    leader_backend(integer,bigint), read_elections(text[],uuid), refractory_period(integer), \
-    request_depose(text), resume(text), step_down(text), suspend(text), system_identifier(), timeline(), \
-    transfer(text,text), transfer_to(integer), version()";
+const VIEWS: &str = "candidates, fenced, history, lock, requests, status, stranger, strangers";
+const OBSERVER: &str = "counters(), lock_name(regclass), queue_usage(), read_elections(text[],uuid), refractory_period(integer), \
+    refuse(text,text,text), system_identifier(), text_of(bytea), timeline(), transfer_to(integer), version(), \
+    who(integer,text,name)";
+const CANDIDATE: &str = "announce(text,integer[],integer), backend_gone(text,integer[],bigint[]), \
+    campaign(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[],integer), \
+    check_entries(text,text[],integer), check_ids(text,integer[]), check_limit(integer), check_mark(text), \
+    check_number(text,bigint), check_terms(bigint[],integer), count_fenced_ended(text,integer,integer), counters(), \
+    end_fenced(text,integer[]), end_fenced_backend(text,integer,integer), evict(text,integer[],bigint[]), \
+    evict_silent(text,integer,bigint), fence(text,bigint), fence(text,bigint,uuid), heartbeat(text,oid,integer[]), \
+    is_behind_pgpool(integer,bigint), \
+    join_elections(text,text[],uuid,text[],integer,timestamp with time zone,text,integer[],bigint[],integer[],boolean,integer), \
+    leader_backend(integer,bigint), leader_backends(integer[],bigint[]), lease_of(integer), \
+    leave_elections(text,integer[],uuid), lock_name(regclass), may_be_behind_pgpool(integer), queue_usage(), \
+    read_elections(text[],uuid), ready(text,integer[],uuid,bigint[],integer), refractory_period(integer), \
+    refuse(text,text,text), release(text,integer[],integer[],integer), silent_backend(integer,bigint), \
+    strangers_of(integer[]), system_identifier(), \
+    take_office(text,integer[],uuid,boolean,boolean[],integer[],bigint[],integer[],integer), text_of(bytea), \
+    timeline(), transfer_to(integer), \
+    try_elections(text,integer[],integer[],integer[],uuid,boolean,integer,bigint[],integer[],integer), \
+    vacate(text,integer[],uuid,bigint[],text[],name[],text[],integer), version(), who(integer,text,name)";
+const OPERATOR: &str = "counters(), depose(text,text), election_id(text), end_leader(integer,bigint), \
+    end_leader_backend(integer,bigint), exclude(text,text,text), include(text,text,text), \
+    is_behind_pgpool(integer,bigint), leader_backend(integer,bigint), lock_name(regclass), queue_usage(), \
+    read_elections(text[],uuid), refractory_period(integer), refuse(text,text,text), request_depose(text,text), \
+    resume(text,text), step_down(text,text), suspend(text,text), system_identifier(), text_of(bytea), timeline(), \
+    transfer(text,text,text), transfer_to(integer), version(), who(integer,text,name)";
 
 /// The roles that the owner has granted something, and others.
 const ROLES: [(&str, &str, &str); 5] = [
@@ -91,25 +97,10 @@ async fn assert_rights(cluster: &Cluster, when: &str) {
     assert_eq!(all.0, all.1, "{when}: the owner may call everything");
 }
 
-fn migrations() -> Vec<(String, String)> {
-    let mut files: Vec<_> = std::fs::read_dir("sql/migrations")
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    let read = |file: std::path::PathBuf| {
-        let migration = std::fs::read_to_string(&file).unwrap();
-        (file.display().to_string(), migration)
-    };
-    files.into_iter().map(read).collect()
-}
-
 async fn install(cluster: &Cluster, role: &str) {
     let client = client(&url_of(cluster, role)).await;
-    for (file, migration) in migrations() {
-        let result = client.batch_execute(&migration).await;
-        assert!(result.is_ok(), "{file}: {result:?}");
-    }
+    let result = client.batch_execute(&chapters::script()).await;
+    assert!(result.is_ok(), "{result:?}");
 }
 
 async fn start(before: &str) -> Cluster {
@@ -199,19 +190,20 @@ fn within(url: &str, database: &str) -> String {
     format!("{server}/{database}")
 }
 
-/// Each of the migrations by itself, as psql goes on after an error.
+/// Each chapter by itself, too: what every chapter begins with refuses, whatever is run of it.
 async fn refuse_to_install(cluster: &Cluster, role: &str, database: &str, whose: &str) {
     let client = client(&within(&url_of(cluster, role), database)).await;
-    for (file, migration) in migrations() {
-        let error = client.batch_execute(&migration).await.expect_err(&file);
+    let begin = std::fs::read_to_string(&chapters::files()[0]).unwrap();
+    for script in [chapters::script(), format!("BEGIN;\n{begin}COMMIT;\n")] {
+        let error = client.batch_execute(&script).await.expect_err("another's");
         client.batch_execute("ROLLBACK").await.unwrap();
         let error = error.as_db_error().unwrap();
-        assert_eq!(error.code().code(), "PL004", "{file}: {error:?}");
+        assert_eq!(error.code().code(), "PL004", "{error:?}");
         assert!(
             error
                 .message()
                 .contains(&format!("belongs to the role \"{whose}\"")),
-            "{file}: {error:?}"
+            "{error:?}"
         );
     }
 }
@@ -265,8 +257,7 @@ async fn functions_of_another_version_are_gone_after_an_upgrade() {
         .batch_execute("CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer LANGUAGE sql AS 'SELECT 1000000'")
         .await
         .unwrap();
-    let (_, first) = migrations().remove(0);
-    let error = owner.batch_execute(&first).await.unwrap_err();
+    let error = owner.batch_execute(&chapters::script()).await.unwrap_err();
     owner.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(error.code().map(|code| code.code()), Some("55000"));
 }
@@ -368,12 +359,13 @@ async fn a_role_that_was_dropped_and_made_anew_has_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_tables_keep_forges_no_vacate() {
     let cluster = start("").await;
+    support::make_election_1(&cluster, "e");
     let secret = "11111111-2222-3333-4444-555555555555";
     let app = client(&url_of(&cluster, "app")).await;
     app.batch_execute(&format!(
         "SET pgleader.mark = 'm'; \
-         SELECT pgleader.join_election('m', 'e', '{secret}', 'a', 1000, backend_start, 'a') \
-         FROM pg_stat_get_activity(pg_backend_pid()); \
+         SELECT FROM pg_stat_get_activity(pg_backend_pid()) AS a, pgleader.join_elections('m', '{{e}}', '{secret}', \
+             '{{a}}', 1000, a.backend_start, 'a', '{{0}}', '{{0}}', '{{0}}', false); \
          SELECT pgleader.campaign('m', ARRAY[1], '{{}}', ARRAY[1], '{secret}', true, 60000, '{{0}}', '{{0}}')"
     ))
     .await
@@ -401,7 +393,9 @@ async fn what_the_tables_keep_forges_no_vacate() {
         .unwrap()
         .unwrap();
     for guess in [&kept[..32], &kept[32..], token.as_str()] {
-        let forged = format!("SELECT pgleader.vacate('m', 1, '{guess}', 1, 'resigned')");
+        let forged = format!(
+            "SELECT pgleader.vacate('m', '{{1}}', '{guess}', '{{1}}', '{{resigned}}', '{{null}}', '{{null}}')"
+        );
         other.batch_execute(&forged).await.unwrap();
         let vacated = "SELECT vacated_at IS NULL FROM pgleader.term";
         assert_eq!(
@@ -410,7 +404,9 @@ async fn what_the_tables_keep_forges_no_vacate() {
             "{guess}"
         );
     }
-    let own = format!("SELECT pgleader.vacate('m', 1, '{secret}', 1, 'resigned')");
+    let own = format!(
+        "SELECT pgleader.vacate('m', '{{1}}', '{secret}', '{{1}}', '{{resigned}}', '{{null}}', '{{null}}')"
+    );
     other.batch_execute(&own).await.unwrap();
     let vacated = "SELECT vacated_at IS NOT NULL FROM pgleader.term";
     assert_eq!(cluster.query(vacated).unwrap().as_deref(), Some("t"));

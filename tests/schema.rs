@@ -1,48 +1,87 @@
-//! The schema as the migrations make it: the dump in git, what may be called by whom, what is secret, and
-//! what `plpgsql_check` says. Settles no row of docs/known-faults.md; it keeps the SQL contract. A superuser makes its
+//! The schema as its chapters make it: what is in the catalogue, what may be called by whom, what is secret, and
+//! what `plpgsql_check` says. Settles no row of docs/development/known-faults.md; it keeps the SQL contract. A superuser makes its
 //! roles, databases and extensions; the schema is an ordinary role's, and so is who calls it.
-//!
-//! After a new migration renew the dump:
-//! `PG_LEADER_RENEW_SCHEMA=1 scripts/test --postgres 15 --test schema`
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::Command;
 
 use pg_leader::testing::Cluster;
 use pg_leader::{Elector, ProcessState};
 use support::record::Record;
-use support::{config, status, steady, until};
+use support::{chapters, config, status, steady, until};
 use tokio_postgres::{Client, NoTls};
 
-/// `sql/schema.sql` as it was in version 1.
+/// The whole schema as it was in version 1.
 const VERSION_1: &str = include_str!("schema/version_1.sql");
 
 const DUMP: &str = include_str!("schema/dump.sql");
 
-/// The header of `sql/schema.sql`.
-const HEADER: &str = "\
--- The whole schema as the migrations make it, out of the catalogs. Not to be edited, and not what installs
--- it: that is sql/migrations. The roles observer, candidate and operator stand for any that were given to
--- grant_observer, grant_candidate and grant_operator.
--- tests/schema.rs compares. Renew with: PG_LEADER_RENEW_SCHEMA=1 scripts/test --postgres 15 --test schema
-
-";
+/// What clients read by name. Columns may be added, behind these: whoever takes one away, or gives one another type,
+/// breaks a build that runs beside this one, and somebody's dashboard.
+const RESULTS: [&str; 27] = [
+    "announce: void",
+    "backend_gone: election integer, gone boolean",
+    "campaign: election integer, outcome text, term bigint, token uuid, state text, address text, leader_pid integer, \
+     lease_ms integer, wait_ms integer, was_direct boolean, holder_pid integer, stranger boolean, successor boolean, \
+     silent_since bigint, killed bigint, fatal bigint, reset bigint, bar text, elsewhere_ms integer, known bigint, \
+     known_lease_ms integer, watched boolean, refused text, strangers text",
+    "candidates: name text, address text, priority integer, place text, excluded boolean, lease interval, pid integer, \
+     joined_at timestamp with time zone",
+    "depose: id bigint, term bigint",
+    "end_fenced: election integer, ended integer, remaining integer, who text",
+    "evict: election integer, outcome text",
+    "exclude: id bigint, term bigint",
+    "fenced: election_id integer, pid integer, gid text, who text",
+    "heartbeat: election integer, term bigint, kind text, requested_by name",
+    "history: name text, term bigint, address text, started_at timestamp with time zone, \
+     ready_at timestamp with time zone, ended_at timestamp with time zone, ending text, fenced_ended integer, by name, \
+     request text, reason text",
+    "join_elections: name text, election integer, known bigint, known_lease_ms integer, place integer, refused text",
+    "leave_elections: void",
+    "lock: kind regclass, election_id integer, pid integer, mode text, granted boolean",
+    "read_elections: election integer, name text, term bigint, state text, address text, lease_ms integer, bar text, \
+     called boolean",
+    "ready: election integer, recorded boolean, refused text",
+    "release: election integer, held boolean",
+    "request_depose: id bigint, term bigint",
+    "requests: name text, request text, address text, term bigint, by name, at timestamp with time zone, ended_by name, \
+     ended_at timestamp with time zone, id bigint, reason text, ended_reason text",
+    "status: name text, state text, term bigint, address text, leader_pid integer, since timestamp with time zone, \
+     lease interval, successor text, candidates bigint, waiting_for text, stranger_pid integer, suspended_by name, \
+     transfer_to text, excluded text[], strangers text[]",
+    "step_down: id bigint, term bigint",
+    "strangers: name text, lock text, pid integer, gid text, who text",
+    "suspend: id bigint, term bigint",
+    "take_office: election integer, outcome text, term bigint, token uuid, bar text, elsewhere_ms integer, known bigint, \
+     known_lease_ms integer, refused text",
+    "transfer: id bigint, term bigint",
+    "turns: text[]",
+    "vacate: election integer, vacated boolean, refused text",
+];
 
 const GRANTS: &str = "SELECT pgleader.grant_observer('observer'), \
     pgleader.grant_candidate('candidate'), pgleader.grant_operator('operator')";
 
 /// Those that run with the rights of whoever calls: they tell nothing secret, or need the caller's rights.
-const WITH_THE_CALLERS_RIGHTS: [&str; 25] = [
+const WITH_THE_CALLERS_RIGHTS: [&str; 38] = [
     "block",
     "campaign",
     "check_address",
+    "check_all_heard",
+    "check_campaign",
+    "check_entries",
     "check_heard",
     "check_ids",
+    "check_limit",
     "check_mark",
     "check_name",
     "check_number",
+    "check_reason",
+    "check_terms",
+    "check_turn",
     "counters",
     "depose",
     "end_fenced",
@@ -52,14 +91,20 @@ const WITH_THE_CALLERS_RIGHTS: [&str; 25] = [
     "grant_candidate",
     "grant_observer",
     "grant_operator",
+    "is_the_sessions",
+    "lock_name",
     "next_number",
+    "queue_usage",
+    "refusal",
     "refuse",
     "release",
     "set_rights",
     "silent_backend",
     "system_identifier",
+    "text_of",
     "timeline",
     "version",
+    "who",
 ];
 
 async fn connect(cluster: &Cluster, role: &str, database: &str) -> Client {
@@ -71,26 +116,9 @@ async fn connect(cluster: &Cluster, role: &str, database: &str) -> Client {
     client
 }
 
-fn in_the_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-/// Every migration, in order.
-fn migrations() -> Vec<PathBuf> {
-    let directory = in_the_repository("sql/migrations");
-    let entries = std::fs::read_dir(directory).unwrap();
-    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    assert!(!paths.is_empty());
-    paths
-}
-
-async fn migrate(client: &Client) {
-    for path in migrations() {
-        let migration = std::fs::read_to_string(&path).unwrap();
-        let result = client.batch_execute(&migration).await;
-        assert!(result.is_ok(), "{}: {result:?}", path.display());
-    }
+async fn install(client: &Client) {
+    let result = client.batch_execute(&chapters::script()).await;
+    assert!(result.is_ok(), "{result:?}");
 }
 
 async fn dump(client: &Client) -> String {
@@ -112,7 +140,7 @@ async fn installed() -> (Cluster, Client) {
         )
         .unwrap();
     let owner = connect(&cluster, "owner", "postgres").await;
-    migrate(&owner).await;
+    install(&owner).await;
     owner.batch_execute(GRANTS).await.unwrap();
     (cluster, owner)
 }
@@ -129,44 +157,81 @@ fn difference(left: &str, right: &str) -> String {
     unreachable!()
 }
 
-/// A dump without what its views select: PostgreSQL prints that a little differently from version to version.
-fn without_views(dump: &str) -> String {
-    let mut in_view = false;
-    let kept = dump.lines().filter(|line| {
-        let dropped = in_view;
-        in_view = (in_view || line.starts_with("CREATE VIEW ")) && !line.ends_with(';');
-        !dropped
-    });
-    kept.collect::<Vec<_>>().join("\n")
+/// Every object that the chapters make, as `kind name`.
+fn made_by_the_chapters() -> BTreeSet<String> {
+    let mut made = BTreeSet::new();
+    for line in chapters::script().lines() {
+        let line = line
+            .replace("OR REPLACE ", "")
+            .replace("IF NOT EXISTS ", "");
+        let Some(("CREATE", what)) = line.split_once(' ') else {
+            continue;
+        };
+        let (kind, rest) = what.split_once(' ').unwrap();
+        let rest = rest.strip_prefix("pgleader.").unwrap_or(rest);
+        let end = rest.find(['(', ' ', ';']).unwrap_or(rest.len());
+        if kind != "SCHEMA" {
+            made.insert(format!("{} {}", kind.to_lowercase(), &rest[..end]));
+        }
+    }
+    made
 }
 
-/// Whole on PostgreSQL 15, and without the views' text on the others.
+/// Nothing more and nothing less than what is to be read in the chapters.
 #[tokio::test]
-async fn the_dump_in_git_is_what_the_migrations_make() {
-    let (cluster, owner) = installed().await;
-    let mut made = format!("{HEADER}{}", dump(&owner).await);
-    let path = in_the_repository("sql/schema.sql");
-    if std::env::var_os("PG_LEADER_RENEW_SCHEMA").is_some() {
-        assert_eq!(cluster.version(), 15, "the dump is made on PostgreSQL 15");
-        std::fs::write(&path, &made).unwrap();
-    }
-    let mut kept = std::fs::read_to_string(&path).unwrap();
-    if cluster.version() != 15 {
-        (kept, made) = (without_views(&kept), without_views(&made));
-        assert!(made.contains("CREATE VIEW pgleader.status AS"));
-        assert!(made.contains("GRANT SELECT ON pgleader.status TO observer"));
-    }
+async fn the_catalogue_has_what_the_chapters_say() {
+    let (_cluster, owner) = installed().await;
+    let found = column(
+        &owner,
+        "SELECT DISTINCT 'function ' || p.proname FROM pg_proc AS p WHERE p.pronamespace = 'pgleader'::regnamespace \
+         UNION ALL SELECT CASE c.relkind WHEN 'r' THEN 'table ' WHEN 'v' THEN 'view ' WHEN 'i' THEN 'index ' \
+                                         WHEN 'S' THEN 'sequence ' ELSE c.relkind::text END || c.relname \
+         FROM pg_class AS c WHERE c.relnamespace = 'pgleader'::regnamespace \
+           AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = c.oid) \
+           AND NOT EXISTS (SELECT FROM pg_depend AS i WHERE i.classid = 'pg_class'::regclass AND i.objid = c.oid \
+                             AND i.deptype = 'i' AND c.relkind = 'S') \
+         UNION SELECT 'trigger ' || t.tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid \
+         WHERE c.relnamespace = 'pgleader'::regnamespace AND NOT t.tgisinternal",
+    )
+    .await;
+    let found: BTreeSet<String> = found.into_iter().collect();
+    let made = made_by_the_chapters();
+    assert!(made.len() > 80, "only {made:?} were found");
+    assert_eq!(found, made);
+    let dump = dump(&owner).await;
     assert!(
-        kept == made,
-        "sql/schema.sql is not what the migrations make; renew it with \
-         PG_LEADER_RENEW_SCHEMA=1 scripts/test --postgres 15 --test schema, and look at the difference. \
-         First, in git and made: {}",
-        difference(&kept, &made)
-    );
-    assert!(
-        !made.contains("not dumped"),
+        !dump.contains("not dumped"),
         "tests/schema/dump.sql must learn a new kind of object"
     );
+    assert!(dump.contains("COMMENT ON SCHEMA pgleader IS 'Leader election. Start with"));
+}
+
+/// Whoever reads them by name finds them, also a build that is a little older or newer.
+#[tokio::test]
+async fn what_clients_read_has_the_columns_that_they_ask_for() {
+    let (_cluster, owner) = installed().await;
+    let found = column(
+        &owner,
+        "SELECT concat(r.name, ': ', r.columns) FROM ( \
+             SELECT c.relname::text AS name, string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' \
+                                                        ORDER BY a.attnum) AS columns \
+             FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 \
+             WHERE c.relnamespace = 'pgleader'::regnamespace AND c.relkind = 'v' GROUP BY c.relname \
+             UNION ALL SELECT p.proname, coalesce( \
+                 (SELECT string_agg(p.proargnames[n] || ' ' || format_type(p.proallargtypes[n], NULL), ', ' ORDER BY n) \
+                  FROM generate_subscripts(p.proargmodes, 1) AS n WHERE p.proargmodes[n] IN ('o', 't')), \
+                 pg_get_function_result(p.oid)) \
+             FROM pg_proc AS p WHERE p.pronamespace = 'pgleader'::regnamespace) AS r ORDER BY 1",
+    )
+    .await;
+    for result in RESULTS {
+        let (name, _) = result.split_once(':').unwrap();
+        let made = found
+            .iter()
+            .find(|made| made.starts_with(&format!("{name}: ")));
+        let made = made.map_or("nothing", String::as_str);
+        assert!(made.starts_with(result), "{result}, and there is {made}");
+    }
 }
 
 /// So it lacks nothing that it could not do without.
@@ -184,12 +249,13 @@ async fn the_dump_can_be_run_and_makes_the_same() {
 }
 
 #[tokio::test]
-async fn a_second_run_of_the_migrations_changes_nothing() {
+async fn a_second_run_of_the_chapters_changes_nothing() {
     let (_cluster, owner) = installed().await;
     owner
         .batch_execute(
             "SET pgleader.mark = 'm'; \
-             SELECT pgleader.join_election('m', 'kept', gen_random_uuid(), 'a', 1000, now(), 'a'); \
+             SELECT pgleader.join_elections('m', '{kept}', gen_random_uuid(), '{a}', 1000, now(), 'a', '{0}', '{0}', '{0}', \
+                                            false); \
              INSERT INTO pgleader.request (election_id, term, kind, timeline, requested_by) \
              VALUES (1, 1, 'depose', 1, 'me')",
         )
@@ -201,20 +267,17 @@ async fn a_second_run_of_the_migrations_changes_nothing() {
                     FROM pgleader.election AS e, pgleader.candidate AS c, pgleader.request AS r";
     let (before, rows) = (dump(&owner).await, column(&owner, identity).await);
     assert_eq!(rows.len(), 1);
-    migrate(&owner).await;
+    install(&owner).await;
     let after = dump(&owner).await;
     assert!(before == after, "{}", difference(&before, &after));
     assert_eq!(column(&owner, identity).await, rows);
 }
 
-/// Rows, terms and grants stay; columns and functions are those of a new installation; and secrets are none any more.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_older_schema_is_brought_up_to_date_and_its_terms_go_on() {
-    let (cluster, owner) = installed().await;
-    let made = dump(&owner).await;
+/// The owner of a database that a build of version 1 has installed into, and a leader there.
+async fn led_on_version_1(cluster: &Cluster) -> (Client, Client) {
     cluster.execute("CREATE DATABASE old OWNER owner").unwrap();
     cluster.execute("CREATE ROLE spy LOGIN").unwrap();
-    let old = connect(&cluster, "owner", "old").await;
+    let old = connect(cluster, "owner", "old").await;
     old.batch_execute(VERSION_1).await.unwrap();
     // As default privileges did.
     old.batch_execute(
@@ -224,7 +287,7 @@ async fn an_older_schema_is_brought_up_to_date_and_its_terms_go_on() {
     .await
     .unwrap();
     let secret = "11111111-2222-3333-4444-555555555555";
-    let leader = connect(&cluster, "candidate", "old").await;
+    let leader = connect(cluster, "candidate", "old").await;
     leader
         .batch_execute(&format!(
             "SELECT pgleader.join_election('e', '{secret}', 'a', 1000, backend_start, 'a') \
@@ -234,12 +297,21 @@ async fn an_older_schema_is_brought_up_to_date_and_its_terms_go_on() {
         ))
         .await
         .unwrap();
+    (old, leader)
+}
+
+/// Rows, terms and grants stay; columns and functions are those of a new installation; and secrets are none any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_schema_is_brought_up_to_date_and_its_terms_go_on() {
+    let (cluster, owner) = installed().await;
+    let made = dump(&owner).await;
+    let (old, leader) = led_on_version_1(&cluster).await;
     let oids =
         "SELECT concat('pgleader.election'::regclass::oid, ' ', 'pgleader.term'::regclass::oid)";
     let before = column(&old, oids).await;
-    migrate(&old).await;
+    install(&old).await;
     assert_eq!(column(&old, oids).await, before, "a new OID is a new lock");
-    assert!(made.contains("GRANT EXECUTE ON FUNCTION pgleader.step_down(text) TO operator"));
+    assert!(made.contains("GRANT EXECUTE ON FUNCTION pgleader.step_down(text,text) TO operator"));
     let sorted = |dump: &str| {
         let mut lines: Vec<_> = dump.lines().map(str::to_owned).collect();
         lines.sort();
@@ -277,15 +349,15 @@ async fn an_older_schema_is_brought_up_to_date_and_its_terms_go_on() {
     let url = format!("postgres://candidate@127.0.0.1:{}/old", cluster.port());
     let record = Record::in_memory();
     let elector = Elector::connect(config(&url)).await.unwrap();
-    let leader = elector.campaign("e", "b", steady(&record)).unwrap();
+    let candidacy = elector.campaign(("e", "b"), steady(&record)).unwrap();
     until("the next term works", || record.last_term() > 0).await;
-    assert_eq!((record.last_term(), leader.term()), (2, 2));
+    assert_eq!((record.last_term(), candidacy.term()), (2, 2));
     elector.shutdown().await;
 }
 
 /// psql replaces `:name` and reads `\`: what runs through the library need not run there.
 #[tokio::test]
-async fn psql_runs_the_migrations() {
+async fn psql_runs_the_chapters() {
     let (cluster, owner) = installed().await;
     let made = dump(&owner).await;
     cluster
@@ -299,22 +371,23 @@ async fn psql_runs_the_migrations() {
     };
     let url = format!("postgres://owner@127.0.0.1:{}/second", cluster.port());
     for round in ["first", "second"] {
-        for path in migrations() {
-            let mut command = Command::new(&psql);
-            command.args(["--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-f"]);
-            let output = match command.arg(path).arg(&url).output() {
-                Ok(output) => output,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return support::skipped("psql_runs_the_migrations", "there is no psql");
-                }
-                Err(error) => panic!("{}: {error}", psql.display()),
-            };
-            let errors = String::from_utf8_lossy(&output.stderr);
-            assert!(
-                output.status.success() && errors.is_empty(),
-                "the {round} run: {errors}"
-            );
+        let mut command = Command::new(&psql);
+        command.args(["--no-psqlrc", "--quiet", "-1", "-v", "ON_ERROR_STOP=1"]);
+        for path in chapters::files() {
+            command.arg("-f").arg(path);
         }
+        let output = match command.arg(&url).output() {
+            Ok(output) => output,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return support::skipped("psql_runs_the_chapters", "there is no psql");
+            }
+            Err(error) => panic!("{}: {error}", psql.display()),
+        };
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && errors.is_empty(),
+            "the {round} run: {errors}"
+        );
     }
     let second = connect(&cluster, "owner", "second").await;
     second.batch_execute(GRANTS).await.unwrap();
@@ -385,13 +458,14 @@ async fn nobody_may_do_what_was_not_granted() {
 #[tokio::test]
 async fn the_instance_cannot_be_read() {
     let (cluster, owner) = installed().await;
+    support::make_election_1(&cluster, "secret");
     let secret = "11111111-2222-3333-4444-555555555555";
     let candidate = connect(&cluster, "candidate", "postgres").await;
     candidate
         .batch_execute(&format!(
             "SET pgleader.mark = 'm'; \
-             SELECT pgleader.join_election('m', 'secret', '{secret}', 'a', 1000, backend_start, 'a') \
-             FROM pg_stat_get_activity(pg_backend_pid()); \
+             SELECT FROM pg_stat_get_activity(pg_backend_pid()) AS a, pgleader.join_elections('m', '{{secret}}', \
+                 '{secret}', '{{a}}', 1000, a.backend_start, 'a', '{{0}}', '{{0}}', '{{0}}', false); \
              SELECT pgleader.campaign('m', ARRAY[1], '{{}}', '{{}}', '{secret}', true, 60000, '{{0}}', '{{0}}')"
         ))
         .await
@@ -445,10 +519,10 @@ async fn a_role_of_any_name_can_be_a_candidate() {
         role.replace('\'', r"\'")
     );
     let elector = Elector::connect(config(&conninfo)).await.unwrap();
-    let leader = elector
-        .campaign("odd", "a", steady(&Record::in_memory()))
+    let candidacy = elector
+        .campaign(("odd", "a"), steady(&Record::in_memory()))
         .unwrap();
-    until("it leads", || leader.state() == ProcessState::Leading).await;
+    until("it leads", || candidacy.state() == ProcessState::Leading).await;
     assert_eq!(status(&cluster, "odd", "address").as_deref(), Some("a"));
     elector.shutdown().await;
 }

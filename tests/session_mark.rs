@@ -1,16 +1,16 @@
 //! A session is its candidate's own: it bears a mark, and what a pooler hands on is found out. Settles, with
-//! tests/poolers.rs, row 34 of docs/known-faults.md.
+//! tests/poolers.rs, row 34 of docs/development/known-faults.md.
 
 mod support;
 
-use pg_leader::Elector;
 use pg_leader::testing::Cluster;
+use pg_leader::{Elector, ErrorKind};
 use support::bouncer::{self, Bouncer};
 use support::{client, config, status};
 use tokio_postgres::Client;
 
 /// Whatever only candidates call.
-const MARKED: [&str; 18] = [
+const MARKED: [&str; 17] = [
     "announce",
     "backend_gone",
     "campaign",
@@ -21,10 +21,9 @@ const MARKED: [&str; 18] = [
     "evict",
     "evict_silent",
     "heartbeat",
-    "join_election",
-    "leave_election",
+    "join_elections",
+    "leave_elections",
     "ready",
-    "record_pgpool",
     "release",
     "take_office",
     "try_elections",
@@ -32,22 +31,31 @@ const MARKED: [&str; 18] = [
 ];
 
 /// What a candidate may call besides: for any client, or a part of the others.
-const UNMARKED: [&str; 15] = [
+const UNMARKED: [&str; 24] = [
+    "check_entries",
     "check_ids",
+    "check_limit",
     "check_number",
+    "check_terms",
     "counters",
     "fence",
     "is_behind_pgpool",
     "leader_backend",
+    "leader_backends",
     "lease_of",
+    "lock_name",
     "may_be_behind_pgpool",
+    "queue_usage",
     "read_elections",
     "refractory_period",
     "refuse",
     "silent_backend",
+    "strangers_of",
     "system_identifier",
+    "text_of",
     "timeline",
     "transfer_to",
+    "who",
 ];
 
 const A: &str = "11111111-2222-3333-4444-555555555555";
@@ -70,9 +78,9 @@ async fn one(client: &Client, query: &str) -> String {
 
 fn join(mark: &str, election: &str, instance: &str, address: &str) -> String {
     format!(
-        "SELECT election_id::text FROM pg_stat_get_activity(pg_backend_pid()) AS b, \
-         pgleader.join_election('{mark}', '{election}', '{instance}', '{address}', 1000, b.backend_start, \
-         '{address}')"
+        "SELECT election::text FROM pg_stat_get_activity(pg_backend_pid()) AS b, \
+         pgleader.join_elections('{mark}', ARRAY['{election}'], '{instance}', ARRAY['{address}'], 1000, \
+             b.backend_start, '{address}', '{{0}}', '{{0}}', '{{0}}', false)"
     )
 }
 
@@ -117,27 +125,32 @@ async fn what_only_candidates_call_asks_for_the_mark() {
 async fn a_foreign_or_missing_mark_is_refused_before_any_lock() {
     let cluster = Cluster::start().unwrap();
     drop(support::elector(&cluster).await);
+    support::make_election_1(&cluster, "e");
     let client = client(&cluster.url()).await;
     hand_on(&client, "ours").await;
     assert_eq!(one(&client, &join("ours", "e", A, "a")).await, "1");
     let calls = [
         join("$", "e", B, "b"),
-        format!("SELECT pgleader.leave_election('$', 1, '{A}')"),
+        format!("SELECT pgleader.leave_elections('$', '{{1}}', '{A}')"),
         campaign("$", A),
         format!(
             "SELECT FROM pgleader.try_elections('$', ARRAY[1], '{{}}', ARRAY[1], '{A}', true, 60000, '{{0}}', '{{0}}')"
         ),
-        format!("SELECT FROM pgleader.take_office('$', 1, '{A}', true, true, 0, 0, 0)"),
-        format!("SELECT pgleader.ready('$', 1, '{A}', 1)"),
+        format!(
+            "SELECT FROM pgleader.take_office('$', '{{1}}', '{A}', true, '{{true}}', '{{0}}', '{{0}}', '{{0}}')"
+        ),
+        format!("SELECT pgleader.ready('$', '{{1}}', '{A}', '{{1}}')"),
         "SELECT FROM pgleader.heartbeat('$', 'pgleader.election'::regclass::oid, ARRAY[1])"
             .to_owned(),
-        format!("SELECT pgleader.vacate('$', 1, '{A}', 1, 'resigned')"),
+        format!(
+            "SELECT pgleader.vacate('$', '{{1}}', '{A}', '{{1}}', '{{resigned}}', '{{null}}', '{{null}}')"
+        ),
         "SELECT pgleader.release('$', ARRAY[1], ARRAY[1], 60000)".to_owned(),
         "SELECT pgleader.announce('$', ARRAY[1], 5)".to_owned(),
-        "SELECT pgleader.backend_gone('$', 1, 1)".to_owned(),
-        "SELECT pgleader.evict('$', 1, 1)".to_owned(),
+        "SELECT pgleader.backend_gone('$', '{1}', '{1}')".to_owned(),
+        "SELECT pgleader.evict('$', '{1}', '{1}')".to_owned(),
         "SELECT pgleader.evict_silent('$', 1, 1)".to_owned(),
-        "SELECT pgleader.end_fenced('$', 1)".to_owned(),
+        "SELECT pgleader.end_fenced('$', '{1}')".to_owned(),
         "SELECT pgleader.end_fenced_backend('$', 1, 1)".to_owned(),
         "SELECT pgleader.count_fenced_ended('$', 1, 1)".to_owned(),
     ];
@@ -193,6 +206,7 @@ async fn each_session_bears_a_mark_of_its_own() {
 async fn candidates_of_earlier_clients_of_a_backend_are_removed() {
     let cluster = Cluster::start().unwrap();
     drop(support::elector(&cluster).await);
+    support::make_election_1(&cluster, "e");
     let client = client(&cluster.url()).await;
     hand_on(&client, "first").await;
     client
@@ -225,6 +239,7 @@ async fn candidates_of_earlier_clients_of_a_backend_are_removed() {
 async fn the_views_bear_several_candidates_of_one_backend() {
     let cluster = Cluster::start().unwrap();
     drop(support::elector(&cluster).await);
+    support::make_election_1(&cluster, "e");
     let client = client(&cluster.url()).await;
     hand_on(&client, "first").await;
     client
@@ -279,6 +294,7 @@ async fn the_views_bear_several_candidates_of_one_backend() {
 async fn a_term_of_an_earlier_client_of_the_backend_is_not_taken_for_ours() {
     let cluster = Cluster::start().unwrap();
     drop(support::elector(&cluster).await);
+    support::make_election_1(&cluster, "e");
     let client = client(&cluster.url()).await;
     hand_on(&client, "first").await;
     client
@@ -293,16 +309,19 @@ async fn a_term_of_an_earlier_client_of_the_backend_is_not_taken_for_ours() {
         .unwrap();
     let backend = "SELECT (pid = pg_backend_pid())::text FROM pgleader.election";
     assert_eq!(one(&client, backend).await, "true");
-    let ready = format!("SELECT pgleader.ready('second', 1, '{B}', 1)::text");
+    let ready =
+        format!("SELECT recorded::text FROM pgleader.ready('second', '{{1}}', '{B}', '{{1}}')");
     assert_eq!(one(&client, &ready).await, "false");
     assert_eq!(status(&cluster, "e", "state").as_deref(), Some("vacant"));
     assert_eq!(one(&client, &campaign("second", B)).await, "won 1 1000");
-    let vacate = format!("SELECT pgleader.vacate('second', 1, '{B}', 1, 'resigned')::text");
+    let vacate = format!(
+        "SELECT vacated::text FROM pgleader.vacate('second', '{{1}}', '{B}', '{{1}}', '{{resigned}}', '{{null}}', '{{null}}')"
+    );
     one(&client, &vacate).await;
     let vacated = "SELECT bool_or(vacated_at IS NOT NULL)::text FROM pgleader.term";
     assert_eq!(one(&client, vacated).await, "false");
     let office = format!(
-        "SELECT outcome FROM pgleader.take_office('second', 1, '{B}', true, false, 0, 0, 0)"
+        "SELECT outcome FROM pgleader.take_office('second', '{{1}}', '{B}', true, '{{false}}', '{{0}}', '{{0}}', '{{0}}')"
     );
     assert_eq!(one(&client, &office).await, "waiting");
     assert_eq!(
@@ -310,7 +329,9 @@ async fn a_term_of_an_earlier_client_of_the_backend_is_not_taken_for_ours() {
         Some("refractory period")
     );
     // The process itself says so, on whatever session it has now.
-    let vacate = format!("SELECT pgleader.vacate('second', 1, '{A}', 1, 'deposed')::text");
+    let vacate = format!(
+        "SELECT vacated::text FROM pgleader.vacate('second', '{{1}}', '{A}', '{{1}}', '{{deposed}}', '{{null}}', '{{null}}')"
+    );
     assert_eq!(one(&client, &vacate).await, "true");
     assert_eq!(one(&client, vacated).await, "true");
 }
@@ -329,7 +350,7 @@ async fn a_new_session_that_somebody_has_used_is_refused_as_a_pooler() {
     first.shutdown().await;
     let error = Elector::connect(config(&bouncer.url())).await.unwrap_err();
     assert!(
-        error.is_pooler()
+        error.kind() == ErrorKind::Pooler
             && error
                 .to_string()
                 .contains("bears the mark of another client"),
@@ -354,7 +375,7 @@ async fn a_new_session_that_somebody_has_used_is_refused_as_a_pooler() {
     assert_eq!(held().as_deref(), Some("1"));
     let error = Elector::connect(config(&bouncer.url())).await.unwrap_err();
     assert!(
-        error.is_pooler()
+        error.kind() == ErrorKind::Pooler
             && error
                 .to_string()
                 .contains("holds advisory locks of another client"),
@@ -370,7 +391,7 @@ async fn a_mark_that_every_session_of_a_role_has_is_refused() {
         .unwrap();
     let error = Elector::connect(config(&cluster.url())).await.unwrap_err();
     assert!(
-        error.is_pooler() && error.to_string().contains("mark"),
+        error.kind() == ErrorKind::Pooler && error.to_string().contains("mark"),
         "{error}"
     );
 }
@@ -381,6 +402,7 @@ async fn a_mark_that_every_session_of_a_role_has_is_refused() {
 async fn what_an_earlier_session_still_asks_changes_nothing_of_the_later_ones_candidacy() {
     let cluster = Cluster::start().unwrap();
     drop(support::elector(&cluster).await);
+    support::make_election_1(&cluster, "e");
     let (earlier, later) = (client(&cluster.url()).await, client(&cluster.url()).await);
     for client in [&earlier, &later] {
         hand_on(client, "mine").await;
@@ -395,7 +417,7 @@ async fn what_an_earlier_session_still_asks_changes_nothing_of_the_later_ones_ca
     let refused = late.unwrap_err();
     assert_eq!(refused.code().map(|code| code.code()), Some("55000"));
     assert_eq!(one(&later, row).await, own, "a late join");
-    let leave = format!("SELECT pgleader.leave_election('mine', 1, '{A}')");
+    let leave = format!("SELECT pgleader.leave_elections('mine', '{{1}}', '{A}')");
     earlier.batch_execute(&leave).await.unwrap();
     assert_eq!(one(&later, row).await, own, "a late farewell");
     // A row whose backend is gone is anybody's: the server's clock may have been set back since.

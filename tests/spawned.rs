@@ -1,5 +1,5 @@
 //! What `lead` spawns by its term stops with it, and is waited for before anybody else leads. Settles row 43 of
-//! docs/known-faults.md.
+//! docs/development/known-faults.md.
 //!
 //! The kinds of work, of which none asks the clock, are those of tests/support/work.rs.
 
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pg_leader::{Elector, Leader, ProcessState, Term};
+use pg_leader::{Campaign, Candidacy, Elector, ProcessState, Term};
 use rustix::process::Signal;
 use support::candidate;
 use support::race::Race;
@@ -66,8 +66,8 @@ async fn a_child_that_blocks_counts_for_abort() {
     record::assert_no_overlap(&race.steps());
 }
 
-fn leads(leader: &Leader) -> bool {
-    leader.state() != ProcessState::Following
+fn leads(candidacy: &Candidacy) -> bool {
+    candidacy.state() != ProcessState::Following
 }
 
 /// Orderly ends, one after the other, between two candidates.
@@ -80,14 +80,17 @@ where
     let electors = [elector(&cluster).await, elector(&cluster).await];
     let mut leaders = vec![];
     for (elector, address) in electors.iter().zip(["first", "second"]) {
-        let leader = elector.campaign("order", address, lead(&record));
-        leaders.push(leader.unwrap());
+        let candidacy = elector.campaign(
+            Campaign::new("order", address).graceful(true),
+            lead(&record),
+        );
+        leaders.push(candidacy.unwrap());
     }
     until("one leads", || record.last_term() == 1).await;
     until_successor(&cluster, "order").await;
     for term in 2..8 {
-        let leader = leaders.iter().find(|leader| leads(leader));
-        leader.expect("one leads").resign().await;
+        let candidacy = leaders.iter().find(|candidacy| leads(candidacy));
+        candidacy.expect("one leads").resign().await;
         until("the next leads", || record.last_term() >= term).await;
         until_successor(&cluster, "order").await;
     }
@@ -107,7 +110,7 @@ async fn nobody_leads_before_the_children_have_stopped_in_order() {
             Box::pin(async move {
                 drop(term.spawn_blocking(steps));
                 term.ready();
-                term.deposed().await;
+                term.ending().await;
                 Ok(())
             })
         }
@@ -115,15 +118,15 @@ async fn nobody_leads_before_the_children_have_stopped_in_order() {
     record::assert_no_overlap(&steps_in_order(by_term).await);
 }
 
-/// Nor is it given the grace, as `lead` is that asks to be told.
+/// It is not given what is left of the grace.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_that_never_asks_ends_with_lead() {
+async fn a_child_ends_with_lead() {
     const GRACE: Duration = Duration::from_secs(60);
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let elector = Elector::connect(config(&cluster.url()).grace(GRACE)).await;
     let elector = elector.unwrap();
-    let leader = elector.campaign("unasked", "first", {
+    let candidacy = elector.campaign(Campaign::new("unasked", "first").graceful(true), {
         let record = Arc::clone(&record);
         move |term: Term| -> Work {
             let (address, number) = (term.address().to_owned(), term.number());
@@ -131,15 +134,15 @@ async fn a_child_that_never_asks_ends_with_lead() {
             Box::pin(async move {
                 drop(term.spawn(child));
                 term.ready();
-                term.deposed().await;
+                term.ending().await;
                 Ok(())
             })
         }
     });
-    let leader = leader.unwrap();
+    let candidacy = candidacy.unwrap();
     until("the child works", || record.last_term() == 1).await;
     let from = std::time::Instant::now();
-    leader.leave().await;
+    candidacy.leave().await;
     assert!(from.elapsed() < GRACE / 6, "it took {:?}", from.elapsed());
     elector.shutdown().await;
 }
@@ -155,7 +158,7 @@ async fn what_a_join_set_has_spawned_runs_into_the_next_term() {
                 let mut children = tokio::task::JoinSet::new();
                 children.spawn_blocking(steps);
                 term.ready();
-                term.deposed().await;
+                term.ending().await;
                 Ok(())
             })
         }
@@ -170,7 +173,7 @@ async fn a_lead_that_returns_ends_its_children() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let elector = elector(&cluster).await;
-    let leader = elector.campaign("returns", "first", {
+    let candidacy = elector.campaign(("returns", "first"), {
         let record = Arc::clone(&record);
         move |term: Term| {
             let record = Arc::clone(&record);
@@ -190,10 +193,11 @@ async fn a_lead_that_returns_ends_its_children() {
             }
         }
     });
-    let leader = leader.unwrap();
+    let candidacy = candidacy.unwrap();
+    until("the first leads", || record.has(1)).await;
     let other = Candidate::start(config(&cluster.url()), "returns", "second", &record).await;
     until("the other leads", || other.leads()).await;
-    leader.leave().await;
+    candidacy.leave().await;
     other.elector.shutdown().await;
     record::assert_no_overlap(&record.steps());
     let first = record.steps();
@@ -207,7 +211,7 @@ async fn a_child_that_only_sleeps_keeps_nobody_from_leading() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let elector = elector(&cluster).await;
-    let leader = elector.campaign("sleeps", "first", |term: Term| async move {
+    let candidacy = elector.campaign(("sleeps", "first"), |term: Term| async move {
         let (begun, begins) = tokio::sync::oneshot::channel();
         drop(term.spawn(async move {
             let _ = begun.send(());
@@ -216,12 +220,12 @@ async fn a_child_that_only_sleeps_keeps_nobody_from_leading() {
         let _ = begins.await;
         Ok::<(), std::io::Error>(())
     });
-    let _leader = leader.unwrap();
+    let _candidacy = candidacy.unwrap();
     let other = Candidate::start(config(&cluster.url()), "sleeps", "second", &record).await;
     until("the other leads", || other.leads()).await;
 }
 
-async fn until_ended(cluster: &Cluster, election: &str, term: u64, ending: &str) {
+async fn until_ended(cluster: &Cluster, election: &str, term: i64, ending: &str) {
     until("the term ends so", || {
         history(cluster, election, term, "ending").as_deref() == Some(ending)
     })
@@ -234,7 +238,7 @@ async fn a_panic_is_heard_by_who_waits_and_fails_the_term_where_nobody_does() {
     let elector = elector(&cluster).await;
     let heard = Arc::new(AtomicBool::new(false));
     elector
-        .campaign("heard", "first", {
+        .campaign(("heard", "first"), {
             let heard = Arc::clone(&heard);
             move |term: Term| {
                 let heard = Arc::clone(&heard);
@@ -249,13 +253,15 @@ async fn a_panic_is_heard_by_who_waits_and_fails_the_term_where_nobody_does() {
                 }
             }
         })
-        .unwrap();
+        .unwrap()
+        .detach();
     elector
-        .campaign("unheard", "first", |term: Term| async move {
+        .campaign(("unheard", "first"), |term: Term| async move {
             drop(term.spawn(async { panic!("as was asked for") }));
             std::future::pending::<Result<(), std::io::Error>>().await
         })
-        .unwrap();
+        .unwrap()
+        .detach();
     until_ended(&cluster, "heard", 1, "resigned").await;
     assert!(heard.load(Ordering::SeqCst));
     until_ended(&cluster, "unheard", 1, "failed").await;
@@ -267,8 +273,8 @@ async fn what_is_spawned_after_the_end_is_dropped_unpolled() {
     let cluster = Cluster::start().unwrap();
     let elector: Elector = elector(&cluster).await;
     let (sender, mut terms) = tokio::sync::mpsc::unbounded_channel();
-    let leader = elector
-        .campaign("after", "first", move |term: Term| {
+    let candidacy = elector
+        .campaign(("after", "first"), move |term: Term| {
             let _ = sender.send(term);
             std::future::pending::<Result<(), std::io::Error>>()
         })
@@ -276,7 +282,7 @@ async fn what_is_spawned_after_the_end_is_dropped_unpolled() {
     let term = terms.recv().await.expect("it leads");
     let token = term.cancellation_token();
     assert!(!token.is_cancelled());
-    leader.leave().await;
+    candidacy.leave().await;
     token.cancelled().await;
     let polled = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&polled);

@@ -1,6 +1,6 @@
 //! Taking over when less is known, or less is allowed: nobody watched, the role may not look or evict, the
 //! backend is busy, the successor never heard that it won. Bounds are multiples of the lease. Settles rows
-//! 4, 9 and 22 of docs/known-faults.md.
+//! 4, 9 and 22 of docs/development/known-faults.md.
 
 mod support;
 
@@ -193,7 +193,7 @@ async fn a_lock_granted_to_somebody_who_never_hears_of_it() {
     );
 
     proxy.swallow(false, true);
-    first.leader.leave().await;
+    first.candidacy.leave().await;
     let left = std::time::Instant::now();
     until("the third leads", || third.leads()).await;
     assert!(

@@ -1,5 +1,5 @@
 //! Work that is told of the end goes on to stop by itself, in the very poll in which it hears of it. Once its time is over
-//! it is dropped, and not told: as in a process that wakes in another's term. Settles row 46 of docs/known-faults.md
+//! it is dropped, and not told: as in a process that wakes in another's term. Settles row 46 of docs/development/known-faults.md
 //! for work that listens.
 
 mod support;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pg_leader::{Elector, Term};
+use pg_leader::{Campaign, Elector, Term};
 use support::{Cluster, LEASE, config, until};
 
 /// What the work has come to.
@@ -31,7 +31,7 @@ impl Drop for Over {
 /// One step that holds the thread up for that long, and when it is over the work hears whether it is to end: all in one poll.
 async fn step_and_hear(course: Arc<Course>, term: Term, step: Duration) {
     let _over = Over(Arc::clone(&course));
-    let mut deposed = pin!(term.deposed());
+    let mut ending = pin!(term.ending());
     term.ready();
     // The second poll is the one that matters: what was never polled is not begun.
     tokio::task::yield_now().await;
@@ -43,7 +43,7 @@ async fn step_and_hear(course: Arc<Course>, term: Term, step: Duration) {
     tokio::select! {
         biased;
         () = held_up => {}
-        () = &mut deposed => {
+        () = &mut ending => {
             course.told.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -52,11 +52,11 @@ async fn step_and_hear(course: Arc<Course>, term: Term, step: Duration) {
 async fn leads_and_is_held_up(
     elector: &Elector,
     step: Duration,
-) -> (Arc<Course>, pg_leader::Leader) {
+) -> (Arc<Course>, pg_leader::Candidacy) {
     let course = Arc::new(Course::default());
     let of_work = Arc::clone(&course);
-    let leader = elector
-        .campaign("late", "late", move |term| {
+    let candidacy = elector
+        .campaign(Campaign::new("late", "late").graceful(true), move |term| {
             let course = Arc::clone(&of_work);
             async move {
                 if !course.begun.load(Ordering::SeqCst) {
@@ -67,7 +67,7 @@ async fn leads_and_is_held_up(
         })
         .unwrap();
     until("its step has begun", || course.begun.load(Ordering::SeqCst)).await;
-    (course, leader)
+    (course, candidacy)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,20 +117,23 @@ async fn work_that_waits_on_its_thread() {
     let elector = Elector::connect(config(&cluster.url())).await.unwrap();
     let course = Arc::new(Course::default());
     let of_work = Arc::clone(&course);
-    let _leader = elector
-        .campaign("waits", "waits", move |term| {
-            let course = Arc::clone(&of_work);
-            async move {
-                let _over = Over(Arc::clone(&course));
-                tokio::task::block_in_place(|| {
-                    course.begun.store(true, Ordering::SeqCst);
-                    std::thread::sleep(LEASE * 2);
-                    tokio::runtime::Handle::current().block_on(term.deposed());
-                    course.told.fetch_add(1, Ordering::SeqCst);
-                });
-                std::future::pending::<Result<(), std::io::Error>>().await
-            }
-        })
+    let _candidacy = elector
+        .campaign(
+            Campaign::new("waits", "waits").graceful(true),
+            move |term| {
+                let course = Arc::clone(&of_work);
+                async move {
+                    let _over = Over(Arc::clone(&course));
+                    tokio::task::block_in_place(|| {
+                        course.begun.store(true, Ordering::SeqCst);
+                        std::thread::sleep(LEASE * 2);
+                        tokio::runtime::Handle::current().block_on(term.ending());
+                        course.told.fetch_add(1, Ordering::SeqCst);
+                    });
+                    std::future::pending::<Result<(), std::io::Error>>().await
+                }
+            },
+        )
         .unwrap();
     until("its step has begun", || course.begun.load(Ordering::SeqCst)).await;
     let began = Instant::now();

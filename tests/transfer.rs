@@ -1,5 +1,5 @@
 //! `transfer`: the leader steps down, and that candidate wins the next term. Settles row 29 of
-//! docs/known-faults.md.
+//! docs/development/known-faults.md.
 
 mod support;
 
@@ -38,7 +38,7 @@ async fn leadership_is_handed_to_a_follower_that_is_not_the_successor() {
         let successor = status(&cluster, "hand", "successor").unwrap_or_default();
         let target = candidates
             .iter()
-            .filter(|candidate| candidate.leader.state() == ProcessState::Following)
+            .filter(|candidate| candidate.candidacy.state() == ProcessState::Following)
             .find_map(|candidate| {
                 let index = candidates
                     .iter()
@@ -209,8 +209,8 @@ async fn a_transfer_that_was_given_up_does_not_come_back() {
     let operator = Operator::of(&cluster).await;
     for crashes in [false, true] {
         let name = format!("old-{crashes}");
-        let leader = Seat::join(&cluster, &name, "a").await;
-        assert_eq!(leader.campaign().await, ("began".to_owned(), 1));
+        let candidacy = Seat::join(&cluster, &name, "a").await;
+        assert_eq!(candidacy.campaign().await, ("began".to_owned(), 1));
         let other = Seat::join(&cluster, &name, "b").await;
         let _target = Seat::join(&cluster, &name, "c").await;
         operator.call(&format!("transfer('{name}', 'c')")).await;
@@ -218,7 +218,7 @@ async fn a_transfer_that_was_given_up_does_not_come_back() {
             .execute("UPDATE pgleader.request SET requested_at = requested_at - interval '1 hour'")
             .unwrap();
         if crashes {
-            drop(leader);
+            drop(candidacy);
             until("its session is gone", || {
                 status(&cluster, &name, "candidates").as_deref() == Some("2")
             })
@@ -227,8 +227,8 @@ async fn a_transfer_that_was_given_up_does_not_come_back() {
             let began = ("began".to_owned(), Some(2));
             assert_eq!(other.take_office(true).await, began);
         } else {
-            assert!(leader.vacate(1).await);
-            leader.release().await;
+            assert!(candidacy.vacate(1).await);
+            candidacy.release().await;
             let began = ("began".to_owned(), None);
             assert_eq!(other.try_in_turn(false).await, began);
         }

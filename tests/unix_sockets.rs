@@ -1,5 +1,5 @@
 //! A Unix socket is direct where the server itself listens on it, and nowhere else. Settles row 33 of
-//! docs/known-faults.md.
+//! docs/development/known-faults.md.
 #![cfg(target_os = "linux")]
 
 mod support;

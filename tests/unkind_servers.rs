@@ -3,7 +3,7 @@
 
 mod support;
 
-use pg_leader::Elector;
+use pg_leader::{Elector, ErrorKind};
 use support::cluster::url_at;
 use support::record::{self, Record};
 use support::{Cluster, client, config, contest, history, until, url_of};
@@ -32,7 +32,7 @@ async fn the_url_of_the_tests_is_an_ordinary_roles_and_needs_a_password() {
     let error = error.expect("the password is compared");
     assert_eq!(error.code().map(|code| code.code()), Some("28P01"));
     let error = Elector::connect(config(&wrong)).await.unwrap_err();
-    assert!(error.is_connection(), "{error}");
+    assert!(error.kind() == ErrorKind::Connection, "{error}");
     assert_eq!(
         cluster.url(),
         url_at(&format!("127.0.0.1:{}", cluster.port()))
@@ -57,14 +57,14 @@ async fn an_election_on(server_encoding: &str, initdb: &[&str]) {
     let record = Record::in_memory();
     let candidates = contest(&cluster, election, 2, &record).await;
     until("the second knows the leader's address", || {
-        candidates[1].leader.address().as_deref() == Ok("Größe I-0")
+        candidates[1].candidacy.address().as_deref() == Ok("Größe I-0")
     })
     .await;
 
-    candidates[0].leader.resign().await;
+    candidates[0].candidacy.resign().await;
     until("the second leads", || candidates[1].leads()).await;
     support::until_successor(&cluster, election).await;
-    let term = candidates[1].leader.term();
+    let term = candidates[1].candidacy.term();
     let writer = client(&cluster.url()).await;
     let fenced = format!("BEGIN; SELECT pgleader.fence('{election}', {term}); COMMIT");
     writer.batch_execute(&fenced).await.unwrap();

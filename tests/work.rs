@@ -1,5 +1,5 @@
 //! What work may do: fail, panic, return, block its thread, starve its runtime. Settles rows 6, 12, 13 and
-//! 20 of docs/known-faults.md.
+//! 20 of docs/development/known-faults.md.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pg_leader::{Config, Elector, ProcessState, Term};
+use pg_leader::{Campaign, Config, Elector, ProcessState, Term};
 use support::record::{self, Record};
 use support::{Cluster, LEASE, config, elector, history, until};
 
@@ -19,7 +19,7 @@ async fn a_lead_that_fails_hands_over_and_holds_off() {
     let fail = Arc::new(AtomicBool::new(false));
     let elector = elector(&cluster).await;
     let failing = elector
-        .campaign("fails", "failing", {
+        .campaign(("fails", "failing"), {
             let (calls, fail) = (Arc::clone(&calls), Arc::clone(&fail));
             move |term: Term| {
                 calls.fetch_add(1, Ordering::SeqCst);
@@ -51,8 +51,8 @@ async fn a_lead_that_panics_has_failed_and_leads_again() {
     let cluster = Cluster::start().unwrap();
     let calls = Arc::new(AtomicUsize::new(0));
     let elector = elector(&cluster).await;
-    let leader = elector
-        .campaign("panics", "a", {
+    let candidacy = elector
+        .campaign(("panics", "a"), {
             let calls = Arc::clone(&calls);
             move |term: Term| {
                 let call = calls.fetch_add(1, Ordering::SeqCst);
@@ -67,7 +67,7 @@ async fn a_lead_that_panics_has_failed_and_leads_again() {
         })
         .unwrap();
     until("it leads after two panics", || {
-        leader.state() == ProcessState::Leading
+        candidacy.state() == ProcessState::Leading
     })
     .await;
     assert_eq!(
@@ -85,8 +85,8 @@ async fn a_lead_that_returns_has_resigned_and_leads_again() {
     let cluster = Cluster::start().unwrap();
     let calls = Arc::new(AtomicUsize::new(0));
     let elector = elector(&cluster).await;
-    let _leader = elector
-        .campaign("returns", "a", {
+    let _candidacy = elector
+        .campaign(("returns", "a"), {
             let calls = Arc::clone(&calls);
             move |_| {
                 calls.fetch_add(1, Ordering::SeqCst);
@@ -104,6 +104,72 @@ async fn a_lead_that_returns_has_resigned_and_leads_again() {
     );
 }
 
+type Failure = std::io::Error;
+
+/// Ten terms a second would leave no older one on record.
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_ends_by_itself_at_once_holds_off_however_it_ends() {
+    let cluster = Cluster::start().unwrap();
+    let retry_interval = LEASE * 2;
+    let config = config(&cluster.url()).retry_interval(retry_interval);
+    let elector = Elector::connect(config).await.unwrap();
+    let as_wanted = || Failure::other("as the test wants it");
+    let returns = |_| std::future::ready(Ok::<(), Failure>(()));
+    let fails = move |_| std::future::ready(Err::<(), Failure>(as_wanted()));
+    let leaves_a_child = |term: Term| async move {
+        drop(term.spawn(std::future::pending::<()>()));
+        term.ready();
+        tokio::time::sleep(LEASE / 10).await;
+    };
+    let candidacies = [
+        elector.campaign(("returns", "a"), returns),
+        elector.campaign(("nothing", "a"), |_| async {}),
+        elector.campaign(("fails", "a"), fails),
+        elector.campaign(("leaves a child", "a"), leaves_a_child),
+    ];
+    let candidacies = candidacies.map(Result::unwrap);
+    for candidacy in &candidacies {
+        until("three terms came and went", || candidacy.term() > 3).await;
+        let gap = format!(
+            "SELECT min(extract(epoch FROM next.started_at - last.started_at) * 1000)::int::text \
+             FROM pgleader.history AS last JOIN pgleader.history AS next USING (name) \
+             WHERE next.term = last.term + 1 AND name = '{}'",
+            candidacy.election()
+        );
+        let gap = cluster.query(&gap).unwrap().expect("there are several");
+        let gap = Duration::from_millis(gap.parse().unwrap());
+        let election = candidacy.election();
+        assert!(gap >= retry_interval * 7 / 10, "{election}: {gap:?}");
+    }
+}
+
+/// Who has worked for a lease may lead again at once; so may who was asked to give its term up.
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_has_lasted_or_resigned_does_not_hold_off() {
+    let cluster = Cluster::start().unwrap();
+    let retry_interval = LEASE * 40;
+    let config = config(&cluster.url()).retry_interval(retry_interval);
+    let elector = Elector::connect(config).await.unwrap();
+    let lasts = |term: Term| async move {
+        term.ready();
+        tokio::time::sleep(LEASE * 6 / 5).await;
+    };
+    let resigns = |term: Term| async move {
+        term.resign();
+        term.ending().await;
+    };
+    let began = std::time::Instant::now();
+    let lasting = elector.campaign(("lasts", "a"), lasts).unwrap();
+    let resigning = Campaign::new("resigns", "a").graceful(true);
+    let resigning = elector.campaign(resigning, resigns).unwrap();
+    until("each has led thrice", || {
+        lasting.term() > 2 && resigning.term() > 2
+    })
+    .await;
+    // Sooner than one retry interval.
+    assert!(began.elapsed() < retry_interval / 2);
+}
+
 /// The heartbeat has a thread and a runtime of its own (invariant 5).
 #[test]
 fn a_starved_runtime_keeps_the_leadership_and_knows_it() {
@@ -113,10 +179,10 @@ fn a_starved_runtime_keeps_the_leadership_and_knows_it() {
         .build()
         .unwrap();
     let term: Arc<std::sync::Mutex<Option<Term>>> = Arc::default();
-    let leader = runtime.block_on(async {
+    let candidacy = runtime.block_on(async {
         let elector = elector(&cluster).await;
-        let leader = elector
-            .campaign("starved", "a", {
+        let candidacy = elector
+            .campaign(("starved", "a"), {
                 let term = Arc::clone(&term);
                 move |mine: Term| {
                     *term.lock().unwrap() = Some(mine.clone());
@@ -125,15 +191,15 @@ fn a_starved_runtime_keeps_the_leadership_and_knows_it() {
                 }
             })
             .unwrap();
-        until("it leads", || leader.state() == ProcessState::Leading).await;
-        leader
+        until("it leads", || candidacy.state() == ProcessState::Leading).await;
+        candidacy
     });
     // Nothing drives the runtime for three leases.
     let term = term.lock().unwrap().clone().unwrap();
     let end = std::time::Instant::now() + LEASE * 3;
     while std::time::Instant::now() < end {
         assert!(term.is_current(), "the leadership was lost");
-        assert_eq!(leader.state(), ProcessState::Leading);
+        assert_eq!(candidacy.state(), ProcessState::Leading);
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(
@@ -143,7 +209,7 @@ fn a_starved_runtime_keeps_the_leadership_and_knows_it() {
     // And the truth does not wait for the runtime either.
     cluster.terminate_leader("starved").unwrap();
     support::wait_until("is_current is false", || !term.is_current());
-    assert_eq!(leader.state(), ProcessState::Following);
+    assert_eq!(candidacy.state(), ProcessState::Following);
 }
 
 /// Work that blocks its thread cannot be dropped: the leadership is not released before it stops by
@@ -159,7 +225,7 @@ async fn work_that_blocks_its_thread_keeps_the_lock_in_an_orderly_end() {
         .grace(LEASE / 2);
     let elector = Elector::connect(config.clone()).await.unwrap();
     let blocked = elector
-        .campaign("blocks", "blocked", {
+        .campaign(("blocks", "blocked"), {
             let (release, record) = (Arc::clone(&release), Arc::clone(&record));
             move |term: Term| {
                 let (release, record) = (Arc::clone(&release), Arc::clone(&record));
@@ -209,18 +275,19 @@ async fn work_may_keep_the_socket_of_its_session() {
     let elector = elector(&cluster).await;
     let given = Arc::new(std::sync::Mutex::new(None));
     elector
-        .campaign("socket", "a", {
+        .campaign(Campaign::new("socket", "a").graceful(true), {
             let given = Arc::clone(&given);
             move |term: Term| {
                 *given.lock().unwrap() = Some(term.clone());
                 async move {
                     term.ready();
-                    term.deposed().await;
+                    term.ending().await;
                     Ok::<(), std::io::Error>(())
                 }
             }
         })
-        .unwrap();
+        .unwrap()
+        .detach();
     until("it leads", || given.lock().unwrap().is_some()).await;
     let term = given.lock().unwrap().take().unwrap();
     let socket = term.session_socket().unwrap();
@@ -249,7 +316,7 @@ async fn a_session_given_up_is_not_over_before_its_work() {
     let config = config(&cluster.url()).lease(LEASE * 3);
     let elector = Elector::connect(config.clone()).await.unwrap();
     let blocking = elector
-        .campaign("given-up", "blocking", {
+        .campaign(("given-up", "blocking"), {
             let (finish, record) = (Arc::clone(&finish), Arc::clone(&record));
             move |term: Term| {
                 let (finish, record) = (Arc::clone(&finish), Arc::clone(&record));

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::exit::Failure;
-use crate::output::print;
+use crate::output::print_text;
 
 /// Print completions for a shell.
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ impl Arguments {
     pub(crate) fn execute(self, mut command: clap::Command) -> Result<ExitCode, Failure> {
         let mut script = vec![];
         clap_complete::generate(self.shell, &mut command, "pg-leader", &mut script);
-        print(String::from_utf8_lossy(&script))?;
+        print_text(String::from_utf8_lossy(&script))?;
         Ok(ExitCode::SUCCESS)
     }
 }

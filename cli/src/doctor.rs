@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use pg_leader::{Finding, Severity};
+use pg_leader::doctor::{Finding, Severity, examine_with};
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
 use crate::exit::{DOCTOR_WARNS, Failure, UNUSABLE};
-use crate::output::{Form, print, print_all};
+use crate::output::{Form, Line, print, print_all};
 
 /// Connect as a candidate would, and say what is wrong and what to do about it.
 ///
@@ -21,7 +21,8 @@ use crate::output::{Form, print, print_all};
 #[command(after_long_help = "\
 It looks at: the connection (direct, or a pooler or proxy between; TLS), the server (version, primary, standbys,
 settings of the role), the schema and the privileges, whether a hung leader can be seen and ended, whether this
-engine counts the ends of sessions (proved on the spot), free connections and locks, round trips against the
+engine counts the ends of sessions (proved on the spot), who holds a lock of an election and takes no part, the queue
+of notifications, free connections, the lock table and how many elections it has room for, round trips against the
 lease, this machine's punctuality and clock.
 
 Examples:
@@ -50,7 +51,7 @@ impl Arguments {
             // Nobody may read it.
             let _ = writeln!(std::io::stderr(), "pg-leader: waiting for {what}");
         };
-        let findings = pg_leader::examine_with(config, waits_for).await?;
+        let findings = examine_with(config, waits_for).await?;
         if self.form.json {
             print_all(findings.iter().map(as_json))?;
         } else {
@@ -68,17 +69,16 @@ impl Arguments {
 
 fn show(findings: &[Finding]) -> Result<(), Failure> {
     for finding in findings {
-        let severity = format!("{:<8}", finding.severity);
-        let severity = match finding.severity {
-            Severity::Problem => console::style(severity).red().bold(),
-            Severity::Warning => console::style(severity).yellow(),
-            Severity::Note => console::style(severity).cyan(),
-            _ => console::style(severity).green(),
+        let style = match finding.severity {
+            Severity::Problem => console::Style::new().red().bold(),
+            Severity::Warning => console::Style::new().yellow(),
+            Severity::Note => console::Style::new().cyan(),
+            _ => console::Style::new().green(),
         };
-        print(format_args!(
-            "{severity} {:<13} {}",
-            finding.check, finding.what
-        ))?;
+        Line::new()
+            .styled(&style, format!("{:<8}", finding.severity))
+            .text(format!(" {:<13} {}", finding.check, finding.what))
+            .print()?;
         if let Some(remedy) = &finding.remedy {
             print(format_args!("{:<22} -> {remedy}", ""))?;
         }

@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
+use pg_leader::ErrorKind;
+
 pub(crate) const HELP: &str = "\
 Start here:
-  export DATABASE_URL=postgres://app@db/app      or PGHOST and its family, PGSERVICE, ~/.pgpass
+  export DATABASE_URL=postgres://app@db/app      or PGHOST and its family, PGSERVICE, ~/.pgpass;
+                                                 PG_LEADER_DATABASE_URL comes before it
   pg-leader doctor                               can a candidate work here?
   pg-leader install                              the schema, once a database
   pg-leader run --election billing --address 10.0.0.5:8080 -- ./billing-worker
@@ -90,16 +93,17 @@ impl Failure {
 
 impl From<pg_leader::Error> for Failure {
     fn from(error: pg_leader::Error) -> Failure {
-        let code = if error.is_no_election() {
-            UNKNOWN_ELECTION
-        } else if error.is_configuration() {
-            USAGE
-        } else if error.is_connection() {
-            NO_CONNECTION
-        } else if error.is_unfit_server() || error.is_schema() || error.is_not_granted() {
-            UNUSABLE
-        } else {
-            FAILED
+        let code = match error.kind() {
+            ErrorKind::NoElection => UNKNOWN_ELECTION,
+            ErrorKind::Configuration => USAGE,
+            ErrorKind::Connection => NO_CONNECTION,
+            ErrorKind::UnfitServer
+            | ErrorKind::Standby
+            | ErrorKind::Pooler
+            | ErrorKind::Schema
+            | ErrorKind::SchemaBusy
+            | ErrorKind::NotGranted => UNUSABLE,
+            _ => FAILED,
         };
         Failure {
             message: error.to_string(),

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use comfy_table::{Cell, Color};
-use pg_leader::{PastTerm, Request};
+use comfy_table::Color;
+use pg_leader::operator::{Lever, PastRequest, PastTerm, TermEnding};
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
 use crate::exit::Failure;
-use crate::output::{Form, duration, or_dash, print_all, print_table, table, time};
+use crate::output::{Cell, Form, duration, or_dash, print_all, print_table, table, time};
 
 /// Show the last terms, the newest first: who led, for how long, how it ended and who did it.
 ///
@@ -27,9 +27,9 @@ been heard of since).
 
 Exit status: 6 where ELECTION is given and there is none of that name.
 
-JSON: election, term, address, started_at, ready_at, ended_at, ending, request, by, fenced_ended. With --requests:
-election, request (step down, transfer, suspend, exclude, depose), address, term (the newest when it was asked for),
-by, at, ended_by (who resumed or included), ended_at (null while in force).")]
+JSON: election, term, address, started_at, ready_at, ended_at, ending, request, by, reason, fenced_ended. With
+--requests: id, election, request (step down, transfer, suspend, exclude, depose), address, term (the newest when it was
+asked for), by, at, reason, ended_by (who resumed or included), ended_reason, ended_at (null while in force).")]
 pub(crate) struct Arguments {
     /// Only this one.
     election: Option<String>,
@@ -76,16 +76,18 @@ impl Arguments {
 
 fn show(terms: &[PastTerm]) -> Result<(), Failure> {
     let mut table = table(&[
-        "ELECTION", "TERM", "LEADER", "BEGAN", "LASTED", "ENDING", "REQUEST", "BY",
+        "ELECTION", "TERM", "LEADER", "BEGAN", "LASTED", "ENDING", "REQUEST", "BY", "REASON",
     ]);
     for term in terms {
         let lasted = term
             .ended_at
             .map(|end| duration(end.duration_since(term.started_at).unwrap_or_default()));
-        let (ending, colour) = match term.ending.as_deref() {
+        let (ending, colour) = match term.ending {
             None => ("goes on", Color::Green),
-            Some(ending @ ("resigned" | "stepped down")) => (ending, Color::Reset),
-            Some(ending) => (ending, Color::Red),
+            Some(ending @ (TermEnding::Resigned | TermEnding::SteppedDown)) => {
+                (ending.as_str(), Color::Reset)
+            }
+            Some(ending) => (ending.as_str(), Color::Red),
         };
         table.add_row(vec![
             Cell::new(&term.election),
@@ -96,14 +98,15 @@ fn show(terms: &[PastTerm]) -> Result<(), Failure> {
             Cell::new(ending).fg(colour),
             Cell::new(or_dash(term.request.as_ref())),
             Cell::new(or_dash(term.by.as_ref())),
+            Cell::new(or_dash(term.reason.as_ref())),
         ]);
     }
     print_table(&table)
 }
 
-fn show_requests(requests: &[Request]) -> Result<(), Failure> {
+fn show_requests(requests: &[PastRequest]) -> Result<(), Failure> {
     let mut table = table(&[
-        "ELECTION", "REQUEST", "ADDRESS", "TERM", "BY", "AT", "ENDED", "ENDED BY",
+        "ID", "ELECTION", "REQUEST", "ADDRESS", "TERM", "BY", "AT", "REASON", "ENDED", "ENDED BY",
     ]);
     for request in requests {
         let ended = match request.ended_at {
@@ -111,12 +114,14 @@ fn show_requests(requests: &[Request]) -> Result<(), Failure> {
             Some(end) => Cell::new(humantime::format_rfc3339_seconds(end)),
         };
         table.add_row(vec![
+            Cell::new(request.id),
             Cell::new(&request.election),
-            Cell::new(&request.request),
+            Cell::new(request.request),
             Cell::new(or_dash(request.address.as_ref())),
             Cell::new(request.term),
             Cell::new(&request.by),
             Cell::new(humantime::format_rfc3339_seconds(request.at)),
+            Cell::new(or_dash(request.reason.as_ref())),
             ended,
             Cell::new(or_dash(request.ended_by.as_ref())),
         ]);
@@ -124,15 +129,18 @@ fn show_requests(requests: &[Request]) -> Result<(), Failure> {
     print_table(&table)
 }
 
-fn request_as_json(request: &Request) -> Value {
+fn request_as_json(request: &PastRequest) -> Value {
     json!({
+        "id": request.id,
         "election": request.election,
-        "request": request.request,
+        "request": request.request.as_str(),
         "address": request.address,
         "term": request.term,
         "by": request.by,
         "at": time(request.at),
+        "reason": request.reason,
         "ended_by": request.ended_by,
+        "ended_reason": request.ended_reason,
         "ended_at": request.ended_at.map(time),
     })
 }
@@ -145,9 +153,10 @@ fn as_json(term: &PastTerm) -> Value {
         "started_at": time(term.started_at),
         "ready_at": term.ready_at.map(time),
         "ended_at": term.ended_at.map(time),
-        "ending": term.ending,
-        "request": term.request,
+        "ending": term.ending.map(TermEnding::as_str),
+        "request": term.request.map(Lever::as_str),
         "by": term.by,
+        "reason": term.reason,
         "fenced_ended": term.fenced_ended,
     })
 }

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use pg_leader::Operator;
+use pg_leader::operator::Operator;
 
 use crate::connection::Connection;
 use crate::exit::Failure;
-use crate::output::print;
+use crate::output::{print, print_text};
 
 /// Install the schema pgleader, or what a later version has added to it.
 ///
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) async fn execute(self, connection: &Connection) -> Result<ExitCode, Failure> {
         if self.print {
-            print(Operator::install_script())?;
+            print_text(Operator::install_script())?;
             return Ok(ExitCode::SUCCESS);
         }
         let installed = connection.operator("install").await?.install().await?;

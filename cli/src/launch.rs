@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let parent = Pid::from_raw(self.parent).ok_or_else(|| Failure::usage("no such parent"))?;
-        let lives = crate::processes::die_with_parent(parent)
+        let lives = crate::platform::processes::die_with_parent(parent)
             .map_err(|error| Failure::system("cannot set the parent-death signal", &error))?;
         if !lives {
             return Err(Failure::failed("the guard is gone"));

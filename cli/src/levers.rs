@@ -2,18 +2,22 @@
 
 use std::process::ExitCode;
 
-use pg_leader::{ElectionStatus, Operator};
+use pg_leader::operator::{ElectionStatus, LeverAnswer, Operator};
 use serde_json::json;
 
 use crate::connection::Connection;
 use crate::exit::Failure;
-use crate::output::{Form, print};
+use crate::output::{Form, print, print_json};
 
 /// An election, and how to answer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OfElection {
     /// The election.
     election: String,
+
+    /// Why, in a few words: `history` shows it.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 
     #[command(flatten)]
     form: Form,
@@ -29,6 +33,10 @@ pub(crate) struct OfAddress {
     #[arg(long, value_name = "ADDR")]
     address: String,
 
+    /// Why, in a few words: `history` shows it.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+
     #[command(flatten)]
     form: Form,
 }
@@ -43,12 +51,17 @@ pub(crate) struct ToAddress {
     #[arg(long, value_name = "ADDR")]
     to: String,
 
+    /// Why, in a few words: `history` shows it.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+
     #[command(flatten)]
     form: Form,
 }
 
 const JSON: &str = "\
-JSON: election, lever, address, term (the term that ends by it, null where none does), said.
+JSON: election, lever, address, reason, request (its id, as in history --requests; of a resume and an include that which
+is no more in force; null where nothing was asked for), term (the term that ends by it, null where none does), said.
 
 Exit status: 6 where there is no such election.";
 
@@ -71,7 +84,7 @@ pub(crate) enum Lever {
     /// Nobody leads until it is resumed.
     ///
     /// The leader gives up in order. Survives restarts of the processes and of the server.
-    #[command(after_long_help = format!("Example:\n  pg-leader suspend billing\n\n{JSON}"))]
+    #[command(after_long_help = format!("Example:\n  pg-leader suspend billing --reason \"moving the ledger\"\n\n{JSON}"))]
     Suspend(OfElection),
 
     /// Take a suspension back: somebody leads at once.
@@ -100,24 +113,29 @@ pub(crate) enum Lever {
 impl Lever {
     pub(crate) async fn execute(self, connection: &Connection) -> Result<ExitCode, Failure> {
         let operator = connection.operator("lever").await?;
-        let Pulled { term, said } = self.pull(&operator).await?;
-        print(if self.form().json {
-            json!({
+        let Pulled {
+            request,
+            term,
+            said,
+        } = self.pull(&operator).await?;
+        if self.form().json {
+            print_json(&json!({
                 "lever": self.name(),
                 "election": self.election(),
                 "address": self.address(),
+                "reason": self.reason(),
+                "request": request,
                 "term": term,
                 "said": said,
-            })
-            .to_string()
+            }))?;
         } else {
-            said
-        })?;
+            print(said)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 
     async fn pull(&self, operator: &Operator) -> Result<Pulled, Failure> {
-        let election = Election::read(operator, self.election()).await?;
+        let election = Election::read(operator, self.election(), self.reason()).await?;
         match self {
             Lever::StepDown(_) => election.step_down().await,
             Lever::Transfer(ToAddress { to, .. }) => election.transfer(to).await,
@@ -159,6 +177,17 @@ impl Lever {
         }
     }
 
+    fn reason(&self) -> Option<&str> {
+        let reason = match self {
+            Lever::StepDown(of) | Lever::Suspend(of) | Lever::Resume(of) | Lever::Depose(of) => {
+                &of.reason
+            }
+            Lever::Exclude(of) | Lever::Include(of) => &of.reason,
+            Lever::Transfer(of) => &of.reason,
+        };
+        reason.as_deref()
+    }
+
     fn form(&self) -> &Form {
         match self {
             Lever::StepDown(of) | Lever::Suspend(of) | Lever::Resume(of) | Lever::Depose(of) => {
@@ -172,22 +201,40 @@ impl Lever {
 
 /// What came of a lever.
 struct Pulled {
+    /// The id of what was asked for, or taken back.
+    request: Option<i64>,
     /// The term that ends by it.
-    term: Option<u64>,
+    term: Option<i64>,
     said: String,
+}
+
+impl Pulled {
+    fn asked(answer: LeverAnswer, said: String) -> Pulled {
+        Pulled {
+            request: answer.request,
+            term: answer.term,
+            said,
+        }
+    }
 }
 
 /// An election as it was when a lever was pulled.
 struct Election<'a> {
     operator: &'a Operator,
     name: &'a str,
+    /// Why the lever is pulled.
+    reason: Option<&'a str>,
     before: ElectionStatus,
     /// Who leads when the present term ends.
     next: String,
 }
 
 impl Election<'_> {
-    async fn read<'a>(operator: &'a Operator, name: &'a str) -> Result<Election<'a>, Failure> {
+    async fn read<'a>(
+        operator: &'a Operator,
+        name: &'a str,
+        reason: Option<&'a str>,
+    ) -> Result<Election<'a>, Failure> {
         let before = operator
             .status_of(name)
             .await?
@@ -199,6 +246,7 @@ impl Election<'_> {
         Ok(Election {
             operator,
             name,
+            reason,
             next: next(before.successor.as_deref(), others),
             before,
         })
@@ -211,8 +259,8 @@ impl Election<'_> {
     }
 
     async fn step_down(&self) -> Result<Pulled, Failure> {
-        let term = self.operator.step_down(self.name).await?;
-        let said = match term {
+        let asked = self.operator.step_down(self.name, self.reason).await?;
+        let said = match asked.term {
             Some(term) => format!(
                 "Term {term} of {}{} is asked to end: its work gets the grace to stop. {}",
                 self.name,
@@ -221,13 +269,13 @@ impl Election<'_> {
             ),
             None => format!("Nobody leads {}: nothing was asked for.", self.name),
         };
-        Ok(Pulled { term, said })
+        Ok(Pulled::asked(asked, said))
     }
 
     async fn transfer(&self, to: &str) -> Result<Pulled, Failure> {
         let election = self.name;
-        let term = self.operator.transfer(election, to).await?;
-        let said = match term {
+        let asked = self.operator.transfer(election, to, self.reason).await?;
+        let said = match asked.term {
             Some(term) => format!(
                 "Term {term} of {election}{} is asked to end, and the next is for {to} alone. It is given up \
                  after ten leases, or when {to} is gone: then anybody leads.",
@@ -238,36 +286,44 @@ impl Election<'_> {
             }
             None => format!("Nobody leads {election} now: the next term is for {to} alone."),
         };
-        Ok(Pulled { term, said })
+        Ok(Pulled::asked(asked, said))
     }
 
     async fn suspend(&self) -> Result<Pulled, Failure> {
         let election = self.name;
-        let term = self.operator.suspend(election).await?;
-        let ends = match term {
+        let asked = self.operator.suspend(election, self.reason).await?;
+        let ends = match asked.term {
             Some(term) => format!(" Term {term}{} is asked to end.", self.at()),
             None => String::new(),
         };
         let said = format!(
             "{election} is suspended.{ends} Nobody leads it until pg-leader resume {election}."
         );
-        Ok(Pulled { term, said })
+        Ok(Pulled::asked(asked, said))
     }
 
     async fn resume(&self) -> Result<Pulled, Failure> {
         let election = self.name;
-        let said = if self.operator.resume(election).await? {
+        let request = self.operator.resume(election, self.reason).await?;
+        let said = if request.is_some() {
             format!("{election} is resumed. A candidate leads as soon as it hears of it.")
         } else {
             format!("{election} was not suspended: nothing has changed.")
         };
-        Ok(Pulled { term: None, said })
+        Ok(Pulled {
+            request,
+            term: None,
+            said,
+        })
     }
 
     async fn exclude(&self, address: &str) -> Result<Pulled, Failure> {
         let election = self.name;
-        let term = self.operator.exclude(election, address).await?;
-        let ends = match term {
+        let asked = self
+            .operator
+            .exclude(election, address, self.reason)
+            .await?;
+        let ends = match asked.term {
             Some(term) => format!("it leads term {term}, which is asked to end. {}", self.next),
             None => "it does not lead now.".to_owned(),
         };
@@ -275,23 +331,31 @@ impl Election<'_> {
             "{address} is excluded from {election}: {ends} It stays out until pg-leader include {election} \
              --address {address}."
         );
-        Ok(Pulled { term, said })
+        Ok(Pulled::asked(asked, said))
     }
 
     async fn include(&self, address: &str) -> Result<Pulled, Failure> {
         let election = self.name;
-        let said = if self.operator.include(election, address).await? {
+        let request = self
+            .operator
+            .include(election, address, self.reason)
+            .await?;
+        let said = if request.is_some() {
             format!("{address} may lead {election} again.")
         } else {
             format!("{address} was not excluded from {election}: nothing has changed.")
         };
-        Ok(Pulled { term: None, said })
+        Ok(Pulled {
+            request,
+            term: None,
+            said,
+        })
     }
 
     async fn depose(&self) -> Result<Pulled, Failure> {
         let election = self.name;
-        let term = self.operator.depose(election).await?;
-        let said = match term {
+        let asked = self.operator.depose(election, self.reason).await?;
+        let said = match asked.term {
             Some(term) => format!(
                 "The session of term {term} of {election}{} is ended. The next term begins once its process \
                  has said that the work has stopped, after its lease at the latest.",
@@ -299,7 +363,7 @@ impl Election<'_> {
             ),
             None => format!("Nobody leads {election}: nothing was done."),
         };
-        Ok(Pulled { term, said })
+        Ok(Pulled::asked(asked, said))
     }
 }
 

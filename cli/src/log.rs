@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use pg_leader::shown;
+
 const LINES: usize = 1024;
 
 /// So long the end of this process waits for what is queued.
@@ -73,9 +75,16 @@ fn write_all(mut line: &[u8]) {
     }
 }
 
-/// Queue a line.
+/// Queue a line. What others have named begins none of its own.
 pub(crate) fn say(what: impl Display) {
-    queue(format!("{what}\n").into_bytes());
+    queue(format!("{}\n", shown(&what.to_string())).into_bytes());
+}
+
+/// Queue what this program alone has written, of several lines.
+fn say_all(what: impl Display) {
+    let what = what.to_string();
+    let lines: Vec<_> = what.lines().map(shown).collect();
+    queue(format!("{}\n", lines.join("\n")).into_bytes());
 }
 
 /// Wait until what is queued is written, for as long as an ending may be delayed by that.
@@ -88,7 +97,8 @@ pub(crate) fn flush() {
     }
 }
 
-/// Takes each line that `tracing` writes, which is one write.
+/// Takes each line that `tracing` writes, which is one write. It may have colours; what the library says there, and the
+/// fields as they are written, steer no terminal.
 pub(crate) struct Lines;
 
 impl Write for Lines {
@@ -112,8 +122,10 @@ fn said(panic: &PanicHookInfo<'_>) {
     let name = thread.name().unwrap_or("a thread");
     let trace = std::backtrace::Backtrace::capture();
     match trace.status() {
-        std::backtrace::BacktraceStatus::Captured => say(format_args!("{name} {panic}\n{trace}")),
-        _ => say(format_args!("{name} {panic}")),
+        std::backtrace::BacktraceStatus::Captured => {
+            say_all(format_args!("{name} {panic}\n{trace}"));
+        }
+        _ => say_all(format_args!("{name} {panic}")),
     }
     // The main thread's end is the process's.
     if name == "main" {

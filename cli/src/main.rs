@@ -6,7 +6,6 @@
 mod arguments;
 mod completions;
 mod connection;
-mod descriptors;
 mod doctor;
 mod exit;
 mod guard;
@@ -18,7 +17,7 @@ mod log;
 mod man;
 mod message;
 mod output;
-mod processes;
+mod platform;
 mod run;
 mod status;
 mod trouble;

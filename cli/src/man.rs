@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::exit::Failure;
-use crate::output::print;
+use crate::output::print_text;
 
 /// Print the manual page, or write one for each subcommand into a directory.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ impl Arguments {
                 clap_mangen::Man::new(command)
                     .render(&mut page)
                     .map_err(failed)?;
-                print(String::from_utf8_lossy(&page))?;
+                print_text(String::from_utf8_lossy(&page))?;
             }
         }
         Ok(ExitCode::SUCCESS)

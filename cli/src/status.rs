@@ -3,13 +3,17 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use comfy_table::{Cell, Color};
-use pg_leader::{Backend, CandidateStatus, ElectionState, ElectionStatus};
+use comfy_table::Color;
+use pg_leader::operator::{Backend, CandidateStatus, ElectionStatus, Stranger};
+use pg_leader::{ElectionState, WaitingFor};
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
 use crate::exit::{Failure, NOT_LED};
-use crate::output::{Form, ago, duration, or_dash, print, print_all, print_table, table, time};
+use crate::output::{
+    Cell, Form, Line, ago, duration, or_dash, print, print_all, print_json, print_table, table,
+    time,
+};
 use crate::trouble;
 
 /// Show who leads, since when, who is next, and what is wrong.
@@ -29,8 +33,8 @@ Exit status, where ELECTION is given:
 As for every subcommand 3 and 4 say that it cannot be known.
 
 JSON: election, state (vacant, recovering, leading), term, address, leader_pid, since, lease_ms, successor,
-candidates, waiting_for, suspended_by, transfer_to, excluded, stranger and fenced (pid, user, application, client,
-transaction_since), trouble (what is wrong, for people). With ELECTION also members: address, priority, place
+candidates, waiting_for, suspended_by, transfer_to, excluded, strangers and fenced (pid, prepared, user, application,
+client, transaction_since; of strangers also lock: leadership, succession, term), trouble (what is wrong, for people). With ELECTION also members: address, priority, place
 (leader, waiting, successor, follower), excluded, lease_ms, pid, joined_at.")]
 pub(crate) struct Arguments {
     /// Only this one.
@@ -64,7 +68,7 @@ impl Arguments {
         if self.form.json {
             let mut object = as_json(&status);
             object["members"] = members.iter().map(member_as_json).collect();
-            print(object)?;
+            print_json(&object)?;
         } else {
             show(std::slice::from_ref(&status), operator.now().await?)?;
             show_members(&members)?;
@@ -103,10 +107,10 @@ fn show(all: &[ElectionStatus], now: SystemTime) -> Result<(), Failure> {
     print_table(&table)?;
     for status in all {
         for trouble in trouble::of(status) {
-            print(format_args!(
-                "{} {trouble}",
-                console::style(format!("{}:", status.name)).bold()
-            ))?;
+            Line::new()
+                .styled(&console::Style::new().bold(), format!("{}:", status.name))
+                .text(format!(" {trouble}"))
+                .print()?;
         }
     }
     Ok(())
@@ -128,7 +132,7 @@ fn show_members(members: &[CandidateStatus]) -> Result<(), Failure> {
     for member in members {
         table.add_row(vec![
             member.address.clone(),
-            member.place.clone(),
+            member.place.to_string(),
             member.priority.to_string(),
             duration(member.lease),
             member.pid.to_string(),
@@ -150,19 +154,26 @@ fn as_json(status: &ElectionStatus) -> Value {
         "lease_ms": status.lease.map(milliseconds),
         "successor": status.successor,
         "candidates": status.candidates,
-        "waiting_for": status.waiting_for,
+        "waiting_for": status.waiting_for.map(WaitingFor::as_str),
         "suspended_by": status.suspended_by,
         "transfer_to": status.transfer_to,
         "excluded": status.excluded,
-        "stranger": status.stranger.as_ref().map(backend_as_json),
+        "strangers": status.strangers.iter().map(stranger_as_json).collect::<Value>(),
         "fenced": status.fenced.iter().map(backend_as_json).collect::<Value>(),
         "trouble": trouble::of(status),
     })
 }
 
+fn stranger_as_json(stranger: &Stranger) -> Value {
+    let mut object = backend_as_json(&stranger.backend);
+    object["lock"] = stranger.lock.as_str().into();
+    object
+}
+
 fn backend_as_json(backend: &Backend) -> Value {
     json!({
         "pid": backend.pid,
+        "prepared": backend.prepared,
         "user": backend.user,
         "application": backend.application,
         "client": backend.client,
@@ -174,7 +185,7 @@ fn member_as_json(member: &CandidateStatus) -> Value {
     json!({
         "address": member.address,
         "priority": member.priority,
-        "place": member.place,
+        "place": member.place.as_str(),
         "excluded": member.excluded,
         "lease_ms": milliseconds(member.lease),
         "pid": member.pid,

@@ -1,20 +1,13 @@
 //! What is wrong with an election, in words, and what to do about it.
 
-use pg_leader::{Backend, ElectionState, ElectionStatus};
+use pg_leader::operator::{Backend, ElectionStatus, HeldLock, Stranger};
+use pg_leader::{ElectionState, WaitingFor};
 
 /// A sentence each.
 pub(crate) fn of(status: &ElectionStatus) -> Vec<String> {
     let name = &status.name;
     let mut all = vec![];
-    if let Some(stranger) = &status.stranger {
-        let end = stranger.pid.map_or(String::new(), |pid| {
-            format!(" (SELECT pg_terminate_backend({pid}); where pgpool-II is between, end it at its client)")
-        });
-        all.push(format!(
-            "held by a stranger, a session that is no candidate: {}. Nobody can begin to lead until it ends{end}",
-            describe(stranger)
-        ));
-    }
+    all.extend(status.strangers.iter().map(stranger));
     if let Some(by) = &status.suspended_by {
         all.push(format!(
             "suspended by {by}: nobody leads until pg-leader resume {name}"
@@ -23,17 +16,17 @@ pub(crate) fn of(status: &ElectionStatus) -> Vec<String> {
     if let Some(address) = &status.transfer_to {
         all.push(format!("a transfer to {address} is under way"));
     }
-    match status.waiting_for.as_deref() {
-        Some("candidates") => all.push(format!(
+    match status.waiting_for {
+        Some(WaitingFor::Candidates) => all.push(format!(
             "no candidates: start one (pg-leader run --election {name} …), or look why none can connect \
              (pg-leader doctor)"
         )),
-        Some("refractory period") => all.push(
+        Some(WaitingFor::RefractoryPeriod) => all.push(
             "waiting for the refractory period: the last term's work may still run, or that of a term which a candidate \
              has heard of and this server does not know (pgleader.refractory_period says how long). It ends by itself"
                 .to_owned(),
         ),
-        Some("fenced transactions") => {
+        Some(WaitingFor::FencedTransactions) => {
             let holders: Vec<String> = status.fenced.iter().map(describe).collect();
             all.push(format!(
                 "waiting for fenced transactions of the last term: {}. The next leader ends those that its role \
@@ -42,7 +35,8 @@ pub(crate) fn of(status: &ElectionStatus) -> Vec<String> {
                 holders.join("; ")
             ));
         }
-        Some("resume" | "transfer") | None => {}
+        // What stands above says it.
+        Some(WaitingFor::Resume | WaitingFor::Transfer | WaitingFor::Stranger) | None => {}
         Some(other) => all.push(format!("waiting for {other}")),
     }
     if !status.excluded.is_empty() {
@@ -63,11 +57,48 @@ pub(crate) fn of(status: &ElectionStatus) -> Vec<String> {
     all
 }
 
-fn describe(backend: &Backend) -> String {
-    let Some(pid) = backend.pid else {
-        return "a prepared transaction (see pg_prepared_xacts)".to_owned();
+fn stranger(stranger: &Stranger) -> String {
+    let (lock, what) = match stranger.lock {
+        HeldLock::Leadership => (
+            "the leadership",
+            "Nobody can begin to lead until it lets go",
+        ),
+        HeldLock::Succession => (
+            "the successor's place",
+            "Nobody is next in line until it lets go; a candidate ends its session after a lease, where its role may",
+        ),
+        _ => (
+            "the lock by which terms begin",
+            "No term begins and no fence lets pass until it lets go; a candidate that is next ends its session after a \
+             lease, where its role may",
+        ),
     };
-    let mut words = vec![format!("pid {pid}")];
+    let backend = &stranger.backend;
+    let end = match (&backend.prepared, backend.pid) {
+        (Some(gid), _) => format!(" (ROLLBACK PREPARED {})", quoted(gid)),
+        (None, Some(pid)) => format!(
+            " (SELECT pg_terminate_backend({pid}); where pgpool-II is between, end it at its client)"
+        ),
+        (None, None) => String::new(),
+    };
+    let kind = match backend.prepared {
+        Some(_) => "held by a stranger,",
+        None => "held by a stranger, a session that is no candidate:",
+    };
+    format!("{lock} is {kind} {}. {what}{end}", describe(backend))
+}
+
+/// As SQL has it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn describe(backend: &Backend) -> String {
+    let mut words = vec![match (&backend.prepared, backend.pid) {
+        (Some(gid), _) => format!("the prepared transaction {}", quoted(gid)),
+        (None, Some(pid)) => format!("pid {pid}"),
+        (None, None) => "a prepared transaction (see pg_prepared_xacts)".to_owned(),
+    }];
     words.extend(backend.user.as_ref().map(|user| format!("user {user}")));
     let application = backend.application.as_ref().filter(|name| !name.is_empty());
     words.extend(application.map(|name| format!("application {name}")));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::connection::Connection;
 use crate::exit::Failure;
-use crate::output::{Form, or_dash, print, time};
+use crate::output::{Form, Line, or_dash, print_json, time};
 
 /// Follow elections: a line for how each stands, then one for every change.
 ///
@@ -28,6 +28,10 @@ pub(crate) struct Arguments {
     /// These. Without any: all that are there when it starts.
     elections: Vec<String>,
 
+    /// How often what is shown is read again, in case a notification was lost.
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    retry_interval: humantime::Duration,
+
     #[command(flatten)]
     form: Form,
 }
@@ -44,7 +48,11 @@ impl Arguments {
                 "there are no elections here yet: name the one to wait for",
             ));
         }
-        let elector = Elector::connect(connection.config("watch")?.install(false)).await?;
+        let config = connection
+            .config("watch")?
+            .install(false)
+            .retry_interval(self.retry_interval.into());
+        let elector = Elector::connect(config).await?;
         let observers = elections
             .iter()
             .map(|election| elector.observe(election))
@@ -55,11 +63,11 @@ impl Arguments {
             if standing == Standing::default() {
                 continue;
             }
-            print(if self.form.json {
-                as_json(election, &standing).to_string()
+            if self.form.json {
+                print_json(&as_json(election, &standing))?;
             } else {
-                as_line(election, &standing)
-            })?;
+                as_line(election, &standing).print()?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -74,23 +82,24 @@ fn changes(observers: &[Observer]) -> SelectAll<impl futures_util::Stream<Item =
     }))
 }
 
-fn as_line(election: &str, standing: &Standing) -> String {
-    let state = format!("{:<10}", standing.state);
-    let state = match standing.state {
-        ElectionState::Leading => console::style(state).green(),
-        ElectionState::Recovering => console::style(state).yellow(),
-        _ => console::style(state).red(),
+fn as_line(election: &str, standing: &Standing) -> Line {
+    let style = match standing.state {
+        ElectionState::Leading => console::Style::new().green(),
+        ElectionState::Recovering => console::Style::new().yellow(),
+        _ => console::Style::new().red(),
     };
     let waiting = standing
         .waiting_for
         .map(|what| format!("  waiting for {what}"));
-    format!(
-        "{}  {election}  {state}  term {}  {}{}",
-        time(SystemTime::now()),
-        standing.term,
-        or_dash(standing.address.as_ref()),
-        waiting.unwrap_or_default()
-    )
+    Line::new()
+        .text(format!("{}  {election}  ", time(SystemTime::now())))
+        .styled(&style, format!("{:<10}", standing.state))
+        .text(format!(
+            "  term {}  {}{}",
+            standing.term,
+            or_dash(standing.address.as_ref()),
+            waiting.unwrap_or_default()
+        ))
 }
 
 fn as_json(election: &str, standing: &Standing) -> Value {

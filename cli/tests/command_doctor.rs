@@ -9,6 +9,7 @@ use serde_json::Value;
 use support::bouncer::Bouncer;
 use support::command::{self, Answer, at, bare};
 use support::proxy::Proxy;
+use support::seat::Seat;
 use support::{install_by_an_ordinary_owner, url_of};
 
 /// Round trips are judged by the lease, and this machine is busy.
@@ -69,6 +70,8 @@ async fn a_healthy_server_is_fine() {
         "eviction",
         "settings",
         "standbys",
+        "strangers",
+        "notifications",
         "connections",
         "lock table",
         "round trip",
@@ -416,4 +419,97 @@ async fn an_engine_that_does_not_count_the_ends_of_sessions_is_found_out() {
     });
     assert_eq!(answer.code, 4, "{answer:?}");
     assert!(found(&answer, "endings", "problem").contains("AlwaysWait"));
+}
+
+/// By a role that may only look, and takes them by their numbers.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_named() {
+    let cluster = installed().await;
+    let app = url_of(&cluster, "app");
+    let seat = Seat::join_at(&app, "billing", "a").await;
+    found(&examine(&app), "strangers", "fine");
+    let eve = support::client(&format!(
+        "{}?application_name=curious",
+        url_of(&cluster, "eve")
+    ))
+    .await;
+    for (class, lock, severity) in [
+        ("candidate", "succession", "warning"),
+        ("term", "term", "problem"),
+        ("election", "leadership", "problem"),
+    ] {
+        let key = format!(
+            "SELECT format('%s, %s', 'pgleader.{class}'::regclass::oid::integer, id) FROM pgleader.election"
+        );
+        let key = cluster.query(&key).unwrap().unwrap();
+        let take = format!("SELECT pg_advisory_lock({key})");
+        eve.batch_execute(&take).await.unwrap();
+        let answer = examine(&app);
+        let named = found(&answer, "strangers", severity);
+        for words in [
+            format!("{lock} of billing: backend "),
+            "of eve (application 'curious')".to_owned(),
+            "pg_terminate_backend".to_owned(),
+        ] {
+            assert!(named.contains(&words), "{words} is not in {named}");
+        }
+        eve.batch_execute("SELECT pg_advisory_unlock_all()")
+            .await
+            .unwrap();
+    }
+    drop(seat);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lock_table_is_counted_for_all_elections() {
+    let cluster = Cluster::builder()
+        .setting("max_connections", "20")
+        .setting("max_locks_per_transaction", "10")
+        .start()
+        .unwrap();
+    install_by_an_ordinary_owner(&cluster, &[("app", "candidate")]).await;
+    let app = url_of(&cluster, "app");
+    let make = |elections: u32| {
+        let make = format!(
+            "INSERT INTO pgleader.election (id, name) SELECT n, 'e' || n FROM generate_series(1, {elections}) AS n \
+             ON CONFLICT DO NOTHING"
+        );
+        cluster.execute(&make).unwrap();
+    };
+    make(50);
+    let roomy = found(&examine(&app), "lock table", "fine");
+    assert!(
+        roomy.contains("200 are guaranteed")
+            && roomy.contains("the 50 elections of this database take 100"),
+        "{roomy}"
+    );
+    make(110);
+    let tight = found(&examine(&app), "lock table", "warning");
+    assert!(
+        tight.contains("set max_locks_per_transaction to 2"),
+        "{tight}"
+    );
+    make(1_000);
+    found(&examine(&app), "lock table", "problem");
+}
+
+/// A standby that is away holds the server's log back, and leads nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn standbys_that_are_away_are_counted_by_their_slots() {
+    let cluster = installed().await;
+    let app = url_of(&cluster, "app");
+    let slot = "SELECT pg_create_physical_replication_slot('away')";
+    cluster.execute(slot).unwrap();
+    let alone = found(&examine(&app), "standbys", "warning");
+    assert!(
+        alone.contains("1 more not connected now, by its slot: away"),
+        "{alone}"
+    );
+    let standby = cluster.standby().unwrap();
+    let one = found(&examine(&app), "standbys", "note");
+    assert!(
+        one.contains("1, asynchronous; 1 more not connected now"),
+        "{one}"
+    );
+    drop(standby);
 }

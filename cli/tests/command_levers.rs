@@ -52,7 +52,7 @@ fn says(answer: &Answer, words: &[&str]) {
     }
 }
 
-fn ended(cluster: &Cluster, election: &str, term: u64) -> [Option<String>; 3] {
+fn ended(cluster: &Cluster, election: &str, term: i64) -> [Option<String>; 3] {
     ["ending", "request", "by"].map(|column| history(cluster, election, term, column))
 }
 
@@ -68,7 +68,17 @@ fn requests(cluster: &Cluster, election: &str) -> Vec<Value> {
         assert_eq!(
             keys(&request),
             [
-                "address", "at", "by", "election", "ended_at", "ended_by", "request", "term"
+                "address",
+                "at",
+                "by",
+                "election",
+                "ended_at",
+                "ended_by",
+                "ended_reason",
+                "id",
+                "reason",
+                "request",
+                "term"
             ]
         );
         json!([
@@ -91,7 +101,7 @@ async fn step_down_and_transfer_hand_over() {
     let record = Record::in_memory();
     let (cluster, candidates) = two("hand", &record).await;
     says(
-        &pull(&cluster, &["step-down", "hand"]),
+        &pull(&cluster, &["step-down", "hand", "--reason", "a new build"]),
         &["Term 1 of hand (a)", "b is first in line"],
     );
     until("b leads", || candidates[1].leads()).await;
@@ -99,6 +109,8 @@ async fn step_down_and_transfer_hand_over() {
         ended(&cluster, "hand", 1),
         by_alice("stepped down", "step down")
     );
+    let why = history(&cluster, "hand", 1, "reason");
+    assert_eq!(why.as_deref(), Some("a new build"));
 
     let here = pull(&cluster, &["transfer", "hand", "--to", "b"]);
     says(&here, &["b leads hand already"]);
@@ -155,7 +167,7 @@ async fn suspend_keeps_everybody_out_until_resume() {
     assert!(
         candidates
             .iter()
-            .all(|candidate| candidate.leader.state() == ProcessState::Following)
+            .all(|candidate| candidate.candidacy.state() == ProcessState::Following)
     );
     says(&pull(&cluster, &["resume", "pause"]), &["pause is resumed"]);
     assert_eq!(
@@ -192,7 +204,9 @@ async fn exclude_drains_an_address_until_include() {
     let json = pull(&cluster, &["exclude", "drain", "--address", "c", "--json"]).object();
     assert_eq!(
         keys(&json),
-        ["address", "election", "lever", "said", "term"]
+        [
+            "address", "election", "lever", "reason", "request", "said", "term"
+        ]
     );
     assert_eq!(
         (&json["lever"], &json["address"], &json["term"]),
@@ -271,7 +285,7 @@ async fn a_lever_without_a_leader_or_without_the_right_says_so() {
     }
     assert!(candidates[0].leads() && record.last_term() == 1);
     for candidate in &candidates {
-        candidate.leader.leave().await;
+        candidate.candidacy.leave().await;
     }
     for lever in ["step-down", "depose"] {
         says(&pull(&cluster, &[lever, "none"]), &["Nobody leads none"]);

@@ -153,6 +153,48 @@ fn a_password_is_taken_from_the_environment_and_refused_as_an_argument() {
 }
 
 #[test]
+fn the_own_variable_comes_before_the_one_that_is_shared_and_an_argument_before_both() {
+    let cluster = Cluster::start().unwrap();
+    let url = cluster.url();
+    let installed = command::run(command::at(&cluster, &["install"]));
+    assert_eq!(installed.code, 0, "{installed:?}");
+    let (ours, shared) = ("PG_LEADER_DATABASE_URL", "DATABASE_URL");
+    let nowhere = "postgres://u@127.0.0.1:1/d";
+    connected(&status(&[(ours, &url), (shared, nowhere)], &[]));
+    connected(&status(&[(ours, ""), (shared, &url)], &[]));
+    let first = status(&[(ours, nowhere), (shared, &url)], &[]);
+    assert_eq!(first.code, 3, "{first:?}");
+    let argument = ["--database-url", url.as_str()];
+    connected(&status(&[(ours, nowhere), (shared, nowhere)], &argument));
+    // What an empty variable leaves out comes from where an empty argument's does.
+    let port = cluster.port().to_string();
+    let family = [
+        ("PGHOST", "127.0.0.1"),
+        ("PGPORT", &port),
+        ("PGUSER", "postgres"),
+        (shared, ""),
+    ];
+    connected(&status(&family, &[]));
+    let family = [&family[..3], &[(shared, nowhere)]].concat();
+    connected(&status(&family, &["--database-url", ""]));
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_refused_by_its_name() {
+    use std::os::unix::ffi::OsStrExt;
+    for name in ["PG_LEADER_DATABASE_URL", "DATABASE_URL"] {
+        let mut command = bare();
+        let odd = std::ffi::OsStr::from_bytes(b"postgres://u@h/\xff");
+        command.arg("status").env(name, odd);
+        let refused = command::run(command);
+        assert!(
+            refused.code == 2 && refused.err.contains(&format!("{name} is no text")),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn each_failure_to_connect_has_its_exit_code_and_says_what_to_do() {
     let nowhere = status(&[("DATABASE_URL", "postgres://u@127.0.0.1:1/d")], &[]);
     assert!(
@@ -283,7 +325,9 @@ fn help_manual_pages_and_completions_know_every_subcommand() {
             own.contains("Example"),
             "{subcommand} --help has no example"
         );
-        assert!(own.contains("DATABASE_URL"), "{subcommand} --help");
+        for variable in ["PG_LEADER_DATABASE_URL", "of DATABASE_URL"] {
+            assert!(own.contains(variable), "{subcommand} --help: {variable}");
+        }
         let page = pages.path().join(format!("pg-leader-{subcommand}.1"));
         let page = fs::read_to_string(page).unwrap();
         assert!(
@@ -297,5 +341,46 @@ fn help_manual_pages_and_completions_know_every_subcommand() {
             text.contains("there is no such election"),
             "no exit status in {text}"
         );
+    }
+}
+
+/// With the reason for each setting that has no option.
+const NO_OPTIONS: [(&str, &str); 4] = [
+    ("environment", "it is always read"),
+    (
+        "credentials",
+        "a hook is code; PGPASSFILE is read with every connect",
+    ),
+    ("overrun", "the guard ends the command in time"),
+    ("graceful", "the command is always asked to end first"),
+];
+
+#[test]
+fn every_setting_of_the_library_is_an_option_of_run() {
+    let mut settings = vec![];
+    for (source, of) in [
+        (include_str!("../../src/config.rs"), "impl Config {"),
+        (include_str!("../../src/campaign.rs"), "impl Campaign {"),
+    ] {
+        let (_, block) = source.split_once(of).unwrap();
+        let (block, _) = block.split_once("\n}\n").unwrap();
+        let setters = block.lines().filter_map(|line| {
+            let (name, rest) = line.strip_prefix("    pub fn ")?.split_once(['(', '<'])?;
+            let is_setter = rest.starts_with("mut self") || rest.starts_with("H, F>(mut self");
+            is_setter.then(|| name.to_owned())
+        });
+        settings.extend(setters);
+    }
+    assert!(settings.len() >= 12, "{settings:?}");
+    let mut help = bare();
+    help.args(["run", "--help"]);
+    let help = command::run(help).out;
+    for setting in settings {
+        let option = format!("--{} ", setting.replace('_', "-"));
+        let has = help
+            .lines()
+            .any(|line| format!("{line} ").contains(&option));
+        let excused = NO_OPTIONS.iter().any(|(name, _)| *name == setting);
+        assert_ne!(has, excused, "{option}");
     }
 }

@@ -1,5 +1,5 @@
 //! `pg-leader doctor` behind pgpool-II: it ends no session, for pgpool would detach the server. Settles row 35 of
-//! docs/known-faults.md for people.
+//! docs/development/known-faults.md for people.
 
 mod support;
 

@@ -1,11 +1,12 @@
 //! What `pg-leader status`, `watch` and `history` show: who leads, what is wrong, what happens. Settles
-//! rows 20 and 27 of docs/known-faults.md for people and for scripts.
+//! rows 20 and 27 of docs/development/known-faults.md for people and for scripts.
 
 mod support;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use pg_leader::Elector;
 use pg_leader::testing::Cluster;
@@ -25,7 +26,7 @@ const MEMBER: [&str; 7] = [
     "place",
     "priority",
 ];
-const PAST_TERM: [&str; 10] = [
+const PAST_TERM: [&str; 11] = [
     "address",
     "by",
     "election",
@@ -33,6 +34,7 @@ const PAST_TERM: [&str; 10] = [
     "ending",
     "fenced_ended",
     "ready_at",
+    "reason",
     "request",
     "started_at",
     "term",
@@ -95,7 +97,7 @@ async fn status_shows_who_leads_and_is_an_exit_code() {
     );
 
     for candidate in &candidates {
-        candidate.leader.leave().await;
+        candidate.candidacy.leave().await;
     }
     let vacant = ask(&cluster, &["status", "billing"]);
     assert!(
@@ -123,7 +125,7 @@ async fn json_has_the_shape_that_is_promised() {
             "members",
             "since",
             "state",
-            "stranger",
+            "strangers",
             "successor",
             "suspended_by",
             "term",
@@ -140,7 +142,7 @@ async fn json_has_the_shape_that_is_promised() {
         ("lease_ms", json!(1000)),
         ("successor", json!("shape-1")),
         ("candidates", json!(2)),
-        ("stranger", Value::Null),
+        ("strangers", json!([])),
         ("trouble", json!([])),
     ] {
         assert_eq!(status[key], value, "{key}");
@@ -161,7 +163,7 @@ async fn a_stranger_is_named() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let candidates = contest(&cluster, "held", 1, &record).await;
-    candidates[0].leader.leave().await;
+    candidates[0].candidacy.leave().await;
     let url = format!("{}?application_name=curious", cluster.url());
     let stranger = support::client(&url).await;
     let lock = "SELECT pg_try_advisory_lock('pgleader.election'::regclass::oid::int, id), pg_backend_pid() \
@@ -180,8 +182,68 @@ async fn a_stranger_is_named() {
         assert!(shown.out.contains(&words), "{words} is not in {shown:?}");
     }
     let json = ask(&cluster, &["status", "held", "--json"]).object();
-    assert_eq!(json["stranger"]["pid"], pid);
-    assert_eq!(json["stranger"]["application"], "curious");
+    let [named] = &json["strangers"].as_array().unwrap()[..] else {
+        panic!("{json}");
+    };
+    assert_eq!(
+        [&named["pid"], &named["application"], &named["lock"]],
+        [&json!(pid), &json!("curious"), &json!("leadership")]
+    );
+    assert_eq!(json["waiting_for"], "stranger");
+}
+
+/// It has no session that could be ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_transaction_is_named_with_what_ends_it() {
+    let cluster = Cluster::builder()
+        .setting("max_prepared_transactions", "5")
+        .start()
+        .unwrap();
+    let elector = Elector::connect(cluster.url()).await.unwrap();
+    elector.shutdown().await;
+    let seat = Seat::join(&cluster, "held", "a").await;
+    let prepare = |class: &str, gid: &str| {
+        let lock = format!(
+            "BEGIN; SELECT pg_advisory_xact_lock('pgleader.{class}'::regclass::oid::integer, id) FROM pgleader.election; \
+             PREPARE TRANSACTION '{gid}'"
+        );
+        cluster.execute(&lock).unwrap();
+    };
+    for (class, lock, words) in [
+        (
+            "election",
+            "leadership",
+            "the leadership is held by a stranger, ",
+        ),
+        (
+            "candidate",
+            "succession",
+            "the successor's place is held by a stranger, ",
+        ),
+        (
+            "term",
+            "term",
+            "the lock by which terms begin is held by a stranger, ",
+        ),
+    ] {
+        prepare(class, "Bob''s");
+        let shown = ask(&cluster, &["status", "held"]);
+        for words in [
+            words,
+            "the prepared transaction 'Bob''s', user postgres",
+            "(ROLLBACK PREPARED 'Bob''s')",
+        ] {
+            assert!(shown.out.contains(words), "{words} is not in {shown:?}");
+        }
+        let json = ask(&cluster, &["status", "held", "--json"]).object();
+        let stranger = &json["strangers"][0];
+        assert_eq!(
+            [&stranger["lock"], &stranger["prepared"], &stranger["pid"]],
+            [&json!(lock), &json!("Bob's"), &Value::Null]
+        );
+        cluster.execute("ROLLBACK PREPARED 'Bob''s'").unwrap();
+    }
+    drop(seat);
 }
 
 /// A candidate's session, driven by hand, stops where the next term has to wait.
@@ -226,7 +288,7 @@ async fn history_tells_how_terms_ended() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
     let candidates = contest(&cluster, "past", 2, &record).await;
-    candidates[0].leader.resign().await;
+    candidates[0].candidacy.resign().await;
     until("the other leads", || candidates[1].leads()).await;
     let newest = ask(&cluster, &["history", "past", "--limit", "1"]);
     assert!(
@@ -311,8 +373,13 @@ impl Watch {
         serde_json::from_str(&line).expect("JSON")
     }
 
+    fn next_within(&self, limit: Duration) -> Option<Value> {
+        let line = self.lines.recv_timeout(limit).ok()?;
+        Some(serde_json::from_str(&line).expect("JSON"))
+    }
+
     /// The lines up to the one with these values.
-    fn until(&self, state: &str, term: u64) -> Value {
+    fn until(&self, state: &str, term: i64) -> Value {
         loop {
             let line = self.next();
             if line["state"] == state && line["term"] == term {
@@ -348,14 +415,22 @@ async fn watch_sees_a_failover() {
     cluster.terminate_leader("seen").unwrap();
     assert_eq!(watch.until("leading", 2)["election"], "seen");
 
-    // Its own session is lost: it says that it cannot know, and connects again.
-    cluster
-        .execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE application_name LIKE 'pg-leader watch%'",
-        )
-        .unwrap();
-    assert_eq!(watch.until("unknown", 2)["address"], Value::Null);
+    // Its own session is lost: it says that it cannot know, and connects again. That may overtake what it has to say.
+    let unknown = (0..20).find_map(|_| {
+        cluster
+            .execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE application_name LIKE 'pg-leader watch%'",
+            )
+            .unwrap();
+        let told = std::iter::from_fn(|| watch.next_within(Duration::from_secs(1)));
+        told.take(2).find(|line| line["state"] == "unknown")
+    });
+    let unknown = unknown.expect("it cannot know");
+    assert_eq!(
+        (&unknown["term"], &unknown["address"]),
+        (&json!(2), &Value::Null)
+    );
     watch.until("leading", 2);
 
     let all = Watch::start(&cluster, &["watch", "--json"]);
@@ -387,7 +462,7 @@ async fn watch_polls_nothing() {
     })
     .await;
     assert_eq!(asked(), before, "it asked meanwhile");
-    candidates[0].leader.resign().await;
+    candidates[0].candidacy.resign().await;
     watch.until("leading", 2);
 }
 

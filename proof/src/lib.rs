@@ -1,13 +1,12 @@
 //! What pg-leader claims, proved on the code that ships: docs/proof.md says how and how far.
 
-pub mod chaos;
-pub mod judge;
+pub mod conformance;
 pub mod model;
+#[cfg(feature = "mutants")]
 pub mod mutants;
-pub mod pictures;
 pub mod sim;
 
-/// The shipped state machine, as it is.
+/// The shipped engine, as it is.
 #[allow(
     dead_code,
     unreachable_pub,
@@ -16,6 +15,19 @@ pub mod sim;
 )]
 #[path = "../../src/engine/mod.rs"]
 mod engine;
+
+/// And what a session sends to PostgreSQL for it, for conformance.
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "it is not cut to what is used here"
+)]
+#[path = "../../src/statements/mod.rs"]
+mod statements;
+
+/// An engine, whichever it is.
+mod machine;
 
 mod tells;
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use pg_leader_proof::model::{Bounds, FOUR, Fault, LIVENESS, ONE, Subject, TWO, check};
-use pg_leader_proof::mutants::mutant;
+use pg_leader_proof::model::{Bounds, FOUR, Fault, HOLD_OFF, LIVENESS, ONE, Subject, TWO, check};
+use pg_leader_proof::mutants::{mutant, shipped_beside};
 
 /// The mutant breaks `property` within these bounds, and what is shipped breaks nothing.
 fn finds(name: &'static str, property: &str, bounds: Bounds) {
@@ -15,7 +15,7 @@ fn finds(name: &'static str, property: &str, bounds: Bounds) {
     let found = report.counterexample.expect("the checker finds it");
     assert_eq!(found.property, property);
     assert!(!found.trace.is_empty());
-    let report = check(&bounds, Subject::shipped(), limit);
+    let report = check(&bounds, shipped_beside(name), limit);
     println!("shipped {report}");
     assert!(
         report.counterexample.is_none() && report.complete,
@@ -47,15 +47,35 @@ fn short(bounds: Bounds) -> Bounds {
 fn aborted_without_a_margin() {
     let name = "aborted_without_a_margin";
     let bounds = two(name, &[Fault::StallUp, Fault::Killed]);
-    let bounds = bounds.stubborn().clocks(&[100, 105], 1);
+    finds_soon(name, ONE, &bounds.stubborn().clocks(&[100, 105], 1));
+}
+
+fn finds_soon(name: &'static str, property: &str, bounds: &Bounds) {
     let broken = mutant(name).expect("there is such a mutant");
-    let report = check(&bounds, broken, Some(Duration::from_secs(60)));
+    let report = check(bounds, broken, Some(Duration::from_secs(60)));
     println!("{report}");
     let found = report.counterexample.expect("the checker finds it");
-    assert_eq!(found.property, ONE);
-    let report = check(&bounds, Subject::shipped(), Some(Duration::from_secs(10)));
+    assert_eq!(found.property, property);
+    let report = check(bounds, Subject::shipped(), Some(Duration::from_secs(10)));
     println!("shipped {report}");
     assert!(report.counterexample.is_none(), "{report}");
+}
+
+/// It takes three faults to see it: as above.
+#[test]
+fn heard_forgotten_with_the_rules() {
+    let name = "heard_forgotten_with_the_rules";
+    let menu = [Fault::Promote, Fault::Discard, Fault::Panic];
+    let bounds = Bounds::two(name, 3, 0).only(&menu).vacated();
+    finds_soon(name, TWO, &bounds);
+}
+
+/// Retries must come more seldom than a term ends in order, which makes for many states: as above.
+#[test]
+fn begins_again_at_once() {
+    let name = "begins_again_at_once";
+    let bounds = Bounds::two(name, 0, 2).from_the_start().shipped_pace();
+    finds_soon(name, HOLD_OFF, &bounds);
 }
 
 macro_rules! mutants {
@@ -71,6 +91,13 @@ macro_rules! mutants {
 
 mutants! {
     work_forgotten_with_the_driver breaks FOUR within |name| one(name, &[Fault::Panic]).stubborn();
+    work_forgotten_with_the_rules breaks FOUR within |name| one(name, &[Fault::Panic]).stubborn();
+    work_that_never_started_is_waited_for breaks LIVENESS within |name| two(name, &[Fault::Panic, Fault::Kill]);
+    half_done_rules_go_on breaks LIVENESS within |name| two(name, &[Fault::Panic, Fault::Kill]);
+    candidacies_forgotten_with_the_rules breaks LIVENESS within |name| two(name, &[Fault::Panic, Fault::Kill]);
+    answers_of_the_newest_request breaks LIVENESS within |name| one(name, &[Fault::Cut]);
+    requests_outlive_their_session breaks LIVENESS within |name| two(name, &[Fault::StallUp, Fault::Kill]);
+    nobody_aborts breaks ONE within |name| one(name, &[Fault::StallUp]).stubborn();
     no_refractory_period breaks ONE within |name| one(name, &[Fault::Killed]);
     deadline_from_the_answer breaks ONE within |name| one(name, &[Fault::Cut]);
     unlock_before_the_work_stopped breaks FOUR within |name| Bounds::two(name, 0, 1);

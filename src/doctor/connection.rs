@@ -1,9 +1,9 @@
 //! How the server is reached.
 
-use super::Finding;
+use super::finding::Finding;
+use super::server_facts::SessionFacts;
+use crate::connection::Trust;
 use crate::error::{Error, Kind};
-use crate::session::Trust;
-use crate::session::facts::Seen;
 
 /// Why no candidate could connect.
 pub(super) fn refused(error: &Error) -> Finding {
@@ -18,7 +18,7 @@ pub(super) fn refused(error: &Error) -> Finding {
 }
 
 fn reason(error: &Error) -> Finding {
-    match error.kind() {
+    match error.what() {
         Kind::Pooler(why) => Finding::problem(
             "direct",
             format!("a connection pooler stands between this process and the server: {why}"),
@@ -86,7 +86,7 @@ pub(super) fn direct(direct: bool, pgpool: bool) -> Finding {
     .remedy("connect to the server itself, where that is possible")
 }
 
-pub(super) fn tls(seen: &Seen, trust: Trust) -> Finding {
+pub(super) fn tls(seen: &SessionFacts, trust: Trust) -> Finding {
     let Some((protocol, cipher)) = &seen.tls else {
         return if seen.unix_socket {
             Finding::fine("tls", "a Unix socket needs none")

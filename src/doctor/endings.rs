@@ -3,16 +3,17 @@
 //! Hazard: the ends made here move the counters too. A leader that crashes meanwhile costs one refractory
 //! period that it need not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use super::Finding;
+use super::finding::Finding;
+use super::server_facts as facts;
 use crate::config::Config;
+use crate::connection::connect;
 use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::session::connect;
-use crate::session::facts;
 
 const CHECK: &str = "endings";
 
@@ -26,7 +27,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(20);
 const TRIES: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+enum WayToEnd {
     /// An operator ends it.
     Killed,
     /// It is silent for too long.
@@ -36,10 +37,10 @@ enum Ending {
 }
 
 pub(super) async fn check(client: &Client, config: &Config, timings: &Timings) -> Finding {
-    for ending in [Ending::Killed, Ending::Fatal, Ending::Closed] {
-        match is_told(client, config, timings, ending).await {
+    for way in [WayToEnd::Killed, WayToEnd::Fatal, WayToEnd::Closed] {
+        match is_told(client, config, timings, way).await {
             Ok(true) => {}
-            Ok(false) if ending == Ending::Closed => {
+            Ok(false) if way == WayToEnd::Closed => {
                 return Finding::warning(
                     CHECK,
                     "the counters of killed and failed sessions move without end here: after a crash of its \
@@ -85,17 +86,17 @@ async fn is_told(
     client: &Client,
     config: &Config,
     timings: &Timings,
-    ending: Ending,
+    way: WayToEnd,
 ) -> Result<bool, Error> {
     for _ in 0..TRIES {
         let before = facts::endings(client).await?;
-        end_one(client, config, timings, ending).await?;
+        end_one(client, config, timings, way).await?;
         let after = facts::endings(client).await?;
         let moved = (after.0 > before.0, after.1 > before.1);
-        let told = match ending {
-            Ending::Killed => moved.0,
-            Ending::Fatal => moved.1,
-            Ending::Closed => moved == (false, false),
+        let told = match way {
+            WayToEnd::Killed => moved.0,
+            WayToEnd::Fatal => moved.1,
+            WayToEnd::Closed => moved == (false, false),
         };
         if told {
             return Ok(true);
@@ -109,24 +110,23 @@ async fn end_one(
     client: &Client,
     config: &Config,
     timings: &Timings,
-    ending: Ending,
+    way: WayToEnd,
 ) -> Result<(), Error> {
-    let mut session = connect::connect(config, timings).await?;
-    let pid = session.pid;
-    let its_client = session.client.clone();
+    let mut connection = connect(config, timings).await?;
+    let pid = connection.pid;
     // Before it is done: what is ended may be what somebody waits for.
-    tracing::info!(pid, ?ending, "ending a session of the examination's own");
-    match ending {
-        Ending::Killed => facts::terminate(client, pid).await?,
-        Ending::Fatal => {
+    tracing::info!(pid, ending = ?way, "ending a session of the examination's own");
+    match way {
+        WayToEnd::Killed => facts::terminate(client, pid).await?,
+        WayToEnd::Fatal => {
+            let its_client = Arc::clone(connection.wire.client());
             let silent = facts::end_when_silent(&its_client, Duration::from_millis(10));
-            connect::with(&mut session.messages, silent).await?;
+            connection.wire.drive(silent).await?;
         }
-        Ending::Closed => {}
+        WayToEnd::Closed => {}
     }
     // The socket stays open until the server has ended the session, unless that is what ends it.
-    let mut open = Some(session).filter(|_| ending != Ending::Closed);
-    drop(its_client);
+    let mut open = Some(connection).filter(|_| way != WayToEnd::Closed);
     for _ in 0..1000 {
         if facts::is_gone(client, pid).await? {
             drop(open.take());

@@ -1,22 +1,22 @@
 //! The hosts of the connection string.
 
-use std::sync::Arc;
-
-use super::Finding;
+use super::finding::Finding;
 use crate::config::Config;
+use crate::connection::Endpoints;
+use crate::connection::hosts::{Looks, Round};
+use crate::connection::sight::Sight;
 use crate::engine::Timings;
 use crate::error::{Error, Kind};
-use crate::session::connect;
-use crate::session::hosts::{Looks, Round, Sight};
-use crate::session::log::Log;
+use crate::shown::shown;
 
 /// Every host with its role and timeline. Nothing where there is but one.
 pub(super) async fn check(config: &Config, timings: &Timings) -> Result<Option<Finding>, Error> {
-    let ways = Arc::new(connect::find_ways(config, timings, &Log::at_once()).await?);
-    if !ways.several() {
+    let say = |warning: String| tracing::warn!("{}", shown(&warning));
+    let endpoints = Endpoints::find(config, timings, &say).await?;
+    if !endpoints.several() {
         return Ok(None);
     }
-    let mut looks = Looks::begin(&ways, timings, &[]);
+    let mut looks = Looks::begin(&endpoints, timings, &[]);
     Ok(Some(judge(looks.round(None, None).await)))
 }
 
@@ -38,7 +38,7 @@ fn judge(round: Round) -> Finding {
     let lost = !failures.is_empty();
     let seen = sights.iter().map(|(index, sight)| (*index, words(sight)));
     let failed = failures.iter().map(|(index, name, error)| {
-        let why = match error.kind() {
+        let why = match error.what() {
             Kind::Unreachable(why) => why.clone(),
             _ => error.to_string(),
         };

@@ -1,98 +1,30 @@
 //! Whether a candidate could work here, and how well: [`examine`].
 //!
-//! One file a group of checks. What the server tells is asked for in `session::facts`; these judge it.
+//! One file a group of checks. What the server tells is asked for in `server_facts`; these judge it.
 
 mod connection;
 mod endings;
+mod finding;
 mod hosts;
 mod patience;
 mod rights;
 mod room;
 mod server;
+mod server_facts;
 mod timing;
 
-use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::Client;
 
 use crate::config::Config;
+use crate::connection::{connect, trust};
 use crate::engine::Timings;
-use crate::error::{Error, Kind};
-use crate::session::connect::{self, Session};
-use crate::session::facts;
+use crate::error::{Error, ErrorKind, Kind};
+pub use finding::{Finding, Severity};
 use patience::{Late, Patience};
-
-/// How much a [`Finding`] matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Severity {
-    /// As it should be.
-    Fine,
-    /// Good to know; nothing needs to be done.
-    Note,
-    /// It works, and less well than it could, or will not for long.
-    Warning,
-    /// No candidate can work so, or the guarantees do not hold.
-    Problem,
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Severity::Fine => "fine",
-            Severity::Note => "note",
-            Severity::Warning => "warning",
-            Severity::Problem => "problem",
-        })
-    }
-}
-
-/// What one check of [`examine`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Finding {
-    /// What was looked at, in a word or two: the same for every server.
-    pub check: &'static str,
-    /// How much it matters.
-    pub severity: Severity,
-    /// What was found.
-    pub what: String,
-    /// What to do about it.
-    pub remedy: Option<String>,
-}
-
-impl Finding {
-    fn new(check: &'static str, severity: Severity, what: impl Into<String>) -> Finding {
-        Finding {
-            check,
-            severity,
-            what: what.into(),
-            remedy: None,
-        }
-    }
-
-    fn fine(check: &'static str, what: impl Into<String>) -> Finding {
-        Finding::new(check, Severity::Fine, what)
-    }
-
-    fn note(check: &'static str, what: impl Into<String>) -> Finding {
-        Finding::new(check, Severity::Note, what)
-    }
-
-    fn warning(check: &'static str, what: impl Into<String>) -> Finding {
-        Finding::new(check, Severity::Warning, what)
-    }
-
-    fn problem(check: &'static str, what: impl Into<String>) -> Finding {
-        Finding::new(check, Severity::Problem, what)
-    }
-
-    fn remedy(mut self, remedy: impl Into<String>) -> Finding {
-        self.remedy = Some(remedy.into());
-        self
-    }
-}
+use server_facts as facts;
 
 /// Connect as a candidate with this configuration would, and look at all that matters to one. Takes about
 /// two seconds, and never more than a minute; three more sessions are opened and ended on the way, one after
@@ -106,7 +38,7 @@ impl Finding {
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), pg_leader::Error> {
-/// for finding in pg_leader::examine("postgres://app@db/app").await? {
+/// for finding in pg_leader::doctor::examine("postgres://app@db/app").await? {
 ///     println!("{}: {}: {}", finding.severity, finding.check, finding.what);
 /// }
 /// # Ok(()) }
@@ -128,7 +60,7 @@ pub async fn examine(config: impl Into<Config>) -> Result<Vec<Finding>, Error> {
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), pg_leader::Error> {
-/// let findings = pg_leader::examine_with("postgres://app@db/app", |what| eprintln!("waiting for {what}")).await?;
+/// let findings = pg_leader::doctor::examine_with("postgres://app@db/app", |what| eprintln!("waiting for {what}")).await?;
 /// # Ok(()) }
 /// ```
 ///
@@ -148,49 +80,38 @@ pub async fn examine_with(
     let mut patience = Patience::new(waits_for);
     let looking = hosts::check(&config, &timings);
     let hosts = match patience.wait("the hosts", Duration::MAX, looking).await {
-        Ok(Err(error)) if error.is_configuration() => return Err(error),
+        Ok(Err(error)) if error.kind() == ErrorKind::Configuration => return Err(error),
         Ok(found) => found.unwrap_or_default(),
         Err(_) => None,
     };
     let connected = patience
-        .wait(
-            "a session",
-            Duration::MAX,
-            connect::connect(&config, &timings),
-        )
+        .wait("a session", Duration::MAX, connect(&config, &timings))
         .await;
-    let mut session = match connected {
-        Ok(Ok(session)) => session,
-        Ok(Err(error)) if error.is_configuration() => return Err(error),
+    let mut connection = match connected {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) if error.kind() == ErrorKind::Configuration => return Err(error),
         Ok(Err(error)) => return Ok(vec![connection::refused(&error)]),
         Err(late) => return Ok(vec![too_late(&late)]),
     };
     // Before anything is asked of the session, which may not be silent for long.
     let mut findings: Vec<Finding> = hosts.into_iter().collect();
-    let Session {
-        messages,
-        client,
-        direct,
-        pgpool,
-        role,
-        ..
-    } = &mut session;
+    let client = Arc::clone(connection.wire.client());
     let patient = Examination {
-        client,
+        client: &client,
         config: &config,
         timings: &timings,
-        direct: *direct,
-        pgpool: *pgpool,
-        role,
+        direct: connection.direct,
+        pgpool: connection.pgpool,
+        role: &connection.role,
     };
     let examination = patient.look(&mut patience, &mut findings);
-    match connect::with(messages, examination).await {
+    match connection.wire.drive(examination).await {
         Ok(()) => Ok(findings),
         Err(Ended::Late(late)) => {
             findings.push(too_late(&late));
             Ok(findings)
         }
-        Err(Ended::Broken(error)) => Err(match error.kind() {
+        Err(Ended::Broken(error)) => Err(match error.what() {
             Kind::Session(why) => Error::new(Kind::Session(format!("in the examination: {why}"))),
             _ => error,
         }),
@@ -254,7 +175,7 @@ impl Examination<'_> {
             format!("as {} to PostgreSQL {}, a primary", seen.user, seen.version),
         ));
         findings.push(connection::direct(self.direct, self.pgpool));
-        findings.push(connection::tls(&seen, connect::trust(config)?));
+        findings.push(connection::tls(&seen, trust(config)?));
         let rights = patience
             .check("privileges", facts::rights(client))
             .await??;
@@ -267,6 +188,10 @@ impl Examination<'_> {
         findings.extend(server::password(&seen));
         let standbys = patience.check("standbys", facts::standbys(client));
         findings.push(server::standbys(&standbys.await??));
+        let strangers = patience.check("strangers", facts::strangers(client));
+        findings.push(server::strangers(strangers.await??.as_deref()));
+        let queue = patience.check("notifications", facts::queue_usage(client));
+        findings.push(server::notifications(queue.await??));
         let rooms = patience.check("free connections and locks", facts::rooms(client));
         findings.extend(room::all(&rooms.await??));
         let timing = patience.check("round trips", timing::check(client, timings));

@@ -2,10 +2,10 @@
 
 use tokio_postgres::Client;
 
-use super::Finding;
+use super::finding::Finding;
+use super::server_facts::{Rights, SessionFacts};
+use crate::connection::schema;
 use crate::error::Kind;
-use crate::schema;
-use crate::session::facts::{Rights, Seen};
 
 pub(super) async fn schema(client: &Client, role: &str, rights: &Rights) -> Finding {
     const CHECK: &str = "schema";
@@ -18,7 +18,7 @@ pub(super) async fn schema(client: &Client, role: &str, rights: &Rights) -> Find
         }
         Err(error) => error,
     };
-    match error.kind() {
+    match error.what() {
         Kind::SchemaMissing { .. } if rights.may_create => Finding::note(
             CHECK,
             "pgleader is not there yet: the first connect of a program of this role will install it, pg-leader run only with --install",
@@ -77,7 +77,7 @@ pub(super) fn functions(role: &str, rights: &Rights) -> Finding {
 }
 
 /// A silent leader is followed after its lease only if its silence can be watched.
-pub(super) fn silence(seen: &Seen, rights: &Rights) -> Finding {
+pub(super) fn silence(seen: &SessionFacts, rights: &Rights) -> Finding {
     const CHECK: &str = "activity";
     if !seen.track_activities {
         return Finding::warning(

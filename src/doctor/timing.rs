@@ -4,11 +4,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio_postgres::Client;
 
-use super::Finding;
+use super::finding::Finding;
+use super::server_facts as facts;
 use crate::clock;
 use crate::engine::Timings;
 use crate::error::Error;
-use crate::session::facts;
 
 const ROUND_TRIPS: usize = 40;
 const PAUSE: Duration = Duration::from_millis(25);
@@ -134,7 +134,7 @@ fn milliseconds(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Severity;
+    use crate::doctor::finding::Severity;
 
     const LEASE: Duration = Duration::from_secs(1);
 

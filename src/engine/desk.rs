@@ -1,109 +1,128 @@
-//! What a process knows of its elections beside the rules: what others are to see, and nothing that a rule reads.
+//! What the engine knows of an election beside the rules.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::{Bar, ElectionState, Instant, Key, WaitingFor};
+use super::{Asked, Candidature, Ending, Id, Key};
 
-/// An election's row, as it was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Row {
-    pub(crate) term: u64,
-    pub(crate) state: ElectionState,
-    pub(crate) address: Option<Arc<str>>,
-    /// Why this process may not lead.
-    pub(crate) bar: Option<Bar>,
+/// One election. It outlives sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Desk {
+    pub(super) election: Arc<str>,
+    /// Once it was joined.
+    pub(super) id: Option<Id>,
+    pub(super) candidature: Option<Candidature>,
+    pub(super) observed: bool,
+    /// Somebody waits until what is held is given up.
+    pub(super) resigning: Option<Resigning>,
+    /// The candidacy is to end.
+    pub(super) leaves: bool,
+    /// That of the newest term that has begun for this process.
+    pub(super) token: Option<Arc<str>>,
+    /// A term that began and is not on record as vacated.
+    pub(super) owed: Option<(u64, Ending)>,
+    /// The term whose work was started and has not stopped.
+    pub(super) running: Option<u64>,
+    /// What an operator asked for that ends this term. It is told with the vacate, on whatever session that is sent.
+    pub(super) asked: Option<(u64, Asked)>,
+    /// Who was last said to be in the way and not ended.
+    pub(super) in_the_way: Option<Arc<str>>,
 }
 
-impl Row {
-    /// Nobody leads after this term.
-    pub(crate) fn vacant(term: u64) -> Row {
-        Row {
-            term,
-            state: ElectionState::Vacant,
-            ..Row::default()
+/// `term`: the one that ends with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Resigning {
+    pub(super) term: Option<u64>,
+}
+
+impl Desk {
+    fn new(election: Arc<str>) -> Self {
+        Desk {
+            election,
+            id: None,
+            candidature: None,
+            observed: false,
+            resigning: None,
+            leaves: false,
+            token: None,
+            owed: None,
+            running: None,
+            asked: None,
+            in_the_way: None,
         }
     }
-}
 
-/// How an election stands, for everybody to see.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Published {
-    /// The term whose work runs here. While it is current it leads, and who has it looks at the clock.
-    pub(crate) own: Option<u64>,
-    pub(crate) term: u64,
-    pub(crate) state: ElectionState,
-    /// Of another's term.
-    pub(crate) address: Option<Arc<str>>,
-    pub(crate) waiting_for: Option<WaitingFor>,
-    /// After this nothing is known of another's term.
-    pub(crate) known_until: Instant,
-}
+    /// A term has begun: from here on it is owed a vacate, come what may.
+    pub(super) fn begun(&mut self, term: u64, token: &Arc<str>) {
+        self.token = Some(Arc::clone(token));
+        self.owed = Some((term, Ending::Deposed));
+        if let Some(resigning) = &mut self.resigning {
+            resigning.term = Some(term);
+        }
+    }
 
-impl Published {
-    /// Whether it says the same, but for how long.
-    pub(crate) fn says_the_same(&self, other: &Published) -> bool {
-        let until = |published: &Published| Published {
-            known_until: Instant::NEVER,
-            ..published.clone()
-        };
-        until(self) == until(other)
+    /// Whether this is the candidacy of the moment.
+    pub(super) fn is_candidacy(&self, number: u64) -> bool {
+        let candidature = self.candidature.as_ref();
+        candidature.is_some_and(|candidature| candidature.number == number)
     }
 }
 
-/// One election, whether this process is a candidate or observes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Desk {
-    pub(crate) observed: bool,
-    /// The newest term that was read of.
-    pub(crate) term: u64,
-    /// What was read on this session, and until when it is believed.
-    pub(crate) row: Option<(Row, Instant)>,
-    /// The term whose work has said that it has recovered.
-    pub(crate) ready: Option<u64>,
-    pub(crate) published: Published,
+/// What only names something does not tell states apart.
+impl Hash for Desk {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+        self.candidature.is_some().hash(state);
+        self.observed.hash(state);
+        self.resigning.hash(state);
+        self.leaves.hash(state);
+        self.owed.hash(state);
+        self.running.hash(state);
+        self.asked.hash(state);
+    }
 }
 
-/// All of them. No part of what the machine is: two that differ in this alone do the same, but for what they show.
+/// By key, and by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Desks {
-    pub(crate) desks: BTreeMap<Key, Desk>,
-    /// Why there is no session, where that is for people to mend.
-    pub(crate) trouble: Option<WaitingFor>,
+pub(super) struct Desks {
+    pub(super) desks: BTreeMap<Key, Desk>,
+    names: BTreeMap<Arc<str>, Key>,
 }
 
+/// A name says no more than the key.
 impl Hash for Desks {
-    fn hash<H: Hasher>(&self, _: &mut H) {}
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.desks.hash(state);
+    }
 }
 
 impl Desks {
-    /// An election is read of: a row, or that nobody has ever joined it.
-    pub(crate) fn read(&mut self, key: Key, row: Option<Row>, until: Instant) {
-        if let Some(desk) = self.desks.get_mut(&key) {
-            let row = row.unwrap_or_else(|| Row::vacant(0));
-            desk.term = row.term;
-            desk.row = Some((row, until));
-        }
+    pub(super) fn open(&mut self, key: Key, election: &Arc<str>) -> &mut Desk {
+        self.names.insert(Arc::clone(election), key);
+        let desk = || Desk::new(Arc::clone(election));
+        self.desks.entry(key).or_insert_with(desk)
     }
 
-    /// The session is gone, and what was read on it is old.
-    pub(crate) fn lose(&mut self) {
-        for desk in self.desks.values_mut() {
-            desk.row = None;
-            desk.ready = None;
-        }
+    pub(super) fn get(&self, key: Key) -> Option<&Desk> {
+        self.desks.get(&key)
     }
 
-    /// This process is no candidate any more, or observes no more.
-    pub(crate) fn clear(&mut self, key: Key, candidate: bool) {
-        let observed = self.desks.get(&key).is_some_and(|desk| desk.observed);
-        if !observed && !candidate {
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Desk> {
+        self.desks.get_mut(&key)
+    }
+
+    /// The one that is neither a candidate's nor observed is gone.
+    pub(super) fn close(&mut self, key: Key) {
+        let idle = |desk: &&Desk| desk.candidature.is_none() && !desk.observed;
+        if let Some(desk) = self.get(key).filter(idle) {
+            let election = Arc::clone(&desk.election);
+            self.names.remove(&election);
             self.desks.remove(&key);
         }
     }
 
-    pub(crate) fn observes(&self) -> bool {
-        self.desks.values().any(|desk| desk.observed)
+    pub(super) fn named(&self, election: &str) -> Option<Key> {
+        self.names.get(election).copied()
     }
 }

@@ -1,20 +1,11 @@
-//! What goes into the state machine and what comes out of it.
+//! What goes into the rules and what comes out of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Counters, Instant, Published, Row};
-
-/// An election, within this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key(pub(crate) u32);
-
-/// The greatest term that was read of in an election, and its lease. What a process has heard outlives its
-/// sessions and its candidacies: a server may have forgotten it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Heard {
-    pub(crate) term: u64,
-    pub(crate) lease: Duration,
-}
+use super::{
+    Counters, Ending, Heard, Instant, Key, Notice, Office, Published, Refused, Row, Try, View,
+};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,15 +16,25 @@ pub(crate) enum Event {
     Connected,
     /// The session is gone, or could not be had.
     Disconnected,
-    /// None could be had. `schema`: what it finds of the schema keeps this build from it.
-    NotOpened { schema: bool },
-    /// The answer to a query, with the time that the query carried. `rows`: what it shows of elections beside; `None`
-    /// of one that nobody has ever joined.
+    /// What drives the rules has failed: the session is gone, and what was to be shown may not have been.
+    Restarted,
+    /// It fails again and again: nobody waits any longer for more than that the work has stopped.
+    Hopeless,
+    /// None could be had. `schema`: what it finds of the schema keeps this build from it. `outage`: it may be there at
+    /// any moment.
+    NotOpened { schema: bool, outage: bool },
+    /// What a query brought, with the time that the query carried. `rows`: what it shows of elections beside; `None`
+    /// of one that nobody has ever joined. `refused`: of these nothing was done. `unreached`: the server did not get to
+    /// them.
     Answered {
         sent: Instant,
-        answer: Answer,
+        reply: Reply,
         rows: Vec<(Key, Option<Row>)>,
+        refused: Vec<(Key, Refused)>,
+        unreached: Vec<Key>,
     },
+    /// These were never joined: there was nothing to leave, and nothing of them was sent then.
+    NeverJoined { keys: Vec<Key>, sent: Instant },
     /// The hosts of the connection string were looked at. `contested`: another than this session's server
     /// accepts writes. `higher`: it comes before this one, by its timeline. `held`: elections whose leadership is
     /// held there, or may be. `clear`: those that were looked for, and are not.
@@ -47,14 +48,19 @@ pub(crate) enum Event {
     Hint { keys: Vec<Key> },
     /// The work of a term has stopped: nothing of it runs any more.
     WorkStopped { key: Key, term: u64, stop: Stop },
-    /// Become a candidate. `autopsy`: believe the way in which a session ended.
-    Join { key: Key, autopsy: bool },
-    /// Be the candidate again that an earlier machine of this process was. `work`: the term whose work has
-    /// not stopped yet, though it was told to, and when its lease is as good as over. `owed`: what is not
-    /// recorded as vacated.
+    /// Become a candidate. `autopsy`: believe the way in which a session ended. `graceful`: give the work time to stop.
+    Join {
+        key: Key,
+        autopsy: bool,
+        graceful: bool,
+    },
+    /// Be the candidate again that one was by earlier rules of this process. `work`: the term whose work has
+    /// not stopped yet, though it was told to, and until when it would have been current. `owed`: what is
+    /// not recorded as vacated.
     Return {
         key: Key,
         autopsy: bool,
+        graceful: bool,
         work: Option<(u64, Instant)>,
         owed: Option<(u64, Ending)>,
     },
@@ -64,6 +70,8 @@ pub(crate) enum Event {
     Unobserve { key: Key },
     /// The work of this term has recovered.
     Ready { key: Key, term: u64 },
+    /// The work of this term has ended in order, and nobody had asked for it: what it has spawned is to stop.
+    EndedByItself { key: Key, term: u64 },
     /// Something of this term's work has failed: the rest is to stop.
     Failed { key: Key, term: u64 },
     /// Give up this term, stay a candidate.
@@ -82,15 +90,8 @@ pub(crate) enum Stop {
     Returned,
     Failed,
     Dropped,
-}
-
-/// Why a term ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Ending {
-    Resigned,
-    SteppedDown,
-    Failed,
-    Deposed,
+    /// With what was to run it: nothing of this candidacy will ever work again.
+    Stranded,
 }
 
 /// Something to do.
@@ -110,8 +111,8 @@ pub(crate) enum Action {
     Cancel { key: Key },
     /// Drop the work.
     Drop { key: Key },
-    /// The work outlived its lease: end the process, where that is asked for.
-    Overrun { key: Key, term: u64 },
+    /// End the process: work has outlived its lease.
+    Abort,
     /// What was to be given up is: nothing of it is held, nor about to be taken.
     GaveUp { key: Key },
     /// The candidacy is over.
@@ -122,59 +123,11 @@ pub(crate) enum Action {
     Tell(Notice),
 }
 
-/// What people should know.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Notice {
-    /// The leadership is held by a session that is no candidate; `None` once it is not.
-    Stranger { key: Key, pid: Option<i32> },
-    /// This candidate may not lead now; `None` once it may.
-    Barred { key: Key, bar: Option<Bar> },
-    /// The lock is ours; how long the old work may still run.
-    Waiting {
-        key: Key,
-        last_term: u64,
-        at_most: Duration,
-    },
-    /// Why the new term needs not wait.
-    Spared {
-        key: Key,
-        last_term: u64,
-        why: &'static str,
-    },
-    /// A fenced transaction of the last term stands in the way.
-    Fenced { key: Key },
-    /// Fenced transactions stood in the way for too long: so many were ended, so many could not be.
-    FencedEnded {
-        key: Key,
-        ended: u32,
-        remaining: u32,
-    },
-    /// The leader was silent for its lease, and its backend is being ended.
-    Evicting { key: Key, term: u64 },
-    /// The leadership is lost.
-    Deposed {
-        key: Key,
-        term: u64,
-        why: &'static str,
-    },
-    /// A term has ended, in order or not, and is recorded as vacated.
-    Vacated { key: Key, term: u64, ending: Ending },
-    /// For a lease a term could not be recorded as vacated, for a fenced transaction holds its row.
-    VacateRefused { key: Key, term: u64 },
-    /// It gave up the lock before it took office.
-    Declined { key: Key },
-    /// A term began that is not above what was heard of: it is given up without work (invariant 2).
-    Stale { key: Key, term: u64, heard: u64 },
-    /// Work did not stop within the grace, and is dropped.
-    OutOfGrace { key: Key, term: u64 },
-}
-
 /// A query on the session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Query {
     Join {
-        key: Key,
-        heard: Heard,
+        joins: Vec<(Key, Heard)>,
     },
     /// Try for the leadership, else for being the successor.
     Campaign {
@@ -187,16 +140,10 @@ pub(crate) enum Query {
         heard: Vec<(Key, Heard)>,
     },
     TakeOffice {
-        key: Key,
-        /// Whether the work of the last term is known to have stopped.
-        waited: bool,
-        /// How long the work that other servers may have left behind was waited for.
-        elsewhere: Duration,
-        heard: Heard,
+        takes: Vec<(Key, Taking)>,
     },
     Ready {
-        key: Key,
-        term: u64,
+        terms: Vec<(Key, u64)>,
     },
     /// Prove the session. Nothing can be asked of one that leads nothing, and an observer may not look.
     Prove,
@@ -205,9 +152,7 @@ pub(crate) enum Query {
         keys: Vec<Key>,
     },
     Vacate {
-        key: Key,
-        term: u64,
-        ending: Ending,
+        terms: Vec<(Key, u64, Ending)>,
     },
     /// Let go of locks. From then on the server ends the session when it is silent for `silence_limit`.
     Release {
@@ -218,78 +163,101 @@ pub(crate) enum Query {
     Announce {
         keys: Vec<Key>,
     },
-    /// How every election that this process follows or observes stands.
-    Read,
+    /// How elections stand.
+    Read {
+        keys: Vec<Key>,
+    },
     Leave {
-        key: Key,
+        keys: Vec<Key>,
     },
     BackendGone {
-        key: Key,
-        term: u64,
+        terms: Vec<(Key, u64)>,
     },
+    /// For the leaders of these, whose backends are gone.
     Counters {
-        key: Key,
+        keys: Vec<Key>,
     },
     Evict {
-        key: Key,
-        term: u64,
+        terms: Vec<(Key, u64)>,
     },
     /// End the fenced transactions that stand in the way.
     EndFenced {
-        key: Key,
+        keys: Vec<Key>,
     },
 }
 
+/// The lock is held, and office is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Taking {
+    /// Whether the work of the last term is known to have stopped.
+    pub(crate) waited: bool,
+    /// How long the work that other servers may have left behind was waited for.
+    pub(crate) elsewhere: Duration,
+    pub(crate) heard: Heard,
+}
+
+/// A query of several elections that the server answers in slices. One of each kind is under way at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Errand {
+    Join,
+    Campaign,
+    TakeOffice,
+    Ready,
+    Vacate,
+    Leave,
+    BackendGone,
+    Evict,
+    EndFenced,
+    Read,
+}
+
+impl Errand {
+    pub(crate) const ALL: [Errand; 10] = [
+        Errand::Join,
+        Errand::Campaign,
+        Errand::TakeOffice,
+        Errand::Ready,
+        Errand::Vacate,
+        Errand::Leave,
+        Errand::BackendGone,
+        Errand::Evict,
+        Errand::EndFenced,
+        Errand::Read,
+    ];
+}
+
 impl Query {
-    /// Whether the session goes on though it was refused. A hint that could not be given: everybody looks for himself,
-    /// somewhat later. Any other refusal ends the session.
+    /// Whether the session goes on though it was refused. A hint that could not be given is given again. Any other
+    /// refusal ends the session.
     pub(crate) fn may_fail(&self) -> bool {
         matches!(self, Query::Announce { .. })
-    }
-
-    /// The elections that it is about; `None`: all that this process follows or observes.
-    pub(crate) fn keys(&self) -> Option<Vec<Key>> {
-        match self {
-            Query::Join { key, .. }
-            | Query::TakeOffice { key, .. }
-            | Query::Ready { key, .. }
-            | Query::Vacate { key, .. }
-            | Query::Leave { key }
-            | Query::BackendGone { key, .. }
-            | Query::Counters { key }
-            | Query::EndFenced { key }
-            | Query::Evict { key, .. } => Some(vec![*key]),
-            // The others of its lists are parts of the first.
-            Query::Campaign { keys, .. } | Query::Heartbeat { keys } | Query::Announce { keys } => {
-                Some(keys.clone())
-            }
-            Query::Release {
-                leadership,
-                succession,
-                ..
-            } => Some([&leadership[..], &succession[..]].concat()),
-            Query::Prove => Some(vec![]),
-            Query::Read => None,
-        }
     }
 }
 
 /// What a query brought.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Answer {
+pub(crate) enum Reply {
     /// Nothing but that it was done.
     Done,
+    Announced,
+    /// None of these was said.
+    NotAnnounced {
+        keys: Vec<Key>,
+        why: Arc<str>,
+    },
     /// `heard`: no term that begins on this server from here has this number or a smaller one.
     Joined {
-        key: Key,
-        heard: Heard,
+        joined: Vec<(Key, Heard)>,
     },
     Campaigned {
         tries: Vec<(Key, Try)>,
     },
     Office {
-        key: Key,
-        office: Office,
+        offices: Vec<(Key, Office)>,
+    },
+    /// Whether the term is on record as ours, and that its work has recovered.
+    Recorded {
+        recorded: Vec<(Key, bool)>,
     },
     /// The terms that operators want to end.
     Heartbeat {
@@ -297,158 +265,47 @@ pub(crate) enum Answer {
     },
     /// Whether the term is on record as vacated.
     Vacated {
-        key: Key,
-        term: u64,
-        done: bool,
+        vacated: Vec<(Key, u64, bool)>,
     },
     Read {
         views: Vec<(Key, View)>,
     },
     Left {
-        key: Key,
+        keys: Vec<Key>,
     },
     BackendGone {
-        key: Key,
-        gone: bool,
+        gone: Vec<(Key, bool)>,
     },
     Counters {
-        key: Key,
+        keys: Vec<Key>,
         counters: Counters,
     },
+    Evicted,
+    /// How many sessions were ended, and how many could not be.
     FencedEnded {
-        key: Key,
-        ended: u32,
-        remaining: u32,
+        ended: Vec<(Key, u32, u32)>,
     },
 }
 
-impl Answer {
-    /// The terms that have begun with it.
-    pub(crate) fn begun(&self) -> Vec<(Key, u64)> {
+impl Reply {
+    /// The kind of slice that it answers.
+    pub(crate) fn kind(&self) -> Option<Errand> {
         match self {
-            Answer::Campaigned { tries, .. } => tries
-                .iter()
-                .filter_map(|(key, tried)| match tried {
-                    Try::Began { term, .. } => Some((*key, *term)),
-                    _ => None,
-                })
-                .collect(),
-            Answer::Office {
-                key,
-                office: Office::Began { term, .. },
-                ..
-            } => vec![(*key, *term)],
-            _ => vec![],
+            Reply::Joined { .. } => Some(Errand::Join),
+            Reply::Campaigned { .. } => Some(Errand::Campaign),
+            Reply::Office { .. } => Some(Errand::TakeOffice),
+            Reply::Recorded { .. } => Some(Errand::Ready),
+            Reply::Vacated { .. } => Some(Errand::Vacate),
+            Reply::Left { .. } => Some(Errand::Leave),
+            Reply::BackendGone { .. } => Some(Errand::BackendGone),
+            Reply::Evicted => Some(Errand::Evict),
+            Reply::FencedEnded { .. } => Some(Errand::EndFenced),
+            Reply::Read { .. } => Some(Errand::Read),
+            Reply::Done
+            | Reply::Announced
+            | Reply::NotAnnounced { .. }
+            | Reply::Heartbeat { .. }
+            | Reply::Counters { .. } => None,
         }
     }
-}
-
-/// What came of a try for the leadership.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Try {
-    /// The term has begun.
-    Began {
-        term: u64,
-    },
-    /// The lock is ours, but the work of the last term may still run.
-    Won(Won),
-    /// The lock is ours and the last term is vacated; a fenced transaction stands in the way.
-    Fenced {
-        last_term: u64,
-        /// The lease of that term.
-        lease: Duration,
-    },
-    Held(Held),
-}
-
-/// A lock won, and what is known of the last term.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Won {
-    pub(crate) last_term: u64,
-    pub(crate) last_pid: Option<i32>,
-    pub(crate) direct: bool,
-    /// The refractory period: for the work of the last term.
-    pub(crate) wait: Duration,
-    /// For the work of terms that began on other servers, which this one may not know: it counts from the proof
-    /// that this one is the primary.
-    pub(crate) elsewhere: Duration,
-    /// The greatest term that anybody who takes part has heard of.
-    pub(crate) heard: Heard,
-    /// What the counters read before this very try saw the leader of the last term hold the lock.
-    pub(crate) watched: Option<Counters>,
-}
-
-/// A lock held by somebody else.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Held {
-    pub(crate) term: u64,
-    pub(crate) leader_pid: Option<i32>,
-    pub(crate) holder_pid: Option<i32>,
-    /// The lease of the leader on record.
-    pub(crate) lease: Option<Duration>,
-    pub(crate) stranger: bool,
-    pub(crate) successor: bool,
-    /// Why this candidate may not lead. Then no lock was tried.
-    pub(crate) bar: Option<Bar>,
-    /// When the leader's backend last changed its state, on the server's clock; only ever compared for
-    /// being the same.
-    pub(crate) silent_since: Option<i64>,
-    pub(crate) counters: Counters,
-    /// The leader on record held the lock after they were read, whoever has it now.
-    pub(crate) watched: bool,
-}
-
-/// Why a candidate may not lead now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Bar {
-    /// Nobody may.
-    Suspended,
-    /// Its address is excluded.
-    Excluded,
-    /// The next term is to be another candidate's.
-    Transfer,
-    /// A live candidate has a higher priority.
-    Outranked,
-    /// What operators ask for cannot be read now.
-    Unknown,
-    /// It has heard of a term that lies too far beyond this server's: it would work below it.
-    Beyond,
-    /// The leadership is held on another host that accepts writes.
-    Elsewhere,
-}
-
-impl Held {
-    /// Whether the successor's place is for somebody else.
-    pub(crate) fn makes_way(&self) -> bool {
-        self.successor && self.bar.is_some_and(|bar| bar != Bar::Unknown)
-    }
-}
-
-/// What came of taking office.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Office {
-    Began {
-        term: u64,
-    },
-    /// The last term is not vacated, or the work of other servers was not waited for long enough.
-    Waiting {
-        elsewhere: Duration,
-        heard: Heard,
-    },
-    Fenced,
-    /// It may not lead any more.
-    Barred(Bar),
-}
-
-/// How an election stands, as read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct View {
-    pub(crate) term: u64,
-    /// Of the leader on record.
-    pub(crate) lease: Option<Duration>,
-    pub(crate) vacant: bool,
-    /// Why this candidate may not lead.
-    pub(crate) bar: Option<Bar>,
-    /// It is this candidate's turn: to lead next, or to be the successor.
-    pub(crate) called: bool,
 }

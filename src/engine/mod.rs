@@ -1,9 +1,15 @@
-//! The rules of the election: pure, without I/O, clock or async.
+//! Everything that a process decides: without I/O, clock, async or thread, and with nothing but `std`.
 //!
-//! A [`Process`] is everything that one process knows of its elections. Events and `now` go in
-//! ([`Process::handle`]); actions come out ([`Process::poll`]), and the time at which it wants to be
-//! woken at the latest ([`Process::deadline`]). Whoever drives it performs the actions in their order and
-//! brings the answers back.
+//! An [`Engine`] is everything that one process knows of its elections. Inputs and `now` go in
+//! ([`Engine::handle`]); outputs come out ([`Engine::poll`]), and the time at which it wants to be woken at the latest
+//! ([`Engine::poll_timeout`]). Whoever drives it does what comes out in its order, and brings in what happens: the
+//! driver (`src/driver`), and the simulator and the model checker in `proof/`, by this very source.
+//!
+//! Inside it are the rules of the election, a [`Process`], by key: an event goes in, actions come out. Around them the
+//! engine knows what only names something or outlives them: the names, addresses and ids of elections, the handles that
+//! wait, the requests in flight, and what a term owes (`desk.rs`). A query of the rules becomes a [`Request`] by ids, and
+//! its [`Answer`] a [`Reply`] by keys (`asking.rs`); their actions become outputs (`act.rs`). What drives it may fail and
+//! go on, and so may the rules (`restart.rs`).
 //!
 //! # One candidacy
 //!
@@ -36,8 +42,8 @@
 //! ```
 //!
 //! The first three are looked at without this machine and its driver too, by the work before each of its steps and
-//! by threads that do nothing else (`src/leash.rs`, `src/session/watch.rs`). Its actions `Cancel`, `Drop` and `Overrun`
-//! are what is left for it to say: orderly ends and their grace, and what is to be logged.
+//! by threads that do nothing else (`src/work/watch.rs`), all by one rule ([`Leash`]). Its outputs `Cancel`, `Drop` and
+//! `Abort` are what is left for it to say: orderly ends and their grace.
 //!
 //! # What a server has forgotten
 //!
@@ -55,7 +61,7 @@
 //!
 //! # Several hosts that accept writes
 //!
-//! Whoever drives the machine looks at them, and tells it what there is (`Event::Looked`): whether there are any,
+//! Whoever drives the engine looks at them, and tells it what there is (`Input::Looked`): whether there are any,
 //! whether one comes before this one, and what is led there or may be. The first bars every beginning but in the
 //! moment of a look, the second ends the session and with it all terms, the last bars its elections.
 //!
@@ -90,27 +96,49 @@
 //!    number of elections that a process holds.
 //! 8. No loss of session, schema error or bad notification ends the candidacy.
 
+mod act;
+mod answer;
+mod asking;
+mod bar;
+mod batch;
 mod candidacy;
 mod desk;
+mod display;
+mod evidence;
+mod handle;
+mod ids;
+mod input;
 mod jitter;
+mod leash;
 mod message;
+mod notice;
+mod output;
 mod process;
+mod request;
+mod restart;
 mod state;
 mod time;
 mod timings;
-mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use desk::{Desk, Desks, Published, Row};
-pub(crate) use jitter::Jitter;
-pub(crate) use message::{
-    Action, Answer, Bar, Ending, Event, Heard, Held, Key, Notice, Office, Query, Stop, Try, View,
-    Won,
+pub(crate) use answer::{
+    Answer, Asked, Campaigned, Counters, Evicted, FencedEnded, Found, Heard, Held, Joined, Office,
+    Refused, Row, StepDown, Taken, Told, Try, View, Won,
 };
+pub(crate) use bar::Bar;
+pub(crate) use display::{Display, Displays, Published};
+pub(crate) use handle::Engine;
+pub(crate) use ids::{Id, Key};
+pub(crate) use input::{Candidature, Input, Notification, Setup};
+pub(crate) use jitter::Jitter;
+pub use leash::{Demand, Leash};
+pub(crate) use message::{Action, Errand, Event, Query, Reply, Stop, Taking};
+pub(crate) use notice::Notice;
+pub(crate) use output::Output;
 pub(crate) use process::Process;
+pub(crate) use request::{Bid, Ending, Join, Request, Slice, TakeOffice, Vacate};
 pub use state::{ElectionState, WaitingFor};
 pub use time::Instant;
 pub(crate) use timings::Timings;
-pub(crate) use watch::Counters;

@@ -19,19 +19,26 @@ pub enum ElectionState {
     Leading,
 }
 
-impl fmt::Display for ElectionState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl ElectionState {
+    /// The word, as SQL and JSON have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
             ElectionState::Unknown => "unknown",
             ElectionState::Vacant => "vacant",
             ElectionState::Recovering => "recovering",
             ElectionState::Leading => "leading",
-        })
+        }
     }
 }
 
-/// What stands in the way of a process that would lead, beside another's leading. In `pgleader.status` the
-/// same words stand in `waiting_for`.
+impl fmt::Display for ElectionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What stands in the way of a process that would lead, beside another's leading; of an election, why nobody leads:
+/// the same words stand in `waiting_for` of `pgleader.status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitingFor {
@@ -47,7 +54,9 @@ pub enum WaitingFor {
     Transfer,
     /// A live candidate with a higher priority is to be the successor.
     HigherPriority,
-    /// The leadership is held by a session that is no candidate: nobody can lead until it ends.
+    /// Somebody who takes no part in the election holds a lock of it: the leadership, so that nobody can lead, the
+    /// successor's place, so that nobody is next in line, or the one by which terms begin. `pgleader.strangers` says
+    /// who.
     Stranger,
     /// This process has heard of a term that lies too far beyond this server's: it waits for the server that it
     /// knew, or to be restarted.
@@ -58,11 +67,41 @@ pub enum WaitingFor {
     /// This process has no session, because the schema `pgleader` has vanished or cannot be used: the log says
     /// why. Not in `pgleader.status`, which is a part of it.
     Schema,
+    /// The server refuses what this process asks of this election, and of no other: [`Standing::refusal`] and the log
+    /// say why. It tries again, less and less often.
+    ///
+    /// [`Standing::refusal`]: crate::Standing::refusal
+    Refusal,
+    /// The server's lock table has no room for one more lock: see `max_locks_per_transaction`. It tries again, less and
+    /// less often.
+    LockTable,
+    /// Nobody takes part who may lead. In `pgleader.status` alone: who reads it of himself takes part.
+    Candidates,
+    /// Something that only a later schema knows than this build.
+    Unknown,
 }
 
-impl fmt::Display for WaitingFor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl WaitingFor {
+    pub(crate) const ALL: &[WaitingFor] = &[
+        WaitingFor::RefractoryPeriod,
+        WaitingFor::FencedTransactions,
+        WaitingFor::Resume,
+        WaitingFor::Inclusion,
+        WaitingFor::Transfer,
+        WaitingFor::HigherPriority,
+        WaitingFor::Stranger,
+        WaitingFor::AnotherServer,
+        WaitingFor::AnotherHost,
+        WaitingFor::Schema,
+        WaitingFor::Refusal,
+        WaitingFor::LockTable,
+        WaitingFor::Candidates,
+        WaitingFor::Unknown,
+    ];
+
+    /// The word, as SQL and JSON have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
             WaitingFor::RefractoryPeriod => "refractory period",
             WaitingFor::FencedTransactions => "fenced transactions",
             WaitingFor::Resume => "resume",
@@ -73,7 +112,17 @@ impl fmt::Display for WaitingFor {
             WaitingFor::AnotherServer => "another server",
             WaitingFor::AnotherHost => "another host",
             WaitingFor::Schema => "schema",
-        })
+            WaitingFor::Refusal => "refusal",
+            WaitingFor::LockTable => "lock table",
+            WaitingFor::Candidates => "candidates",
+            WaitingFor::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for WaitingFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

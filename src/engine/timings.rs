@@ -11,20 +11,28 @@
 //! | eviction | L | the successor ends a backend that it has watched silent for so long |
 //! | refractory period | L of the *previous* term | no old work can be left |
 //! | probe interval | L/20 | the successor alone probes so often |
+//! | slice | L/20 | a request of several elections is answered after so long, whatever it has not reached |
 //! | retry interval | 5 s, jittered | every other candidate |
+//! | refusal | 50 ms, doubled with each, the retry interval at most | what the server refuses of one election |
 //! | grace | 10 s | how long an orderly end waits for the work to stop by itself |
 //! | making way | 4 probe intervals, once per retry interval | for a candidate of higher priority to come |
-//! | hold-off | 2 probe intervals; after a failed `lead` the retry interval | the others come first |
+//! | hold-off | 2 probe intervals; after a `lead` that failed, or ended by itself sooner than L, the retry interval | the others come first |
+//! | reconnection | any time up to 50 ms, doubled with each failure; L/4 or 250 ms at most, whichever is longer, where the server may be back any moment; else the retry interval | not all at once |
+//! | next address | L/4, 50 to 250 ms | of a name that has several: the next is called when the last has said nothing for so long |
 //! | moment | L/500 | what is about to be over is looked at again |
 //! | next eviction | L/4 | the backend has not ended: once more |
 //! | last word | L/2 | at least so long the end of a term is told before its candidacy is over |
+//! | restart | 20 ms, doubled with each failure, 1 s at most | a driver that panicked is put back on its engine |
 //! | idle heartbeat | 2 retry intervals | a session with nothing to lose but itself |
 //! | tick | L/20, 1 s at most | a suspended machine's timers stand still: look at the clock |
 //! | belief | 3 retry intervals | so long is believed what was read of an election |
 //!
 //! Nowhere else in the engine, the driver and the watch is one of them multiplied or divided.
 
+use std::fmt;
 use std::time::Duration;
+
+use super::{Instant, Leash};
 
 /// Two processes' clocks may differ in rate by so much (invariant 1), in percent.
 const CLOCK_TOLERANCE_PERCENT: u32 = 5;
@@ -43,29 +51,48 @@ pub(crate) struct Timings {
 }
 
 /// Why a set of timings cannot keep the invariants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Incoherent {
-    #[error("the lease must be between 100 ms and 1 hour, in whole milliseconds")]
     Lease,
-    #[error("a leader needs three heartbeats within the time after which it is deposed")]
     Heartbeats,
-    #[error("deposed, dropped and aborted must follow one another in this order")]
     Order,
-    #[error("work must be over within the lease even on a clock that runs 5 % slow")]
     Clocks,
-    #[error(
-        "the server must not end a session before its leader has deposed itself and its work was dropped"
-    )]
     SilenceLimit,
-    #[error(
-        "silence must be watched until its leader has deposed itself even on a clock that runs 5 % slow"
-    )]
     Irrevocable,
-    #[error("the retry interval must be at least the lease's probe interval and at most a day")]
     RetryInterval,
-    #[error("the grace must be at most a day")]
     Grace,
 }
+
+impl fmt::Display for Incoherent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Incoherent::Lease => {
+                "the lease must be between 100 ms and 1 hour, in whole milliseconds"
+            }
+            Incoherent::Heartbeats => {
+                "a leader needs three heartbeats within the time after which it is deposed"
+            }
+            Incoherent::Order => {
+                "deposed, dropped and aborted must follow one another in this order"
+            }
+            Incoherent::Clocks => {
+                "work must be over within the lease even on a clock that runs 5 % slow"
+            }
+            Incoherent::SilenceLimit => {
+                "the server must not end a session before its leader has deposed itself and its work was dropped"
+            }
+            Incoherent::Irrevocable => {
+                "silence must be watched until its leader has deposed itself even on a clock that runs 5 % slow"
+            }
+            Incoherent::RetryInterval => {
+                "the retry interval must be at least the lease's probe interval and at most a day"
+            }
+            Incoherent::Grace => "the grace must be at most a day",
+        })
+    }
+}
+
+impl std::error::Error for Incoherent {}
 
 impl Timings {
     pub(crate) const DEFAULT_LEASE: Duration = Duration::from_secs(1);
@@ -76,6 +103,10 @@ impl Timings {
     const DAY: Duration = Duration::from_secs(86_400);
     /// The first reconnection after a failure comes within so long; each further one within twice as long.
     const FIRST_RECONNECTION: Duration = Duration::from_millis(50);
+    const SHORTEST_OUTAGE: Duration = Duration::from_millis(250);
+    const FIRST_REFUSAL: Duration = Duration::from_millis(50);
+    const FIRST_RESTART: Duration = Duration::from_millis(20);
+    const LONGEST_RESTART: Duration = Duration::from_secs(1);
     const LONGEST_TICK: Duration = Duration::from_secs(1);
     const LONGEST_WATCH_TICK: Duration = Duration::from_millis(20);
     const SHORTEST_ANNOUNCE: Duration = Duration::from_millis(5);
@@ -101,7 +132,7 @@ impl Timings {
         Ok(timings)
     }
 
-    fn check(&self) -> Result<(), Incoherent> {
+    pub(super) fn check(&self) -> Result<(), Incoherent> {
         let rules = [
             (
                 (Self::SHORTEST_LEASE..=Self::LONGEST_LEASE).contains(&self.lease)
@@ -145,6 +176,18 @@ impl Timings {
     /// How often the successor of a leader with `lease` probes.
     pub(crate) fn probe_interval(&self, lease: Duration) -> Duration {
         lease / 20
+    }
+
+    /// So long the server goes on with the elections of one request: the heartbeat waits behind no more than one such
+    /// slice of each kind.
+    pub(crate) fn slice(&self) -> Duration {
+        self.probe_interval(self.lease)
+    }
+
+    /// The delay, give or take a quarter, after the server has refused one election so often in a row.
+    pub(crate) fn refusal(&self, refusals: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(refusals.saturating_sub(1).min(16));
+        (Self::FIRST_REFUSAL * doubled).min(self.retry_interval)
     }
 
     /// How long those have to come who come first: who ranks higher, is successor, or is handed the next term.
@@ -203,10 +246,42 @@ impl Timings {
         self.lease / 2
     }
 
-    /// The bound of the delay after so many failures to connect in a row.
-    pub(crate) fn reconnection(&self, failures: u32) -> Duration {
+    /// How long a process comes after the others where its work has failed, or never lasts.
+    pub(crate) fn long_hold_off(&self, retry_interval: Duration) -> Duration {
+        retry_interval.max(self.hold_off())
+    }
+
+    /// Work that ends by itself sooner than this has hardly begun.
+    pub(crate) fn brief(&self) -> Duration {
+        self.lease
+    }
+
+    /// The bound of the delay after so many failures to connect in a row. `outage`: what fails may be well again at any
+    /// moment, as in a failover of the database.
+    pub(crate) fn reconnection(&self, failures: u32, outage: bool) -> Duration {
         let doubled = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
-        (Self::FIRST_RECONNECTION * doubled).min(self.retry_interval)
+        let longest = if outage {
+            self.next_look().min(self.retry_interval)
+        } else {
+            self.retry_interval
+        };
+        (Self::FIRST_RECONNECTION * doubled).min(longest)
+    }
+
+    /// How long it takes at most until somebody looks for a server that may be well again at any moment.
+    pub(crate) fn next_look(&self) -> Duration {
+        Self::SHORTEST_OUTAGE.max(self.lease / 4)
+    }
+
+    /// How long an address of a name is silent before the next one is called too.
+    pub(crate) fn next_address(&self) -> Duration {
+        (self.lease / 4).clamp(Self::FIRST_RECONNECTION, Self::SHORTEST_OUTAGE)
+    }
+
+    /// The delay, give or take a quarter, after a driver has failed so often in a row.
+    pub(crate) fn restart(&self, failures: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
+        (Self::FIRST_RESTART * doubled).min(Self::LONGEST_RESTART)
     }
 
     /// How often a session that has nothing to lose but itself is used.
@@ -269,6 +344,12 @@ impl Timings {
         self.retry_interval * 4
     }
 
+    /// That of the work of a term, which lasts as long as the session that it began on.
+    pub(crate) fn leash(&self) -> Leash {
+        Leash::until(Instant::NEVER, self.dropped - self.deposed)
+            .aborting_after(self.aborted - self.deposed)
+    }
+
     /// From the drop of the work on: when the last words of a process that is to abort are written.
     pub(crate) fn last_words(&self) -> Duration {
         (self.aborted - self.dropped) * 9 / 10
@@ -317,6 +398,26 @@ mod tests {
         assert_eq!(timings.irrevocable(LEASE), Duration::from_millis(800));
         assert_eq!(timings.eviction(LEASE), LEASE);
         assert_eq!(timings.probe_interval(LEASE), Duration::from_millis(50));
+    }
+
+    #[test]
+    fn a_server_that_may_be_back_is_looked_for_without_the_retry_interval() {
+        let reconnections = |lease: u64, outage| -> Vec<u128> {
+            let lease = Duration::from_millis(lease);
+            let (retry, grace) = (Timings::DEFAULT_RETRY_INTERVAL, Timings::DEFAULT_GRACE);
+            let timings = Timings::new(lease, retry, grace).unwrap();
+            let bounds = (0..10).map(|failures| timings.reconnection(failures, outage).as_millis());
+            bounds.collect()
+        };
+        let soon = [50, 50, 100, 200, 250, 250, 250, 250, 250, 250];
+        assert_eq!(reconnections(1_000, true), soon);
+        assert_eq!(reconnections(100, true), soon);
+        let quarter = [50, 50, 100, 200, 400, 750, 750, 750, 750, 750];
+        assert_eq!(reconnections(3_000, true), quarter);
+        let late = [50, 50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000];
+        assert_eq!(reconnections(1_000, false), late);
+        // Never later than what is not expected to be well.
+        assert_eq!(reconnections(60_000, true), late);
     }
 
     #[test]

@@ -71,8 +71,8 @@ fn is_server(
         }
     }
     let (listener, ours) = (
-        Process::read(&peer_directory)?,
-        Process::read(&backend_directory)?,
+        Stat::read(&peer_directory)?,
+        Stat::read(&backend_directory)?,
     );
     Some(
         ours.parent == peer
@@ -91,21 +91,21 @@ fn is_in_one_namespace(process: &Path) -> Option<bool> {
     Some(pids.split_whitespace().count() == 1)
 }
 
-struct Process {
+struct Stat {
     name: String,
     parent: i32,
     /// In ticks since the machine started.
     started: u64,
 }
 
-impl Process {
-    fn read(process: &Path) -> Option<Process> {
+impl Stat {
+    fn read(process: &Path) -> Option<Stat> {
         let stat = std::fs::read_to_string(process.join("stat")).ok()?;
         // The name may itself hold parentheses and spaces.
         let (head, tail) = stat.rsplit_once(')')?;
         let (_, name) = head.split_once('(')?;
         let fields: Vec<&str> = tail.split_whitespace().collect();
-        Some(Process {
+        Some(Stat {
             name: name.to_owned(),
             parent: fields.get(1)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,

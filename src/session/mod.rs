@@ -1,33 +1,10 @@
-//! The Postgres side: connect and prove, statements, the driver thread.
+//! The driver's sessions of tokio-postgres, what is asked of them, and what is said of them.
 
-pub(crate) mod aside;
-mod cancel_key;
-pub(crate) mod connect;
-mod conninfo;
-mod driver;
-mod environment;
-pub(crate) mod facts;
-pub(crate) mod hands;
-pub(crate) mod hosts;
-pub(crate) mod log;
-mod notices;
-pub(crate) mod operations;
-mod options;
-mod pairs;
-mod panics;
-mod pooler;
-mod prove;
-mod queries;
-mod rivals;
-mod socket;
-mod statements;
-mod tls;
-mod watch;
-mod work;
+mod command;
+pub(crate) mod door;
+mod line;
+pub(crate) mod open;
+mod payload;
+pub(crate) mod sentences;
 
-pub(crate) use conninfo::{Trust, holds_password};
-pub(crate) use driver::{Candidate, Command, spawn};
-pub(crate) use work::{
-    BoxError, Guard, Lead, Panic, Receiver, discard, panicked, spawn as spawn_child,
-    spawn_blocking as spawn_blocking_child,
-};
+pub(crate) use command::{Candidate, Command, First};

@@ -33,9 +33,12 @@ mod template;
 pub use binaries::Binaries;
 pub use cluster::{Cluster, ClusterBuilder};
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::Elector;
+use crate::{Config, Elector};
 
 /// Where [`panic_driver`] makes the driver panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub enum PanicAt {
     Action,
     /// The next term has begun, and its work is about to start.
     Start,
+    /// The rules of the election have taken so many more steps, and are half-way through one: their state is void.
+    Rules(u32),
 }
 
 /// Make the driver of this process panic: the thread that holds the session. All its terms end at once, it
@@ -57,24 +62,22 @@ pub fn panic_driver(elector: &Elector, at: PanicAt) {
     elector.panic_driver(at);
 }
 
+/// Let a name in the connection string lead to these addresses, in this order, whatever the resolver knows of it.
+#[must_use]
+pub fn with_name(mut config: Config, name: &str, addresses: &[SocketAddr]) -> Config {
+    Arc::make_mut(&mut config.names).insert(name.to_owned(), addresses.to_vec());
+    config
+}
+
 /// Why a cluster cannot be had, or did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum ClusterError {
     /// There are no server binaries.
-    #[error(
-        "no PostgreSQL server binaries (initdb, postgres) were found: install the server (Debian: apt-get \
-         install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql), or \
-         name their directory in PG_LEADER_POSTGRES_BIN"
-    )]
     NoBinaries,
     /// Run by root, and no other user to run the server as.
-    #[error(
-        "PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody` here"
-    )]
     NoUser,
     /// A command failed.
-    #[error("{command} failed: {output}")]
     Command {
         /// What was run.
         command: String,
@@ -82,7 +85,6 @@ pub enum ClusterError {
         output: String,
     },
     /// The server did not come up or go down in time.
-    #[error("the server did not become {awaited} within 60 s; the end of its log:\n{log}")]
     TimedOut {
         /// What was waited for.
         awaited: &'static str,
@@ -90,7 +92,6 @@ pub enum ClusterError {
         log: String,
     },
     /// A statement failed.
-    #[error("{statement}: {message}")]
     Sql {
         /// What was run.
         statement: String,
@@ -98,19 +99,42 @@ pub enum ClusterError {
         message: String,
     },
     /// Nobody leads that election.
-    #[error("nobody leads election \"{0}\"")]
     NoLeader(String),
     /// The process is no backend of this cluster.
-    #[error("process {0} is no backend of this cluster")]
     NotABackend(i32),
     /// A file or process could not be handled.
-    #[error("{path}: {source}")]
     Io {
         /// What was being handled.
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
     },
+}
+
+impl fmt::Display for ClusterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClusterError::NoBinaries => f.write_str("no PostgreSQL server binaries (initdb, postgres) were found: install the server (Debian: apt-get \
+             install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql), or \
+             name their directory in PG_LEADER_POSTGRES_BIN"),
+            ClusterError::NoUser => f.write_str("PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody` here"),
+            ClusterError::Command { command, output } => write!(f, "{command} failed: {output}"),
+            ClusterError::TimedOut { awaited, log } => write!(f, "the server did not become {awaited} within 60 s; the end of its log:\n{log}"),
+            ClusterError::Sql { statement, message } => write!(f, "{statement}: {message}"),
+            ClusterError::NoLeader(what) => write!(f, "nobody leads election \"{what}\""),
+            ClusterError::NotABackend(what) => write!(f, "process {what} is no backend of this cluster"),
+            ClusterError::Io { path, source } => write!(f, "{}: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for ClusterError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ClusterError::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
 }
 
 fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> ClusterError {

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use pg_leader::Overrun;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use pg_leader::{Campaign, Elector, Overrun};
+use pg_leader_lab::process;
+use pg_leader_lab::record::Entry;
 
 use super::record::{self, Record};
 use super::work::{self, Kind};
@@ -19,14 +20,14 @@ const ARGUMENTS: &str = "PG_LEADER_TEST_CANDIDATE";
 pub const LEASE_MS: &str = "PG_LEADER_TEST_LEASE_MS";
 
 pub struct Process {
-    child: Child,
+    process: process::Process,
     pub address: String,
     record: PathBuf,
 }
 
 /// The command that runs it.
 pub fn this_binary() -> Command {
-    Command::new(std::env::current_exe().expect("a test binary has a path"))
+    process::Process::this_binary().expect("a test binary has a path")
 }
 
 impl Process {
@@ -57,15 +58,12 @@ impl Process {
             &record.display().to_string(),
         ]
         .join("\n");
-        let child = command
+        command
             .args(["--exact", "candidate_process", "--ignored", "--nocapture"])
             .env(ARGUMENTS, arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("a test binary can be run");
+            .stdout(Stdio::null());
         Process {
-            child,
+            process: process::Process::start(command).expect("a test binary can be run"),
             address: address.to_owned(),
             record: record.to_owned(),
         }
@@ -73,36 +71,31 @@ impl Process {
 
     /// SIGSTOP. No thread of it runs when this returns, and the record says since when.
     pub fn stop(&self) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::STOP).expect("the candidate lives");
-        waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED).expect("it stops");
-        record::stopped(&self.record, &self.address);
+        self.process.stop().expect("the candidate lives");
+        let at = record::now();
+        record::note(&self.record, &self.address, &Entry::Halted { at });
     }
 
     /// SIGCONT.
     pub fn go_on(&self) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::CONT).expect("the candidate lives");
+        // Before it can have done anything.
+        let at = record::now();
+        record::note(&self.record, &self.address, &Entry::Woken { at });
+        self.process.go_on().expect("the candidate lives");
     }
 
     pub fn child(&self) -> &Child {
-        &self.child
+        self.process.child()
     }
 
     /// How it ended, once it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child can be waited for")
+        self.process.ended().expect("a child can be waited for")
     }
 
+    /// Also where it is dead already.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
+        let _ = self.process.kill();
     }
 }
 
@@ -149,8 +142,9 @@ pub fn main() {
             config = config.lease(Duration::from_millis(lease));
         }
         let lead = work::of(kind, &record);
-        let leader = pg_leader::run(config, election, address, lead).await;
-        let _leader = leader.expect("the cluster is fit");
+        let elector = Elector::connect(config).await.expect("the cluster is fit");
+        let campaign = Campaign::new(election, address).graceful(kind.is_graceful());
+        let _candidacy = elector.campaign(campaign, lead).expect("its first");
         std::future::pending::<()>().await;
     });
 }

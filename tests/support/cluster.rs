@@ -5,8 +5,6 @@ use std::ops::Deref;
 
 use pg_leader::testing::{self, ClusterBuilder, ClusterError};
 
-use super::proxy::Proxy;
-
 /// It owns nothing but what it makes, and may make a schema.
 pub const ROLE: &str = "ordinary";
 const PASSWORD: &str = "s3cr@t: 1/2";
@@ -101,13 +99,6 @@ impl Builder {
             cluster.query(loaded).expect("the server is there") != before
         });
         Ok(Cluster(cluster))
-    }
-}
-
-impl Proxy {
-    /// The ordinary role's.
-    pub fn url(&self) -> String {
-        url_at(&format!("127.0.0.1:{}", self.port))
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod bouncer;
 pub mod candidate;
 pub mod certified;
+pub mod chapters;
 pub mod cluster;
 pub mod log;
 pub mod operator;
@@ -28,7 +29,7 @@ use cluster::Server;
 pub use cluster::{Cluster, url_of};
 use futures_util::StreamExt;
 use pg_leader::testing;
-use pg_leader::{Config, Elector, Leader, ProcessState, WaitingFor};
+use pg_leader::{Candidacy, Config, Elector, ProcessState, WaitingFor};
 use record::Record;
 pub use work::steady;
 
@@ -46,6 +47,12 @@ pub async fn elector(cluster: &impl Server) -> Elector {
     Elector::connect(config(&cluster.url()))
         .await
         .expect("the cluster is fit")
+}
+
+/// Make an election whose id is 1, for statements that are written out.
+pub fn make_election_1(cluster: &testing::Cluster, name: &str) {
+    let make = format!("INSERT INTO pgleader.election (id, name) VALUES (1, '{name}')");
+    cluster.execute(&make).expect("the superuser may");
 }
 
 /// A connection of somebody else than a candidate.
@@ -97,7 +104,7 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 /// A candidate with an elector of its own, as if in a process of its own.
 pub struct Candidate {
     pub elector: Elector,
-    pub leader: Leader,
+    pub candidacy: Candidacy,
     pub record: Arc<Record>,
 }
 
@@ -109,19 +116,19 @@ impl Candidate {
         record: &Arc<Record>,
     ) -> Candidate {
         let elector = Elector::connect(config).await.expect("the cluster is fit");
-        let leader = elector
-            .campaign(election, address, steady(record))
+        let candidacy = elector
+            .campaign((election, address), steady(record))
             .expect("a new candidacy");
         Candidate {
             elector,
-            leader,
+            candidacy,
             record: Arc::clone(record),
         }
     }
 
     /// It leads, and it is on record what it has done since.
     pub fn leads(&self) -> bool {
-        self.leader.state() == ProcessState::Leading && self.record.has(self.leader.term())
+        self.candidacy.state() == ProcessState::Leading && self.record.has(self.candidacy.term())
     }
 }
 
@@ -184,7 +191,7 @@ pub async fn until_replicated(standby: &testing::Cluster, election: &str) {
 }
 
 pub async fn until_waiting_for(candidate: &Candidate, what: WaitingFor) {
-    let mut changes = candidate.leader.changes();
+    let mut changes = candidate.candidacy.changes();
     let waits = async {
         while let Some(standing) = changes.next().await {
             if standing.waiting_for == Some(what) {
@@ -207,7 +214,7 @@ pub fn status(cluster: &testing::Cluster, election: &str, column: &str) -> Optio
 pub fn history(
     cluster: &testing::Cluster,
     election: &str,
-    term: u64,
+    term: i64,
     column: &str,
 ) -> Option<String> {
     let query = format!(
@@ -275,7 +282,7 @@ pub fn assert_most(
 }
 
 /// The block in which a term's number lies: one for each timeline before its own.
-pub fn block(term: u64) -> u64 {
+pub fn block(term: i64) -> i64 {
     term / 10_000_000_000_000
 }
 

@@ -32,7 +32,11 @@ impl Operator {
     }
 
     async fn ask(&self, call: &str) -> Result<Option<String>, tokio_postgres::Error> {
-        let statement = format!("SELECT pgleader.{call}");
+        let takes_back = call.starts_with("resume") || call.starts_with("include");
+        let statement = match takes_back {
+            true => format!("SELECT pgleader.{call} IS NOT NULL"),
+            false => format!("SELECT term FROM pgleader.{call}"),
+        };
         let answer = self.client.simple_query(&statement).await?;
         let value = answer.into_iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row.get(0).map(str::to_owned)),
@@ -41,7 +45,7 @@ impl Operator {
         Ok(value.flatten())
     }
 
-    /// What a function of the schema answers.
+    /// The term that ends by a lever, or whether there was anything to take back.
     pub async fn call(&self, call: &str) -> Option<String> {
         self.ask(call).await.expect(call)
     }

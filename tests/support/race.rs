@@ -89,7 +89,7 @@ impl<C: Server> Race<C> {
         record::read(&self.file())
     }
 
-    pub async fn until_term(&self, term: u64) {
+    pub async fn until_term(&self, term: i64) {
         let works = || {
             self.steps()
                 .iter()
@@ -109,7 +109,7 @@ impl<C: Server> Race<C> {
             .expect("the counters can be read")
     }
 
-    pub fn gap_after(&self, term: u64) -> Duration {
+    pub fn gap_after(&self, term: i64) -> Duration {
         record::gap_after(&self.steps(), term).expect("a later term")
     }
 }

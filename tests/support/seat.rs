@@ -54,9 +54,10 @@ impl Seat {
         let joined = client
             .query_one(
                 &format!("WITH new AS MATERIALIZED (SELECT gen_random_uuid() AS instance)
-                 SELECT instance::text,
-                        (pgleader.join_election({MARK}, $1, instance, $2, 1000, a.backend_start, 'seat', $3, $4, $5)).election_id
-                 FROM new, pg_stat_get_activity(pg_backend_pid()) AS a"),
+                 SELECT instance::text, j.election
+                 FROM new, pg_stat_get_activity(pg_backend_pid()) AS a,
+                      pgleader.join_elections({MARK}, ARRAY[$1::text], instance, ARRAY[$2::text], 1000, a.backend_start,
+                                              'seat', ARRAY[$3::integer], ARRAY[$4::bigint], ARRAY[$5::integer], false) AS j"),
                 &[&election, &address, &priority, &heard, &lease],
             )
             .await
@@ -81,7 +82,10 @@ impl Seat {
 
     /// The answer to a request for office, the last term's work being over, and that of other servers waited for.
     pub async fn ask_for_office(&self, waited: i32, (heard, lease): (i64, i32)) -> Row {
-        let call = self.fill("SELECT * FROM pgleader.take_office($mark, $election, $instance, true, true, $waited, $heard, $lease)");
+        let call = self.fill(
+            "SELECT * FROM pgleader.take_office($mark, ARRAY[$election], $instance, true, ARRAY[true], ARRAY[$waited], \
+             ARRAY[$heard], ARRAY[$lease])",
+        );
         let call = call.replace("$waited", &waited.to_string());
         let call = call.replace("$heard", &heard.to_string());
         let call = call.replace("$lease", &lease.to_string());
@@ -121,7 +125,8 @@ impl Seat {
     /// `began` and the term, `waiting` or `fenced`. `waited`: the refractory period is over.
     pub async fn take_office(&self, waited: bool) -> (String, Option<i64>) {
         let call = format!(
-            "SELECT outcome, term FROM pgleader.take_office($mark, $election, $instance, true, {waited}, 3600000, 0, 0)"
+            "SELECT outcome, term FROM pgleader.take_office($mark, ARRAY[$election], $instance, true, ARRAY[{waited}], \
+             ARRAY[3600000], '{{0}}', '{{0}}')"
         );
         self.ask(&call).await
     }
@@ -134,7 +139,8 @@ impl Seat {
 
     /// The statement that records that the work of `term` has stopped.
     pub fn vacate_call(&self, term: i64) -> String {
-        let call = "SELECT pgleader.vacate($mark, $election, $instance, $term, 'resigned')::text, NULL::bigint";
+        let call = "SELECT vacated::text, NULL::bigint FROM pgleader.vacate($mark, ARRAY[$election], $instance, \
+                    ARRAY[$term], '{resigned}', '{null}', '{null}')";
         self.fill(call).replace("$term", &term.to_string())
     }
 
@@ -144,7 +150,7 @@ impl Seat {
     }
 
     pub async fn leave(&self) {
-        let call = self.fill("SELECT pgleader.leave_election($mark, $election, $instance)");
+        let call = self.fill("SELECT pgleader.leave_elections($mark, ARRAY[$election], $instance)");
         self.client
             .query_one(&call, &[])
             .await
@@ -152,14 +158,14 @@ impl Seat {
     }
 
     pub async fn release(&self) {
-        let call =
-            "SELECT pgleader.release($mark, ARRAY[$election], '{}', 3600000)::text, NULL::bigint";
+        let call = "SELECT held::text, NULL::bigint FROM pgleader.release($mark, ARRAY[$election], '{}', 3600000)";
         assert_eq!(self.ask(call).await.0, "true", "it held the leadership");
     }
 
     /// How many fenced transactions were ended, and how many could not be.
     pub async fn end_fenced(&self) -> (i32, i32) {
-        let call = self.fill("SELECT * FROM pgleader.end_fenced($mark, $election)");
+        let call =
+            self.fill("SELECT ended, remaining FROM pgleader.end_fenced($mark, ARRAY[$election])");
         let row = self.client.query_one(&call, &[]).await.expect("it may ask");
         (row.get(0), row.get(1))
     }

@@ -58,6 +58,11 @@ impl Kind {
         )
     }
 
+    /// It is given time to stop by itself.
+    pub fn is_graceful(self) -> bool {
+        matches!(self, Kind::Listening | Kind::Stubborn | Kind::Spawning)
+    }
+
     /// It needs no timer of the runtime that it runs on.
     pub fn needs_no_timers(self) -> bool {
         matches!(self, Kind::Parked | Kind::Stubborn)
@@ -83,16 +88,16 @@ pub fn of(kind: Kind, record: &Arc<Record>) -> impl FnMut(Term) -> Work + Send +
                     let steps = step_on(record, term.address().to_owned(), term.number());
                     term.ready();
                     tokio::select! {
-                        () = term.deposed() => Ok(()),
+                        () = term.ending() => Ok(()),
                         done = steps => done,
                     }
                 }
                 Kind::Stubborn => {
                     let _stepping = Stepping::start(&record, &term);
                     term.ready();
-                    let mut deposed = Box::pin(term.deposed());
+                    let mut ending = Box::pin(term.ending());
                     let waker = Waker::from(Arc::new(Stuck));
-                    let told = deposed.as_mut().poll(&mut Context::from_waker(&waker));
+                    let told = ending.as_mut().poll(&mut Context::from_waker(&waker));
                     assert!(told.is_pending());
                     std::future::pending().await
                 }
@@ -158,7 +163,7 @@ pub fn steps_until_told(
 }
 
 /// `loop { write; sleep }`.
-pub async fn step_on(record: Arc<Record>, address: String, term: u64) -> std::io::Result<()> {
+pub async fn step_on(record: Arc<Record>, address: String, term: i64) -> std::io::Result<()> {
     loop {
         record.step(&address, term);
         tokio::time::sleep(REST).await;

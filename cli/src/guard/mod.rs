@@ -8,7 +8,6 @@
 //! It adopts the command's orphans, and finds daemons so. It swallows the signals that people send to end
 //! programs: `pg-leader run` is the one to end.
 
-mod limits;
 mod watch;
 
 use std::ffi::OsString;
@@ -23,9 +22,9 @@ use rustix::process::{Pid, getpid};
 use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
 
-use crate::descriptors::{self, aside};
 use crate::exit::Failure;
-use crate::processes;
+use crate::platform::descriptors::{self, aside};
+use crate::platform::processes;
 use watch::Watch;
 
 /// Keep COMMAND only as long as standard input says.
@@ -55,8 +54,7 @@ impl Arguments {
     }
 
     fn guard(self) -> io::Result<()> {
-        #[cfg(target_os = "linux")]
-        rustix::thread::set_name(c"leader-guard")?;
+        processes::call_this(c"leader-guard")?;
         processes::adopt_orphans()?;
         // Whatever this process opens stays above the numbers that the command may want.
         let control = UnixStream::from(aside(&io::stdin())?);

@@ -4,31 +4,36 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use pg_leader::clock;
+use futures_util::FutureExt;
+use pg_leader::clock::{self, Instant};
+use pg_leader::leash::{Demand, Leash};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::signal::unix::{self, SignalKind, signal};
-use tokio::time::sleep;
 
-use super::limits::{Demand, Limits};
 use crate::message::{Ended, Order, Report};
-use crate::processes;
+use crate::platform::alarm::Alarm;
+use crate::platform::endings::Endings;
+use crate::platform::processes;
 
 /// What is killed is looked at so often until it is gone: what forks is found again.
 const SWEEP: Duration = Duration::from_millis(2);
 
-/// However long the lease is: a machine that wakes after it may wake in another's term.
-const LONGEST_TICK: Duration = Duration::from_millis(20);
+/// From the loss of the term, at 0.75 of the lease, to SIGKILL, at 0.8. The library drops its work at 0.85.
+fn margin(lease: Duration) -> Duration {
+    lease / 20
+}
 
 pub(super) struct Watch {
     orders: Lines<BufReader<tokio::net::UnixStream>>,
     reports: UnixStream,
-    limits: Limits,
+    leash: Leash,
+    /// From the loss of the term to SIGKILL.
+    margin: Duration,
     grace: Duration,
-    /// Timers stand still while the machine is suspended, the limits do not: look so often.
-    tick: Duration,
-    children: unix::Signal,
+    alarm: Alarm,
+    endings: Endings,
     /// Their handlers swallow them. What is ignored stays so, for the command inherits that and no handler.
     _swallowed: Vec<unix::Signal>,
 }
@@ -40,6 +45,8 @@ struct Command {
     status: Option<u8>,
     asked_to_end: bool,
     by_itself: bool,
+    /// What it has left behind was asked to end.
+    rest_was_asked: bool,
 }
 
 impl Watch {
@@ -58,10 +65,12 @@ impl Watch {
         Ok(Watch {
             orders: BufReader::new(orders).lines(),
             reports,
-            limits: Limits::new(lease),
+            // Not yet extended: nothing may run.
+            leash: Leash::until(Instant::from_nanos(0), Duration::ZERO),
+            margin: margin(lease),
             grace,
-            tick: (lease / 20).min(LONGEST_TICK),
-            children: signal(SignalKind::child())?,
+            alarm: Alarm::new(),
+            endings: Endings::listen()?,
             _swallowed: swallowed
                 .into_iter()
                 .filter(|kind| !processes::ignores(kind.as_raw_value()))
@@ -75,7 +84,7 @@ impl Watch {
     pub(super) async fn may_begin(&mut self) -> io::Result<bool> {
         while let Some(line) = self.orders.next_line().await? {
             match line.parse() {
-                Ok(Order::Until(until)) => self.limits.begin(until),
+                Ok(Order::Until(until)) => self.leash = Leash::until(until, self.margin),
                 Ok(Order::End { .. }) => {
                     self.report(Report::Ended(Ended {
                         status: crate::exit::OURSELVES,
@@ -85,7 +94,7 @@ impl Watch {
                 }
                 Err(_) => {}
             }
-            if self.limits.demand(clock::now()) == Demand::Run {
+            if self.leash.demand(clock::now(), true) == Demand::Run {
                 return Ok(true);
             }
         }
@@ -102,10 +111,12 @@ impl Watch {
             status: None,
             asked_to_end: false,
             by_itself: false,
+            rest_was_asked: false,
         };
         self.report(Report::Started {
             group: command.pid.as_raw_nonzero().get(),
         });
+        self.hear_what_was_said().await;
         let ready = async {
             match ready {
                 Some(ready) => ready.await,
@@ -117,29 +128,31 @@ impl Watch {
         let mut is_cut_off = false;
         while command.lives()? {
             let now = clock::now();
-            if command.by_itself && self.limits.demand(now) == Demand::Run {
-                self.limits.end(now, self.grace);
+            if command.by_itself && self.leash.demand(now, true) == Demand::Run {
+                self.leash.end(now, self.grace);
             }
-            let demand = self.limits.demand(now);
+            let demand = self.leash.demand(now, true);
             command.obey(demand);
-            let wait = match demand {
-                Demand::Kill => SWEEP,
-                _ => self.limits.next(now).since(now).min(self.tick),
+            let due = match demand {
+                Demand::Drop | Demand::Abort => now + SWEEP,
+                Demand::Run | Demand::End => self.leash.next(now),
             };
+            self.endings.watch(&command.children());
             tokio::select! {
                 order = self.orders.next_line(), if !is_cut_off => match order {
                     Ok(Some(line)) => self.order(&line),
                     Ok(None) | Err(_) => {
                         is_cut_off = true;
-                        self.limits.cut_off();
+                        // Nobody extends any more: at once.
+                        self.leash.end(Instant::from_nanos(0), Duration::ZERO);
                     }
                 },
                 () = &mut ready, if !is_ready => {
                     is_ready = true;
                     self.report(Report::Ready);
                 }
-                _ = self.children.recv() => {}
-                () = sleep(wait) => {}
+                () = self.endings.next() => {}
+                () = self.alarm.at(due) => {}
             }
         }
         self.report(Report::Ended(Ended {
@@ -149,11 +162,23 @@ impl Watch {
         Ok(())
     }
 
+    /// To start the command takes a while on a busy machine, and the time of the order that let it begin may be over by
+    /// then: the newest counts, if it was not asked to end.
+    async fn hear_what_was_said(&mut self) {
+        tokio::task::yield_now().await;
+        while let Some(Ok(Some(line))) = self.orders.next_line().now_or_never() {
+            match line.parse() {
+                Ok(Order::Until(until)) => self.leash = Leash::until(until, self.margin),
+                _ => return self.order(&line),
+            }
+        }
+    }
+
     fn order(&mut self, line: &str) {
         let now = clock::now();
         match line.parse() {
-            Ok(Order::Until(until)) => self.limits.extend(now, until),
-            Ok(Order::End { grace }) => self.limits.end(now, grace),
+            Ok(Order::Until(until)) => self.leash.extend(now, until),
+            Ok(Order::End { grace }) => self.leash.end(now, grace),
             // Who cannot be understood is not obeyed, and so extends nothing.
             Err(_) => {}
         }
@@ -168,32 +193,47 @@ impl Watch {
 impl Command {
     /// Whether it lives, or anything that it has started.
     fn lives(&mut self) -> io::Result<bool> {
-        loop {
+        let lives = loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.pid => {
                     self.by_itself = !self.asked_to_end;
+                    self.asked_to_end = true;
                     self.status = Some(shell_status(status));
-                    // Its daemons have nobody else to tell them.
-                    self.ask();
                 }
                 Ok(Some(_)) => {}
-                Ok(None) => return Ok(true),
-                Err(Errno::CHILD) => return Ok(self.group_lives()),
+                Ok(None) => break true,
+                Err(Errno::CHILD) => break self.group_lives(),
                 Err(error) => return Err(error.into()),
             }
+        };
+        // Its daemons have nobody else to tell them.
+        if lives && self.status.is_some() && !self.rest_was_asked {
+            self.rest_was_asked = true;
+            self.ask();
+        }
+        Ok(lives)
+    }
+
+    /// Whose end may be that of all: the command, then whatever of it this process has adopted. What one of these
+    /// leaves behind is adopted before its own end is seen.
+    fn children(&self) -> Vec<Pid> {
+        match self.status {
+            None => vec![self.pid],
+            Some(_) => processes::children(getpid()).unwrap_or_default(),
         }
     }
 
     /// Where orphans are adopted, a process without children has no descendants.
     fn group_lives(&self) -> bool {
-        !cfg!(target_os = "linux") && rustix::process::test_kill_process_group(self.pid).is_ok()
+        !processes::ORPHANS_ARE_ADOPTED
+            && rustix::process::test_kill_process_group(self.pid).is_ok()
     }
 
     fn obey(&mut self, demand: Demand) {
         match demand {
             Demand::End if !self.asked_to_end => self.ask(),
             Demand::Run | Demand::End => {}
-            Demand::Kill => {
+            Demand::Drop | Demand::Abort => {
                 self.asked_to_end = true;
                 // Looking through all processes takes a while where there are many.
                 self.signal(&[], &[Signal::KILL]);
@@ -215,7 +255,7 @@ impl Command {
 
     fn signal(&self, others: &[Pid], signals: &[Signal]) {
         // Once the command is reaped, its number may be another's where its group is empty.
-        let group = (self.status.is_none() || !cfg!(target_os = "linux")).then_some(self.pid);
+        let group = (self.status.is_none() || !processes::ORPHANS_ARE_ADOPTED).then_some(self.pid);
         for &signal in signals {
             processes::signal(group, others, signal);
         }
@@ -234,4 +274,22 @@ fn shell_status(status: WaitStatus) -> u8 {
     number
         .and_then(|number| u8::try_from(number).ok())
         .unwrap_or(crate::exit::OURSELVES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(1);
+
+    /// Nothing that the command does may overlap the next term, though it takes a while to die.
+    #[test]
+    fn what_nobody_extends_is_asked_to_end_and_then_killed_before_the_library_drops_its_work() {
+        let contact = Instant::from_nanos(0);
+        let lost = contact + LEASE * 3 / 4;
+        let leash = Leash::until(lost, margin(LEASE));
+        assert_eq!(leash.demand(lost, true), Demand::End);
+        assert_eq!(leash.next(lost), contact + LEASE * 4 / 5);
+        assert_eq!(leash.demand(contact + LEASE * 4 / 5, true), Demand::Drop);
+    }
 }

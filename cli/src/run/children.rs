@@ -7,9 +7,9 @@ use std::io;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{Pid, Signal, WaitOptions, getpid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, waitid};
 
-use crate::processes;
+use crate::platform::processes;
 
 /// Nobody else in this process waits for children: a number that is known here is nobody else's meanwhile.
 #[derive(Default)]
@@ -38,12 +38,22 @@ impl Children {
         self.known().reap();
     }
 
-    /// Kill the guard. True once it is gone.
-    pub(super) fn end_guard(&self) -> bool {
-        let mut known = self.known();
-        known.reap();
-        processes::signal(None, known.guard.as_slice(), Signal::KILL);
-        known.guard.is_none()
+    /// Kill the guard, and wait until it is gone.
+    pub(super) fn end_guard(&self) {
+        loop {
+            let mut known = self.known();
+            known.reap();
+            let Some(guard) = known.guard else {
+                return;
+            };
+            processes::signal(None, &[guard], Signal::KILL);
+            drop(known);
+            // Not reaped: its number stays its own. Somebody else may have done that meanwhile.
+            let _ = waitid(
+                WaitId::Pid(guard),
+                WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+            );
+        }
     }
 
     /// Kill `group`, and all that descends from this process but for the strangers. True when nothing of it

@@ -16,10 +16,10 @@ use tokio::sync::watch;
 
 use super::children::Children;
 use super::on_exit::OnExit;
-use super::ready::Readiness;
+use super::ready::{DESCRIPTOR, FILE, Readiness};
 use super::talk::Talk;
 use crate::message::{Ended, Order, Report};
-use crate::{descriptors, processes};
+use crate::platform::{descriptors, processes};
 
 /// What a guard is to run, and how.
 pub(super) struct Task {
@@ -78,14 +78,10 @@ impl Guard<'_> {
             .args(task.readiness.for_guard())
             .arg("--")
             .args(&task.command)
-            .env("PG_LEADER_ELECTION", term.election())
-            .env("PG_LEADER_TERM", term.number().to_string())
-            .env("PG_LEADER_TOKEN", term.token())
-            .env("PG_LEADER_ADDRESS", term.address())
-            .envs(task.readiness.for_command())
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             // What ends our group by a signal must not end the guard.
             .process_group(0);
+        set_environment(&mut command, task, term);
         task.children.start(&mut command)?;
         // Its end of the orders must not stay open here.
         drop(command);
@@ -153,25 +149,39 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         self.talk.hang_up();
         self.hear_the_rest();
-        while !self.swept() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.sweep();
         self.hear_the_rest();
     }
 }
 
 impl Guard<'_> {
-    /// Kill what lives of the guard and its command. True when that is nothing.
+    /// Kill what lives of the guard and its command, until that is nothing.
     ///
     /// A guard that was killed has left its children to us, where they cannot be told from the orphans of
     /// strangers; one that is stopped is of no use.
-    fn swept(&self) -> bool {
+    fn sweep(&self) {
         if self.is_done {
             return self.task.children.end_guard();
         }
-        let group = self.group.filter(|_| !cfg!(target_os = "linux"));
-        self.task.children.sweep(group)
+        let group = self.group.filter(|_| !processes::ORPHANS_ARE_ADOPTED);
+        while !self.task.children.sweep(group) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
+}
+
+/// That of the guard, which the command has from it: without what is for this process alone, and without what another
+/// one has said of its term, where this process is itself the command of one.
+fn set_environment(command: &mut Command, task: &Task, term: &Term) {
+    command
+        .env_remove(crate::connection::OURS)
+        .env_remove(FILE)
+        .env_remove(DESCRIPTOR)
+        .env("PG_LEADER_ELECTION", term.election())
+        .env("PG_LEADER_TERM", term.number().to_string())
+        .env("PG_LEADER_TOKEN", term.token())
+        .env("PG_LEADER_ADDRESS", term.address())
+        .envs(task.readiness.for_command());
 }
 
 /// What the command reads. It is in the background of its terminal, where reading would stop it.

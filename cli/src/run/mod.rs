@@ -5,6 +5,7 @@ mod guard;
 mod on_exit;
 mod ready;
 mod signals;
+mod takeover;
 mod talk;
 mod work;
 
@@ -12,9 +13,10 @@ use std::ffi::OsString;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
-use pg_leader::{Campaign, Elector, Leader, ProcessState, Term};
+use pg_leader::{Campaign, Candidacy, Elector, ProcessState, Term};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,18 +24,20 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::Connection;
 use crate::exit::{Failure, OURSELVES};
 use crate::message::Ended;
-use crate::processes;
+use crate::platform::processes;
 use children::Children;
 use guard::Task;
 use on_exit::OnExit;
 use signals::Signals;
+use takeover::Takeover;
 
 const HELP: &str = "\
 How the command runs:
 
 Its environment has PG_LEADER_ELECTION, PG_LEADER_TERM, PG_LEADER_TOKEN and PG_LEADER_ADDRESS. The term is a \
 number that only grows: pass it along with what you write, or call pgleader.fence(election, term, token) in your \
-transactions, and what comes too late is refused. Standard output and error are those of pg-leader, and so is standard input \
+transactions, and what comes too late is refused. DATABASE_URL is passed on as it is, PG_LEADER_DATABASE_URL is not. \
+Standard output and error are those of pg-leader, and so is standard input \
 unless it is a terminal. The command has a process group of its own, so Ctrl-C reaches pg-leader alone.
 
 How the command ends:
@@ -97,7 +101,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     election: String,
 
-    /// Where the others reach this process while it leads. Any text: they are told it as it is.
+    /// Where the others reach this process while it leads. Any text of up to 1,000 characters: they are told it as it is.
     #[arg(long, value_name = "ADDR")]
     address: String,
 
@@ -109,6 +113,15 @@ pub(crate) struct Arguments {
     /// How long the command may take to end by itself after SIGTERM, while the leadership is not lost.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     grace: humantime::Duration,
+
+    /// How often a follower that is not next in line tries, beside what it hears; and how long it holds off after its
+    /// command has failed.
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    retry_interval: humantime::Duration,
+
+    /// When to lead after a leader that vanished.
+    #[arg(long, value_name = "WHEN", default_value = "autopsy")]
+    takeover: Takeover,
 
     /// Who comes first when a term ends: the live candidate with the highest priority. A leader that works
     /// stays, whoever joins.
@@ -129,6 +142,10 @@ pub(crate) struct Arguments {
     /// the name lead to one then, and terms would begin again at 1.
     #[arg(long)]
     install: bool,
+
+    /// The name of the session in pg_stat_activity, before the address.
+    #[arg(long, value_name = "NAME", default_value = "pg-leader run")]
+    application_name: String,
 
     #[command(flatten)]
     ready: ready::Arguments,
@@ -163,7 +180,10 @@ impl Arguments {
             .config("run")?
             .install(self.install)
             .lease(self.lease.into())
-            .grace(self.grace.into());
+            .retry_interval(self.retry_interval.into())
+            .grace(self.grace.into())
+            .takeover(self.takeover.into())
+            .application_name(self.application_name);
         let (leave, mut leaving) = watch::channel(None);
         // Not `Overrun::Abort`: the guard ends the command in time on its own clock, and this process comes back
         // as a candidate when it wakes.
@@ -196,12 +216,14 @@ impl Arguments {
                 }
             }
         };
-        let campaign = Campaign::default().priority(self.priority);
-        let leader = elector.campaign_with(campaign, &self.election, &self.address, work)?;
+        let campaign = Campaign::new(self.election, self.address)
+            .priority(self.priority)
+            .graceful(true);
+        let candidacy = elector.campaign(campaign, work)?;
         let mut told = tokio::select! {
             biased;
             signal = signals.next() => Some(signal),
-            () = left(&mut leaving, &leader) => None,
+            () = left(&mut leaving, &candidacy) => None,
         };
         let mut shutdown = pin!(elector.shutdown());
         loop {
@@ -238,21 +260,25 @@ fn outcome(ended: Ended, asked: bool) -> Result<(), WorkError> {
 
 /// Returns once a command's exit says to leave. Where it has failed its term is known to have failed by then: to leave
 /// sooner would be to resign, as after a success, whose candidate would soon lead again.
-async fn left(leaving: &mut watch::Receiver<Option<u8>>, leader: &Leader) {
+async fn left(leaving: &mut watch::Receiver<Option<u8>>, candidacy: &Candidacy) {
     // The sender lives as long as the candidacy.
     let status = leaving.wait_for(Option::is_some).await;
     if status.is_ok_and(|status| *status == Some(0)) {
         return;
     }
-    let mut changes = leader.changes();
+    let mut changes = candidacy.changes();
     while let Some(standing) = changes.next().await {
         // What is told may be older than the term.
-        if standing.process == ProcessState::Following && leader.state() == ProcessState::Following
+        if standing.process == ProcessState::Following
+            && candidacy.state() == ProcessState::Following
         {
             break;
         }
     }
 }
+
+/// Whoever started this process may have blocked SIGCHLD: then strangers that have ended are looked for.
+const REAP_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is started from now on can be found, and what has ended does not stay a zombie.
 fn look_after() -> std::io::Result<Arc<Children>> {
@@ -264,7 +290,7 @@ fn look_after() -> std::io::Result<Arc<Children>> {
     tokio::spawn(async move {
         loop {
             reaped.reap();
-            ended.recv().await;
+            let _ = tokio::time::timeout(REAP_AGAIN, ended.recv()).await;
         }
     });
     Ok(children)

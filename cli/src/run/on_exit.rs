@@ -6,8 +6,8 @@ use crate::message::Ended;
 pub(super) enum OnExit {
     /// Leave the election and exit with the command's status.
     Leave,
-    /// Give up the term and stay a candidate: another one leads next, or this one again. After a failure it
-    /// holds off for five seconds.
+    /// Give up the term and stay a candidate: another one leads next, or this one again. After a failure, or where
+    /// the command has ended sooner than a lease, it holds off for five seconds.
     Restart,
     /// As `restart` where the command has succeeded, as `leave` where it has failed.
     Fail,

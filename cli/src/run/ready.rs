@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::descriptors::ASIDE;
 use crate::exit::Failure;
+use crate::platform::descriptors::ASIDE;
 
 #[derive(Debug, clap::Args)]
 #[group(id = "readiness", multiple = false)]
@@ -38,6 +38,10 @@ pub(super) enum Readiness {
     /// The guard hears it.
     Descriptor(RawFd),
 }
+
+/// The names of the variables that tell the command how to say it.
+pub(super) const FILE: &str = "PG_LEADER_READY_FILE";
+pub(super) const DESCRIPTOR: &str = "PG_LEADER_READY_FD";
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -69,10 +73,8 @@ impl Readiness {
     /// What the command finds in its environment.
     pub(super) fn for_command(&self) -> Option<(&'static str, OsString)> {
         match self {
-            Readiness::File(file) => Some(("PG_LEADER_READY_FILE", file.into())),
-            Readiness::Descriptor(number) => {
-                Some(("PG_LEADER_READY_FD", number.to_string().into()))
-            }
+            Readiness::File(file) => Some((FILE, file.into())),
+            Readiness::Descriptor(number) => Some((DESCRIPTOR, number.to_string().into())),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{self, SignalKind, signal};
 
-use crate::processes;
+use crate::platform::processes;
 
 pub(super) struct Signals {
     terminate: Option<unix::Signal>,

@@ -14,7 +14,7 @@ use crate::message::{Ended, Report};
 /// Run the command until it ends by itself, the term does, or `hurry` is cancelled. Everything that it has
 /// started is dead when this returns, fails or is dropped.
 pub(super) async fn run(term: &Term, task: &Task, hurry: &CancellationToken) -> io::Result<Ended> {
-    let mut deposed = pin!(term.deposed());
+    let mut ending = pin!(term.ending());
     task.readiness.reset()?;
     let mut guard = Guard::start(task, term)?;
     let mut ready = pin!(task.readiness.reached());
@@ -34,7 +34,7 @@ pub(super) async fn run(term: &Term, task: &Task, hurry: &CancellationToken) -> 
                 is_ready = true;
                 term.ready();
             }
-            () = &mut deposed, if !is_ending => {
+            () = &mut ending, if !is_ending => {
                 is_ending = true;
                 guard.end(task.grace)?;
             }

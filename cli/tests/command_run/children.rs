@@ -2,7 +2,7 @@
 
 use rustix::process::{Signal, kill_process};
 
-use crate::runner::{Stage, children, deaf_family, worker};
+use crate::runner::{Run, Stage, USUAL, children, deaf_family, worker};
 use crate::support::record;
 use crate::support::{CEILING, until};
 
@@ -16,6 +16,42 @@ async fn a_command_knows_its_election_term_address_and_token() {
     assert_eq!(stage.text("said"), "environment 1 here:1\n");
     let token = stage.cluster.query("SELECT token FROM pgleader.term");
     assert_eq!(stage.text("token").trim(), token.unwrap().unwrap());
+}
+
+/// The second is the pooled one of an application, which pg-leader itself could not use.
+#[tokio::test]
+async fn the_command_has_its_own_database_and_nothing_that_is_for_pg_leader_alone() {
+    let stage = Stage::new("secrets");
+    let script = "env >$DIRECTORY/environment; touch $DIRECTORY/up; sleep 60 & wait";
+    let mut line = stage.line(&USUAL, "a", &[], &["sh", "-c", script]);
+    let secret = format!("{}?application_name=hush", stage.cluster.url());
+    line.env("PG_LEADER_DATABASE_URL", &secret)
+        .env("DATABASE_URL", "postgres://app:own@pool:6432/app")
+        // Of another pg-leader, whose command this one is: its descriptor is not open here.
+        .env("PG_LEADER_READY_FILE", "of-another")
+        .env("PG_LEADER_READY_FD", "77")
+        .env("PG_LEADER_TERM", "77");
+    let run = Run::of(line);
+    stage.until_file("up").await;
+    let own = stage.text("environment");
+    let has = |variable: &str| own.lines().any(|line| line == variable);
+    assert!(
+        has("DATABASE_URL=postgres://app:own@pool:6432/app"),
+        "{own}"
+    );
+    assert!(has("PG_LEADER_TERM=1"), "{own}");
+    assert!(!own.contains("PG_LEADER_READY"), "{own}");
+    // Whoever runs as the command's user can read what each process was started with.
+    let guard = run.guard();
+    let below = [vec![guard], children(guard)].concat();
+    for pid in below {
+        let pid = pid.as_raw_nonzero();
+        let started = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+        let started = String::from_utf8_lossy(&started);
+        assert!(started.contains("PG_LEADER_TOKEN="), "{started}");
+        assert!(!started.contains("hush"), "{started}");
+    }
+    assert!(!own.contains("hush"), "{own}");
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! The command's exit, and pg-leader's.
 
+use std::time::Duration;
+
 use crate::runner::{Stage, worker};
+use crate::support::record::now;
 use crate::support::until;
 
 #[tokio::test]
@@ -49,6 +52,11 @@ async fn what_goes_wrong_before_there_is_a_command_has_a_code_of_its_own() {
     let (code, said) = run(&[&base[..], &["--lease", "1ms", "--", "true"]].concat());
     assert_eq!(code, Some(2));
     assert!(said.contains("the lease must be"), "{said}");
+    let (code, said) = run(&[&base[..], &["--retry-interval", "1ms", "--", "true"]].concat());
+    assert_eq!(code, Some(2));
+    assert!(said.contains("the retry interval must be"), "{said}");
+    let (code, _) = run(&[&base[..], &["--takeover", "never", "--", "true"]].concat());
+    assert_eq!(code, Some(2));
     let (code, _) = run(&base);
     assert_eq!(code, Some(2));
     // From 100 the guard keeps its own.
@@ -81,6 +89,45 @@ async fn it_installs_only_where_it_is_told_to() {
 }
 
 #[tokio::test]
+async fn the_session_has_the_name_that_it_is_given() {
+    let stage = Stage::new("named");
+    let _run = stage.run("a", &["--application-name", "worker"], "exec sleep 60");
+    let named = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'worker a'";
+    until("it is there under its name", || {
+        stage.cluster.query(named).unwrap().as_deref() != Some("0")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_command_that_failed_is_run_again_after_the_retry_interval() {
+    let stage = Stage::new("again");
+    let script = "date +%s%N >>$DIRECTORY/starts; sleep 1.2; exit 1";
+    let options = ["--on-exit", "restart", "--retry-interval", "200ms"];
+    let _run = stage.run("a", &options, script);
+    until("it has run twice", || {
+        stage.text("starts").lines().count() >= 2
+    })
+    .await;
+    let starts = stage.text("starts");
+    let starts: Vec<u64> = starts.lines().map(|at| at.parse().unwrap()).collect();
+    let passed = Duration::from_nanos(starts[1] - starts[0]);
+    assert!(passed < Duration::from_secs(5), "{passed:?}");
+}
+
+#[tokio::test]
+async fn told_to_always_wait_it_takes_no_end_of_a_session_for_that_of_the_work() {
+    let stage = Stage::new("careful");
+    let script = format!("exec {}", worker());
+    let [mut first, _second] = stage.pair(&["--takeover", "always-wait"], &script).await;
+    let killed = now();
+    first.kill();
+    until("the second works", || stage.newest_term() == 2).await;
+    let passed = stage.time_to_term(killed, 2);
+    assert!(passed >= stage.lease, "{passed:?}");
+}
+
+#[tokio::test]
 async fn told_to_restart_it_stays_a_candidate() {
     let stage = Stage::new("restart");
     let script = "echo up >>$DIRECTORY/starts; exit 0";
@@ -91,6 +138,28 @@ async fn told_to_restart_it_stays_a_candidate() {
     .await;
     assert_eq!(run.ended(), None);
     assert!(stage.endings().len() >= 2, "{:?}", stage.endings());
+}
+
+/// However it ends by itself.
+#[tokio::test]
+async fn a_command_that_ends_at_once_is_not_run_again_at_once() {
+    let stage = Stage::new("brief");
+    let script = "date +%s%N >>$DIRECTORY/starts
+        case $(wc -l <$DIRECTORY/starts) in 1) exit 0;; 2) kill -9 $$;; esac
+        until false; do sleep 1; done";
+    let _run = stage.run("a", &["--on-exit", "restart"], script);
+    until("it has run three times", || {
+        stage.text("starts").lines().count() >= 3
+    })
+    .await;
+    let starts = stage.text("starts");
+    let starts: Vec<u64> = starts.lines().map(|at| at.parse().unwrap()).collect();
+    for pair in starts.windows(2) {
+        let gap = std::time::Duration::from_nanos(pair[1] - pair[0]);
+        // Three quarters of five seconds, and what `date` takes.
+        assert!(gap.as_secs_f64() > 3.6, "{gap:?}");
+    }
+    assert_eq!(stage.endings(), ["resigned", "failed", "open"]);
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ mod support;
 mod children;
 mod exits;
 mod frozen;
+mod guards;
+mod handover;
 mod losses;
 mod namespaces;
 mod races;

@@ -25,6 +25,8 @@ impl Stopped {
         stage.until_file("up").await;
         let guard = run.guard();
         run.signal(Signal::STOP);
+        // On a busy machine some of its threads go on for a while.
+        until("it is stopped", || is_stopped(run.pid())).await;
         std::fs::write(stage.path("end"), "").unwrap();
         until("the guard has ended", || is_zombie(guard)).await;
         Stopped { stage, run }
@@ -36,6 +38,15 @@ impl Stopped {
         assert_eq!(self.stage.text("starts"), "1\n", "it was run again");
         self.stage.endings()
     }
+}
+
+/// With all its threads.
+fn is_stopped(pid: Pid) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
+    tasks.expect("it lives").all(|task| {
+        let stat = std::fs::read_to_string(task.expect("it lives").path().join("stat"));
+        stat.is_ok_and(|stat| stat.contains(") T "))
+    })
 }
 
 fn is_zombie(pid: Pid) -> bool {

@@ -40,7 +40,7 @@ impl Stage {
     }
 
     /// The newest term that worked; 0 for none.
-    pub(crate) fn newest_term(&self) -> u64 {
+    pub(crate) fn newest_term(&self) -> i64 {
         self.steps().iter().map(|step| step.term).max().unwrap_or(0)
     }
 
@@ -131,7 +131,7 @@ impl Stage {
     }
 
     /// From `moment` to the first step of a term.
-    pub(crate) fn time_to_term(&self, moment: u64, term: u64) -> Duration {
+    pub(crate) fn time_to_term(&self, moment: u64, term: i64) -> Duration {
         record::time_to_term(&self.steps(), moment, term)
     }
 

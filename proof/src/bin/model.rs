@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use pg_leader_proof::model::{Bounds, Subject, check};
+#[cfg(feature = "mutants")]
 use pg_leader_proof::mutants::mutant;
 
 /// Check the shipped state machine in every order of events, within bounds.
@@ -57,6 +58,11 @@ struct Arguments {
     mutant: Option<String>,
 }
 
+#[cfg(not(feature = "mutants"))]
+fn mutant(_: &str) -> Option<Subject> {
+    None
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let subject = match &arguments.mutant {
@@ -65,7 +71,7 @@ fn main() -> ExitCode {
             Some(subject) => subject,
             None => {
                 eprintln!(
-                    "there is no mutant {name:?}: proof/tests/model_mutants.rs has their names"
+                    "there is no mutant {name:?}: proof/tests/model_mutants.rs has their names, and the feature `mutants` has them"
                 );
                 return ExitCode::from(2);
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::world::Panics;
 use crate::postgres::Cause;
 
 /// What is explored. Everything that may go wrong may do so at every step, until the faults are used up.
@@ -52,7 +53,8 @@ pub enum Fault {
     Pause,
     /// A process is killed.
     Kill,
-    /// The driver of a process panics, and goes on with a new machine.
+    /// The driver of a process panics, at rest or midway through what it is to do, or the rules of its engine do. It is
+    /// put back on its engine.
     Panic,
     /// What a process sends to the server is held up for any time, for ever too.
     StallUp,
@@ -218,6 +220,7 @@ pub(crate) enum Move {
     Wake(usize),
     Kill(usize),
     Panic(usize),
+    PanicSoon(usize, Panics),
     StallUp(usize),
     StallDown(usize),
     Cut(usize),

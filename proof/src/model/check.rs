@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model as _};
 
-use super::{Bounds, DriverFlaw, Machine, Make, Model, Move, World, shipped};
-use crate::engine::Timings;
+use super::{Bounds, DriverFlaw, Model, Move, World};
+use crate::machine::{Make, shipped};
 use crate::postgres::Flaw;
 
-/// What is checked: the shipped machine, or one of the mutants.
+/// What is checked: the shipped engine, or one of the mutants.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
-    make: fn(Timings) -> Box<dyn Machine>,
+    make: Make,
     flaw: Option<Flaw>,
     driver_flaw: Option<DriverFlaw>,
 }
@@ -28,6 +28,7 @@ impl Subject {
         }
     }
 
+    #[cfg(feature = "mutants")]
     pub(crate) fn broken(make: Make) -> Self {
         Subject {
             make,
@@ -35,6 +36,7 @@ impl Subject {
         }
     }
 
+    #[cfg(feature = "mutants")]
     pub(crate) fn with_flaw(flaw: Flaw) -> Self {
         Subject {
             flaw: Some(flaw),
@@ -42,6 +44,16 @@ impl Subject {
         }
     }
 
+    /// The same, on a server that is broken too.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn on(self, flaw: Flaw) -> Self {
+        Subject {
+            flaw: Some(flaw),
+            ..self
+        }
+    }
+
+    #[cfg(feature = "mutants")]
     pub(crate) fn with_driver_flaw(flaw: DriverFlaw) -> Self {
         Subject {
             driver_flaw: Some(flaw),

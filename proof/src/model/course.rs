@@ -1,10 +1,11 @@
 //! The course of things: what happens by itself, one thing after the other.
 
 use super::rival::looks_at;
-use super::world::{Down, KEY, Up, World};
+use super::world::{Down, Up, World};
 use super::{FOUR, LIVENESS, Model};
-use crate::engine::{Answer, Event, Instant, Query};
-use crate::postgres::{Asker, Cause, Pid};
+use crate::engine::{Answer, Input, Instant, Request};
+use crate::postgres::{Cause, Pid, Refusal};
+use crate::tells::{all_told, begun};
 
 /// Something that is to happen now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl Model {
         }
         for (index, host) in hosts() {
             let machine = host.machine.as_ref();
-            let deadline = machine.map_or(Instant::NEVER, |machine| machine.deadline());
+            let deadline = machine.map_or(Instant::NEVER, |machine| machine.poll_timeout());
             if deadline <= host.clock(world.now) {
                 return Some(Pending::Wake(index));
             }
@@ -83,7 +84,7 @@ impl Model {
             Some(Pending::Open(index)) => self.open(world, index),
             Some(Pending::Look(index)) => self.look(world, index),
             Some(Pending::Wake(index)) => {
-                self.tell(world, index, Event::Timer);
+                self.tell(world, index, Input::Timer);
                 let again = self.pending(world) == Some(Pending::Wake(index));
                 if again {
                     world.note(|| format!("P{index} wants to be woken again at once"));
@@ -105,7 +106,7 @@ impl Model {
         let wakes = hosts.filter_map(|host| {
             let machine = host.machine.as_ref()?;
             let look_at = looks_at(host).unwrap_or(Instant::NEVER);
-            Some(host.global(machine.deadline().min(look_at)))
+            Some(host.global(machine.poll_timeout().min(look_at)))
         });
         let next = wakes.min().unwrap_or(Instant::NEVER);
         let next = next.min(world.server.idle_deadline());
@@ -119,23 +120,13 @@ impl Model {
             .get_mut(&pid)
             .and_then(|line| line.up.pop_front());
         match up {
-            Some(Up::Query { sent, query }) => {
-                self.watch(world, pid, &query);
-                let host = world.lines[&pid].host;
-                let answer = world
-                    .server
-                    .execute(world.now, &self.asker(host, pid), &query);
-                match answer {
-                    Ok(answer) => {
-                        self.begins(world, begun(&answer));
-                        self.answered(world, pid, sent, answer);
-                    }
-                    Err(refusal) => {
-                        if let Some(line) = world.lines.get_mut(&pid) {
-                            line.down.push_back(Down::Refusal(refusal.0));
-                        }
-                    }
+            Some(Up::Request(request)) => {
+                self.watch(world, pid, &request);
+                let answer = world.server.execute(world.now, pid, &request);
+                if let Ok(answer) = &answer {
+                    self.begins(world, first_begun(answer));
                 }
+                self.answered(world, pid, answer);
             }
             Some(Up::Close) => {
                 world.note(|| format!("the server sees backend {pid}'s client gone"));
@@ -152,23 +143,16 @@ impl Model {
         };
         let line = world.lines.get_mut(&pid);
         let up = line.and_then(|line| line.up.pop_front());
-        if let Some(Up::Query { sent, query }) = up
-            && let Query::Campaign {
-                keys,
-                successor_of,
-                overdue,
-                heard,
-            } = &query
-        {
-            let asker = self.asker(index, pid);
-            let campaign =
-                world
-                    .server
-                    .campaign(world.now, &asker, keys, successor_of, overdue, heard);
-            // Others may hear of it before the second half.
-            self.begins(world, campaign.begun());
-            if let Some(line) = world.lines.get_mut(&pid) {
-                line.half = Some((sent, campaign));
+        if let Some(Up::Request(Request::Campaign(bids))) = up {
+            match world.server.begin_campaign(world.now, pid, &bids.of) {
+                Ok(half) => {
+                    // Others may hear of it before the second half.
+                    self.begins(world, half.begun());
+                    if let Some(line) = world.lines.get_mut(&pid) {
+                        line.half = Some(half);
+                    }
+                }
+                Err(refusal) => self.answered(world, pid, Err(refusal)),
             }
         }
     }
@@ -182,25 +166,15 @@ impl Model {
         let half = lines
             .filter_map(|(&pid, line)| Some((pid, line.half.take()?)))
             .next();
-        if let Some((pid, (sent, campaign))) = half {
-            let asker = self.asker(index, pid);
-            let has_begun = campaign.begun().is_some();
-            let answer = world.server.finish_campaign(world.now, &asker, campaign);
-            if !has_begun {
-                self.begins(world, begun(&answer));
+        if let Some((pid, half)) = half {
+            let has_begun = half.begun().is_some();
+            let answer = world.server.finish_campaign(world.now, pid, half);
+            if let Ok(answer) = &answer
+                && !has_begun
+            {
+                self.begins(world, first_begun(answer));
             }
-            self.answered(world, pid, sent, answer);
-        }
-    }
-
-    fn asker(&self, host: usize, pid: Pid) -> Asker<'_> {
-        Asker {
-            rank: Default::default(),
-            pid,
-            instance: host as u64 + 1,
-            direct: self.bounds.direct,
-            timings: &self.timings,
-            follows: &[KEY],
+            self.answered(world, pid, answer);
         }
     }
 
@@ -211,18 +185,26 @@ impl Model {
         }
     }
 
-    fn answered(&self, world: &mut World, pid: Pid, sent: Instant, answer: Answer) {
-        if let Some(line) = world.lines.get_mut(&pid) {
-            line.down.push_back(Down::Answer { sent, answer });
-        }
+    fn answered(&self, world: &mut World, pid: Pid, answer: Result<Answer, Refusal>) {
+        let Some(line) = world.lines.get_mut(&pid) else {
+            return;
+        };
+        line.down.push_back(match answer {
+            Ok(answer) => {
+                let told = all_told(&answer, world.server.tables()).into_iter();
+                let told = told.map(|(_, term)| term).max().unwrap_or(0);
+                Down::Answer { answer, told }
+            }
+            Err(Refusal(why)) => Down::Refusal(why),
+        });
     }
 
     /// An orderly release never precedes the end of the work (invariant 4).
-    fn watch(&self, world: &mut World, pid: Pid, query: &Query) {
+    fn watch(&self, world: &mut World, pid: Pid, request: &Request) {
         let host = &world.hosts[world.lines[&pid].host];
-        let early = host.work.as_ref().is_some_and(|work| match query {
-            Query::Vacate { term, .. } => *term == work.term,
-            Query::Release { leadership, .. } => !leadership.is_empty() && work.line == pid,
+        let early = host.work.as_ref().is_some_and(|work| match request {
+            Request::Vacate(vacates) => vacates.of.iter().any(|vacate| vacate.term == work.term),
+            Request::Release { leadership, .. } => !leadership.is_empty() && work.line == pid,
             _ => false,
         });
         if early {
@@ -232,6 +214,6 @@ impl Model {
 }
 
 /// The term that has begun with this answer.
-fn begun(answer: &Answer) -> Option<u64> {
-    answer.begun().pop().map(|(_, term)| term)
+fn first_begun(answer: &Answer) -> Option<u64> {
+    begun(answer).pop().map(|(_, term)| term)
 }

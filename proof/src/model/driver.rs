@@ -1,58 +1,79 @@
-//! What the driver of a session does with the actions of its machine, and what it makes of what comes.
+//! What is around an engine: its connections, its work, and what goes wrong with them.
 //!
-//! As `src/session/driver` does it: answers and notifications come in order and before the clock is looked
+//! As with the shipped driver, answers and notifications come in order and before the clock is looked
 //! at, an end of the connection comes after them, work holds a duplicate of its session's socket.
 
-use super::world::{Down, KEY, Line, Up, Work, World};
-use super::{Bounds, DriverFlaw, Model};
-use crate::engine::{Action, Answer, Counters, Ending, Event, Notice, Query, Stop, Try};
-use crate::postgres::Pid;
-use crate::tells::tells;
+use std::sync::Arc;
+
+use super::world::{Down, ELECTION, KEY, Line, Panics, Up, Work, World};
+use super::{DriverFlaw, Model};
+use crate::engine::{
+    Answer, Candidature, Counters, Input, Notification, Output, Request, Stop, Try,
+};
+use crate::postgres::{Caller, Pid};
+use crate::tells::done;
 
 impl Model {
-    /// Take an event to the machine of a process, and do what it wants.
-    pub(super) fn tell(&self, world: &mut World, index: usize, event: Event) {
+    /// Take something to the engine of a process, and do what it wants.
+    pub(super) fn tell(&self, world: &mut World, index: usize, input: Input) {
         let now = world.hosts[index].clock(world.now);
         let Some(mut machine) = world.hosts[index].machine.take() else {
             return;
         };
-        machine.handle(now, event);
+        machine.handle(now, input);
+        let panics = world.hosts[index].panics.take();
+        if panics == Some(Panics::Rules) {
+            machine.interrupt();
+        }
         let mut alive = true;
-        while alive && let Some(action) = machine.poll() {
-            alive = self.perform(world, index, action);
+        while alive
+            && panics != Some(Panics::Rules)
+            && let Some(output) = machine.poll()
+        {
+            alive = self.perform(world, index, output);
+            if panics.is_some() {
+                break;
+            }
         }
         if alive {
             world.hosts[index].machine = Some(machine);
         }
+        if alive && panics.is_some() {
+            self.panic(world, index);
+        }
     }
 
     /// False where that was the end of the process.
-    fn perform(&self, world: &mut World, index: usize, action: Action) -> bool {
-        match action {
-            Action::Connect => world.hosts[index].connecting = true,
-            Action::Send { sent, query } => {
-                if let Query::Vacate { term, ending, .. } = query {
-                    world.hosts[index].owed = Some((term, ending));
-                }
+    fn perform(&self, world: &mut World, index: usize, output: Output) -> bool {
+        match output {
+            Output::Open { .. } => world.hosts[index].connecting = true,
+            Output::Send(request) => {
+                let now = world.hosts[index].clock(world.now);
                 if let Some(pid) = world.hosts[index].line {
-                    world.note(|| format!("P{index} sends {}", brief(&query)));
+                    world.note(|| format!("P{index} sends {}", brief(&request)));
                     if let Some(line) = world.lines.get_mut(&pid) {
-                        line.in_flight.push_back(sent);
-                        line.up.push_back(Up::Query { sent, query });
+                        line.in_flight.push_back(now);
+                        line.up.push_back(Up::Request(request));
                     }
                 }
             }
-            Action::Abandon => self.hang_up(world, index),
-            Action::Start { term, .. } => {
+            Output::LetGo | Output::Goodbye => self.hang_up(world, index),
+            Output::Start { term, .. } => {
                 if let Some(line) = world.hosts[index].line {
                     world.note(|| format!("P{index} STARTS the work of term {term}"));
                     if world.hosts[index].saw {
                         world.broken = Some(super::ONE);
                     }
+                    let host = &mut world.hosts[index];
+                    let now = host.clock(world.now);
+                    let hold_off = self.timings.retry_interval * 3 / 4;
+                    if host.ended.is_some_and(|at| now.since(at) < hold_off) {
+                        world.broken = Some(super::HOLD_OFF);
+                    }
+                    (host.began, host.ended) = (now, None);
                     let work = Work {
                         term,
                         line,
-                        contact: world.lines[&line].contact,
                         cancelled: None,
                     };
                     if world.hosts[index].work.replace(work).is_some() {
@@ -60,31 +81,45 @@ impl Model {
                     }
                 }
             }
-            Action::Cancel { .. } => {
+            Output::Cancel { .. } => {
                 world.note(|| format!("P{index} tells its work to stop"));
                 let now = world.now;
                 if let Some(work) = &mut world.hosts[index].work {
                     work.cancelled.get_or_insert(now);
                 }
             }
-            Action::Drop { .. } if self.bounds.stubborn => {
+            Output::Drop { .. } if self.bounds.stubborn => {
                 world.note(|| format!("P{index} cannot drop its work"));
             }
-            Action::Drop { .. } => self.stop_work(world, index, Stop::Dropped),
-            Action::Overrun { .. } if self.bounds.stubborn => {
+            Output::Drop { .. } => self.stop_work(world, index, Stop::Dropped),
+            Output::Abort => {
                 world.note(|| format!("P{index} aborts"));
                 self.kill(world, index);
                 return false;
             }
-            Action::Finish => self.hang_up(world, index),
-            Action::Tell(Notice::Vacated { .. }) => world.hosts[index].owed = None,
-            Action::Publish { .. }
-            | Action::GaveUp { .. }
-            | Action::Overrun { .. }
-            | Action::Left { .. }
-            | Action::Tell(_) => {}
+            Output::Extend { .. }
+            | Output::Begin { .. }
+            | Output::Publish { .. }
+            | Output::Resigned { .. }
+            | Output::Left { .. }
+            | Output::Finished { .. }
+            | Output::Tell(_) => {}
         }
         true
+    }
+
+    /// The application becomes a candidate.
+    pub(super) fn join(&self, world: &mut World, index: usize) {
+        let candidature = Candidature {
+            election: ELECTION.into(),
+            number: 1,
+            address: "a".into(),
+            priority: 0,
+            autopsy: !self.bounds.always_wait,
+            graceful: true,
+        };
+        let key = KEY;
+        self.tell(world, index, Input::Join { key, candidature });
     }
 
     /// Let go of the session. While work runs its socket stays open.
@@ -120,6 +155,8 @@ impl Model {
         let host = &mut world.hosts[index];
         host.machine = None;
         host.paused = false;
+        host.panics = None;
+        host.ended = None;
         host.work = None;
         host.stopped = None;
         host.connecting = false;
@@ -134,27 +171,20 @@ impl Model {
         }
     }
 
-    /// The driver starts again with a new machine, and remembers what work runs and what it owes. Work stops by
-    /// its leash, without a machine.
+    /// Whatever drives the engine panics, and is put back on it without a session. Of what it was to do nothing is
+    /// done.
     pub(super) fn panic(&self, world: &mut World, index: usize) {
+        world.note(|| format!("P{index} PANICS"));
         self.hang_up(world, index);
         let host = &mut world.hosts[index];
-        let Some(old) = host.machine.take() else {
-            return;
-        };
         host.connecting = false;
-        host.machine = Some(old.renewed(&self.timings));
+        // Rules that panic forget whom they let come first.
+        host.ended = None;
         let work = host.work.as_ref();
-        let event = Event::Return {
-            key: KEY,
-            autopsy: self.bounds.autopsy(),
-            work: work.map(|work| (work.term, work.contact + self.timings.aborted)),
-            owed: host.owed,
-        };
-        if !self.bounds.stubborn {
-            self.stop_work(world, index, Stop::Dropped);
-        }
-        self.tell(world, index, event);
+        // What has stopped and was not told of runs no more.
+        host.stopped = None;
+        let running = work.map(|work| (KEY, work.term)).into_iter().collect();
+        self.tell(world, index, Input::Restarted { running });
     }
 
     /// A session for a process that wants one.
@@ -163,7 +193,14 @@ impl Model {
         if self.chooses_the_other(world, index) {
             return;
         }
-        match world.server.connect(world.now, self.timings.patience()) {
+        let caller = Caller {
+            instance: index as u64 + 1,
+            direct: self.bounds.direct,
+            lease: self.timings.lease,
+            silence_limit: self.timings.silence_limit,
+        };
+        let (now, patience) = (world.now, self.timings.patience());
+        match world.server.connect(now, caller, patience) {
             Some(pid) => {
                 world.note(|| format!("P{index} connects as backend {pid}"));
                 let line = Line {
@@ -179,56 +216,52 @@ impl Model {
                 };
                 world.lines.insert(pid, line);
                 world.hosts[index].line = Some(pid);
-                self.tell(world, index, Event::Connected);
+                let opened = Input::Opened {
+                    pid,
+                    direct: self.bounds.direct,
+                    instance: Arc::clone(&self.instance),
+                };
+                self.tell(world, index, opened);
             }
-            None => self.tell(world, index, Event::Disconnected),
+            None => {
+                let refused = Input::NotOpened {
+                    why: Arc::clone(&self.down),
+                    schema: false,
+                    outage: true,
+                };
+                self.tell(world, index, refused);
+            }
         }
     }
 
     /// The next thing that the session of a process brings.
     pub(super) fn hear(&self, world: &mut World, index: usize, pid: Pid) {
         let line = world.lines.get_mut(&pid);
-        let Some(down) = line.and_then(|line| line.down.pop_front()) else {
+        let Some((down, line)) = line.and_then(|line| Some((line.down.pop_front()?, line))) else {
             return;
         };
         match down {
-            Down::Answer { sent, answer } => {
-                let host = &mut world.hosts[index];
-                if let Some(work) = host.work.as_mut().filter(|work| work.line == pid) {
-                    work.contact = work.contact.max(sent);
-                }
-                if let Some((_, term)) = answer.begun().pop() {
-                    host.owed = Some((term, Ending::Deposed));
-                }
-                if let Some(line) = world.lines.get_mut(&pid) {
+            Down::Answer { answer, told } => {
+                if let Some(sent) = line.in_flight.pop_front() {
                     line.contact = line.contact.max(sent);
-                    if let Some(index) = line.in_flight.iter().position(|asked| *asked == sent) {
-                        line.in_flight.remove(index);
-                    }
                 }
-                let told = &mut world.hosts[index].told;
-                *told = (*told).max(tells(&answer, KEY));
+                let known = &mut world.hosts[index].told;
+                *known = (*known).max(told);
                 world.note(|| format!("P{index} hears {}", heard(&answer)));
-                self.tell(
-                    world,
-                    index,
-                    Event::Answered {
-                        sent,
-                        answer,
-                        rows: vec![],
-                    },
-                );
+                self.tell(world, index, Input::Answered(answer));
             }
-            Down::Hint { keys } => self.tell(world, index, Event::Hint { keys }),
+            Down::Notification { by, election } => {
+                let notification = Notification { pid: by, election };
+                self.tell(world, index, Input::Notified(vec![notification]));
+            }
             Down::Refusal(why) => {
+                line.in_flight.pop_front();
                 world.note(|| format!("P{index} is refused: {why}"));
-                self.hang_up(world, index);
-                self.tell(world, index, Event::Disconnected);
+                self.tell(world, index, Input::Refused { why: why.into() });
             }
             Down::End => {
                 world.note(|| format!("P{index} hears that its session ended"));
-                self.hang_up(world, index);
-                self.tell(world, index, Event::Disconnected);
+                self.tell(world, index, Input::Lost { why: None });
             }
         }
     }
@@ -236,14 +269,8 @@ impl Model {
     pub(super) fn told_of_the_stop(&self, world: &mut World, index: usize) {
         if let Some((term, stop)) = world.hosts[index].stopped.take() {
             let key = KEY;
-            self.tell(world, index, Event::WorkStopped { key, term, stop });
+            self.tell(world, index, Input::Stopped { key, term, stop });
         }
-    }
-}
-
-impl Bounds {
-    pub(super) fn autopsy(&self) -> bool {
-        !self.always_wait
     }
 }
 
@@ -257,13 +284,13 @@ fn close(world: &mut World, pid: Pid) {
     }
 }
 
-/// A query in a few words.
-pub(super) fn brief(query: &Query) -> String {
-    match query {
-        Query::Campaign { .. } => "Campaign".to_owned(),
-        Query::Prove => "a proof".to_owned(),
-        Query::Heartbeat { .. } => "Heartbeat".to_owned(),
-        Query::Release {
+/// A request in a few words.
+fn brief(request: &Request) -> String {
+    match request {
+        Request::Campaign(_) => "Campaign".to_owned(),
+        Request::Prove => "a proof".to_owned(),
+        Request::Heartbeat(_) => "Heartbeat".to_owned(),
+        Request::Release {
             leadership,
             succession,
             ..
@@ -282,8 +309,8 @@ pub(super) fn brief(query: &Query) -> String {
 /// An answer in a few words.
 fn heard(answer: &Answer) -> String {
     match answer {
-        Answer::Campaigned { tries } => {
-            let tries = tries.iter().map(|(_, tried)| match tried {
+        Answer::Campaigned(tries) => {
+            let tries = done(tries).map(|(_, one)| match &one.tried {
                 Try::Held(held) => {
                     let Counters {
                         killed,
@@ -315,7 +342,7 @@ fn heard(answer: &Answer) -> String {
             });
             tries.collect::<Vec<_>>().join("; ")
         }
-        Answer::Heartbeat { step_downs } if step_downs.is_empty() => "that it is well".to_owned(),
+        Answer::Asked(asked) if asked.is_empty() => "that it is well".to_owned(),
         Answer::Done => "that it was done".to_owned(),
         other => format!("{other:?}"),
     }

@@ -1,7 +1,7 @@
 //! The model checker: the shipped state machine in every order of events, within bounds.
 //!
-//! A `World` holds two or three processes, each with the shipped `Process` and
-//! what the driver does for it, their connections, one pretend server and the time. Things happen in one
+//! A `World` holds two or three processes, each with the shipped `Engine` as it is, their connections and work, one
+//! pretend server and the time. Things happen in one
 //! order by themselves: what was sent arrives at once, whoever wants to be woken is woken on the dot. Every
 //! other order is a fault, and every fault may come at every step, until the faults of the [`Bounds`] are
 //! used up: a message held up for any time or for ever, a process stopped or killed, a session ended in
@@ -19,7 +19,6 @@ mod bounds;
 mod check;
 mod course;
 mod driver;
-mod machine;
 mod moves;
 mod recovery;
 mod relative;
@@ -27,19 +26,20 @@ mod rival;
 mod world;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use stateright::Property;
 
 pub use self::bounds::{Bounds, Fault, Pace};
 pub use self::check::{Counterexample, Report, Subject, check};
-pub(crate) use self::machine::{Machine, Make, machine, shipped};
 
 use self::bounds::Move;
 use self::recovery::Known;
 use self::relative::DAWN;
-use self::world::{KEY, Memory, World};
-use crate::engine::{Event, Timings};
+use self::world::{ELECTION, Memory, World};
+use crate::engine::{Setup, Timings};
+use crate::machine::Make;
 use crate::postgres::{Flaw, Kind};
 
 /// At most one process runs the work.
@@ -48,6 +48,8 @@ pub const ONE: &str = "invariant 1: at most one process runs the work";
 pub const TWO: &str = "invariant 2: terms strictly increase";
 /// An orderly release never precedes the end of the work.
 pub const FOUR: &str = "invariant 4: no orderly release before the end of the work";
+/// A process whose work has ended by itself as soon as it had begun lets the others come first.
+pub const HOLD_OFF: &str = "work that has ended by itself at once is not begun again at once";
 /// From every state, once faults stop, some candidate leads.
 pub const LIVENESS: &str = "liveness: once faults stop, some candidate leads within the bound";
 
@@ -67,6 +69,9 @@ pub(crate) struct Model {
     flaw: Option<Flaw>,
     driver_flaw: Option<DriverFlaw>,
     known: Known,
+    /// Who a process is to the database, and why it has no session: told to nobody.
+    instance: Arc<str>,
+    down: Arc<str>,
 }
 
 impl Model {
@@ -89,6 +94,16 @@ impl Model {
             flaw: subject.flaw(),
             driver_flaw: subject.driver_flaw(),
             known: Known::default(),
+            instance: "".into(),
+            down: "the server is down".into(),
+        }
+    }
+
+    fn setup(&self) -> Setup {
+        Setup {
+            timings: self.timings.clone(),
+            aborts: self.bounds.stubborn,
+            fails_fast: false,
         }
     }
 
@@ -101,7 +116,7 @@ impl Model {
         let rates = &self.bounds.rates;
         let machines = rates
             .iter()
-            .map(|&rate| ((self.make)(self.timings.clone()), rate));
+            .map(|&rate| ((self.make)(self.setup(), 0), rate));
         let budget = (self.bounds.faults, self.bounds.orders);
         let timings = &self.timings;
         let memory = Memory {
@@ -114,8 +129,7 @@ impl Model {
             world.hosts.iter_mut().for_each(|host| host.look_at = DAWN);
         }
         for index in 0..rates.len() {
-            let autopsy = self.bounds.autopsy();
-            self.tell(&mut world, index, Event::Join { key: KEY, autopsy });
+            self.join(&mut world, index);
         }
         let mut seen = HashSet::new();
         let settled = world.now + self.settles_within();
@@ -128,7 +142,7 @@ impl Model {
         {
             world.orders += 1;
             self.make(&mut world, Move::Return(leader));
-            while world.server.holder(Kind::Leadership, KEY.0).is_some() {
+            while world.server.holder(Kind::Leadership, ELECTION).is_some() {
                 self.make(&mut world, Move::Go);
             }
         }
@@ -177,6 +191,7 @@ impl stateright::Model for Model {
             Property::always(ONE, |_, world: &World| world.broken != Some(ONE)),
             Property::always(TWO, |_, world: &World| world.broken != Some(TWO)),
             Property::always(FOUR, |_, world: &World| world.broken != Some(FOUR)),
+            Property::always(HOLD_OFF, |_, world: &World| world.broken != Some(HOLD_OFF)),
             Property::always(LIVENESS, |_, world: &World| world.broken != Some(LIVENESS)),
         ]
     }

@@ -1,9 +1,9 @@
 //! What may happen next, and what it does.
 
-use super::world::{Down, KEY, Rival, Up, World};
+use super::world::{Down, ELECTION, KEY, Panics, Rival, Up, World};
 use super::{Fault, Model, Move};
-use crate::engine::{Event, Stop};
-use crate::postgres::{Cause, Kind, Pid};
+use crate::engine::{Input, Request, Stop};
+use crate::postgres::{Caller, Cause, Kind, Pid};
 
 impl Model {
     /// Everything that may happen next.
@@ -36,7 +36,11 @@ impl Model {
             let others = world.hosts.iter().filter(|host| host.machine.is_some());
             match fault {
                 Fault::Pause if !host.paused => moves.push(Move::Pause(index)),
-                Fault::Panic if !host.paused => moves.push(Move::Panic(index)),
+                Fault::Panic if !host.paused && host.panics.is_none() => {
+                    moves.push(Move::Panic(index));
+                    moves.push(Move::PanicSoon(index, Panics::Driver));
+                    moves.push(Move::PanicSoon(index, Panics::Rules));
+                }
                 Fault::Kill if others.count() > 1 => moves.push(Move::Kill(index)),
                 Fault::StallUp if !host.stalled_up => moves.push(Move::StallUp(index)),
                 Fault::StallDown if !host.stalled_down => moves.push(Move::StallDown(index)),
@@ -68,7 +72,7 @@ impl Model {
             Fault::Stranger
                 if up
                     && world.stranger.is_none()
-                    && world.server.holder(Kind::Leadership, KEY.0).is_none() =>
+                    && world.server.holder(Kind::Leadership, ELECTION).is_none() =>
             {
                 moves.push(Move::StrangerComes);
             }
@@ -97,31 +101,14 @@ impl Model {
 
     /// Make a move.
     pub(super) fn make(&self, world: &mut World, step: Move) {
-        match step {
-            Move::Go => {}
-            Move::Return(_) | Move::Fail(_) | Move::Resign(_) | Move::StepDown => {
-                world.orders -= 1;
-                world.note(|| format!("ORDER {step:?}"));
-            }
-            Move::Wake(_)
-            | Move::FlowUp(_)
-            | Move::FlowDown(_)
-            | Move::Whole(_)
-            | Move::Start
-            | Move::StrangerGoes
-            | Move::RivalGoes
-            | Move::Stop(_) => world.note(|| format!("then {step:?}")),
-            _ => {
-                world.faults -= 1;
-                world.note(|| format!("FAULT {step:?}"));
-            }
-        }
+        pay(world, step);
         match step {
             Move::Go => self.go(world),
             Move::Pause(index) => world.hosts[index].paused = true,
             Move::Wake(index) => self.wake(world, index),
             Move::Kill(index) => self.kill(world, index),
             Move::Panic(index) => self.panic(world, index),
+            Move::PanicSoon(index, panics) => world.hosts[index].panics = Some(panics),
             Move::StallUp(index) => world.hosts[index].stalled_up = true,
             Move::StallDown(index) => world.hosts[index].stalled_down = true,
             Move::Cut(index) => {
@@ -151,6 +138,36 @@ impl Model {
             }
             Move::Half(index) => self.half(world, index),
             Move::Whole(index) => self.whole(world, index),
+            Move::Stop(index) => self.stop_work(world, index, Stop::Returned),
+            Move::Return(index) => self.end_by_itself(world, index),
+            Move::Fail(index) => self.stop_work(world, index, Stop::Failed),
+            Move::Resign(index) => {
+                if let Some(work) = &world.hosts[index].work {
+                    let term = work.term;
+                    self.tell(world, index, Input::Resign { key: KEY, term });
+                }
+            }
+            _ => self.befalls_all(world, step),
+        }
+        self.spread(world);
+    }
+
+    /// The work returns, and nobody has asked for it.
+    fn end_by_itself(&self, world: &mut World, index: usize) {
+        let host = &mut world.hosts[index];
+        let now = host.clock(world.now);
+        if let Some(work) = &host.work {
+            let term = work.term;
+            let brief = now.since(host.began) < self.timings.lease;
+            host.ended = brief.then_some(now);
+            self.tell(world, index, Input::EndedByItself { key: KEY, term });
+        }
+        self.stop_work(world, index, Stop::Returned);
+    }
+
+    /// A move that is about no process alone.
+    fn befalls_all(&self, world: &mut World, step: Move) {
+        match step {
             Move::Crash => world.server.crash(),
             Move::ShutDown => world.server.shut_down(),
             Move::Start => world.server.start(),
@@ -165,8 +182,9 @@ impl Model {
             }
             Move::Reset => world.server.reset_counters(i64::from(world.faults) + 1),
             Move::StrangerComes => {
-                let pid = world.server.connect(world.now, self.timings.lease * 1000);
-                world.stranger = pid.filter(|&pid| world.server.take_lock(KEY.0, pid));
+                let patience = self.timings.lease * 1000;
+                let pid = world.server.connect(world.now, Caller::STRANGER, patience);
+                world.stranger = pid.filter(|&pid| world.server.take_lock(ELECTION, pid));
             }
             Move::StrangerGoes => {
                 if let Some(pid) = world.stranger {
@@ -178,19 +196,11 @@ impl Model {
                 world.rival = None;
                 world.hosts.iter_mut().for_each(|host| host.moved = false);
             }
-            Move::Stop(index) | Move::Return(index) => self.stop_work(world, index, Stop::Returned),
-            Move::Fail(index) => self.stop_work(world, index, Stop::Failed),
-            Move::Resign(index) => {
-                if let Some(work) = &world.hosts[index].work {
-                    let term = work.term;
-                    self.tell(world, index, Event::Resign { key: KEY, term });
-                }
-            }
             Move::StepDown => {
-                world.server.step_down(KEY.0);
+                world.server.step_down(ELECTION);
             }
+            _ => unreachable!("{step:?} is about one process"),
         }
-        self.spread(world);
     }
 
     /// The first thing that a woken process does is to look at what has come, and so at its clock.
@@ -204,7 +214,7 @@ impl Model {
             Some((pid, line)) if line.brings() && !host.stalled_down => {
                 self.hear(world, index, pid)
             }
-            _ => self.tell(world, index, Event::Timer),
+            _ => self.tell(world, index, Input::Timer),
         }
     }
 
@@ -216,7 +226,7 @@ impl Model {
                 continue;
             };
             line.down.push_back(match word {
-                Word::Notification { keys } => Down::Hint { keys },
+                Word::Notification { by, election } => Down::Notification { by, election },
                 Word::End => Down::End,
             });
         }
@@ -240,6 +250,29 @@ impl Model {
         world
             .lines
             .retain(|&pid, line| server.serves(pid) || hosts[line.host].line == Some(pid));
+    }
+}
+
+/// What it takes of what the bounds allow.
+fn pay(world: &mut World, step: Move) {
+    match step {
+        Move::Go => {}
+        Move::Return(_) | Move::Fail(_) | Move::Resign(_) | Move::StepDown => {
+            world.orders -= 1;
+            world.note(|| format!("ORDER {step:?}"));
+        }
+        Move::Wake(_)
+        | Move::FlowUp(_)
+        | Move::FlowDown(_)
+        | Move::Whole(_)
+        | Move::Start
+        | Move::StrangerGoes
+        | Move::RivalGoes
+        | Move::Stop(_) => world.note(|| format!("then {step:?}")),
+        _ => {
+            world.faults -= 1;
+            world.note(|| format!("FAULT {step:?}"));
+        }
     }
 }
 
@@ -290,16 +323,7 @@ fn orders(world: &World, moves: &mut Vec<Move>) {
 
 impl super::world::Line {
     fn asks_to_campaign(&self) -> bool {
-        use crate::engine::Query;
-        let campaign = |up: &Up| {
-            matches!(
-                up,
-                Up::Query {
-                    query: Query::Campaign { .. },
-                    ..
-                }
-            )
-        };
+        let campaign = |up: &Up| matches!(up, Up::Request(Request::Campaign(_)));
         self.up.front().is_some_and(campaign)
     }
 

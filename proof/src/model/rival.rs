@@ -1,11 +1,11 @@
 //! Another host of the connection string that accepts writes, and what processes see of it.
 //!
-//! As `src/session/driver/hosts.rs` does it: looked at before connecting, each retry interval and, where it was
+//! As the shipped lookout does it: looked at before connecting, each retry interval and, where it was
 //! seen, at once after connecting. A process that is cut off sees nothing, and goes by what it has seen.
 
 use super::world::{Host, KEY, Rival, World};
 use super::{Model, ONE};
-use crate::engine::{Event, Instant};
+use crate::engine::{Input, Instant};
 
 /// When a process looks next, by its own clock.
 pub(super) fn looks_at(host: &Host) -> Option<Instant> {
@@ -29,7 +29,7 @@ impl Model {
             return true;
         }
         host.look_at = now;
-        let looked = Event::Looked {
+        let looked = Input::Looked {
             contested: rival.is_some(),
             higher: false,
             held: vec![],
@@ -53,7 +53,7 @@ impl Model {
         if let Some(Rival { higher }) = rival {
             world.note(|| format!("P{index} sees that another host is led (higher: {higher})"));
         }
-        let looked = Event::Looked {
+        let looked = Input::Looked {
             contested: rival.is_some(),
             higher,
             held,

@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Machine;
 use super::relative::{DAWN, Relative};
-use crate::engine::{Answer, Ending, Instant, Key, Query, Stop};
-use crate::postgres::{Campaign, Flaw, Pid, Postgres};
+use crate::engine::{Answer, Instant, Key, Request, Stop};
+use crate::machine::Machine;
+use crate::postgres::{Flaw, Pid, Postgres, UnderWay};
 
 /// The only election.
 pub(super) const KEY: Key = Key(1);
+pub(super) const ELECTION: &str = "e";
 
 /// Everything, at one moment.
 #[derive(Clone)]
@@ -51,7 +53,7 @@ pub(super) struct Rival {
 /// How far back the rules look.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Memory {
-    /// While a query is unanswered, or a leader silent.
+    /// While a request is unanswered, or a leader silent.
     pub(super) long: Duration,
     /// While everybody answers.
     pub(super) short: Duration,
@@ -71,13 +73,17 @@ pub(super) struct Host {
     pub(super) stalled_up: bool,
     pub(super) stalled_down: bool,
     pub(super) connecting: bool,
-    /// The session of the moment, as the driver has it.
+    /// The session of the moment.
     pub(super) line: Option<Pid>,
     pub(super) work: Option<Work>,
-    /// A term that began and is not on record as vacated, as the driver knows it.
-    pub(super) owed: Option<(u64, Ending)>,
-    /// What the driver has yet to tell the machine.
+    /// What the engine has yet to be told.
     pub(super) stopped: Option<(u64, Stop)>,
+    /// What panics when the next thing comes.
+    pub(super) panics: Option<Panics>,
+    /// When its work began last, by its own clock. No part of the state.
+    pub(super) began: Instant,
+    /// When that ended by itself, where it had hardly begun.
+    pub(super) ended: Option<Instant>,
     /// The greatest term that an answer has told this process of.
     pub(super) told: u64,
     /// When it looks at the other host, by its own clock. Never where there is but one.
@@ -88,13 +94,20 @@ pub(super) struct Host {
     pub(super) moved: bool,
 }
 
+/// What panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Panics {
+    /// The driver, once it has done the first thing that is asked for.
+    Driver,
+    /// The rules: nothing of what they were about to ask for is done.
+    Rules,
+}
+
 /// The work of a term, running. It holds a duplicate of its session's socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Work {
     pub(super) term: u64,
     pub(super) line: Pid,
-    /// The sending of the last query that was answered on its session.
-    pub(super) contact: Instant,
     /// When it was told to stop.
     pub(super) cancelled: Option<Instant>,
 }
@@ -111,24 +124,31 @@ pub(super) struct Line {
     pub(super) swallowed: bool,
     /// When its process had the proof that the server is the primary.
     pub(super) proved: Instant,
-    /// The sending of the last query that was answered, and of those that were not.
+    /// The sending of the last request that was answered, and of those that were not.
     pub(super) contact: Instant,
     pub(super) in_flight: VecDeque<Instant>,
     /// A campaign that stopped half-way.
-    pub(super) half: Option<(Instant, Campaign)>,
+    pub(super) half: Option<UnderWay>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Up {
-    Query { sent: Instant, query: Query },
+    Request(Request),
     Close,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Down {
-    Answer { sent: Instant, answer: Answer },
+    /// `told`: the greatest term that it tells of.
+    Answer {
+        answer: Answer,
+        told: u64,
+    },
     Refusal(&'static str),
-    Hint { keys: Vec<Key> },
+    Notification {
+        by: Pid,
+        election: Arc<str>,
+    },
     End,
 }
 
@@ -148,8 +168,10 @@ impl World {
             connecting: false,
             line: None,
             work: None,
-            owed: None,
             stopped: None,
+            panics: None,
+            began: DAWN,
+            ended: None,
             told: 0,
             look_at: Instant::NEVER,
             saw: false,
@@ -191,7 +213,7 @@ impl World {
 
     /// The server that is the primary now has never heard of what came after its tables.
     pub(super) fn forget_terms(&mut self) {
-        self.newest = self.server.tables().newest_term(KEY.0).unwrap_or(0);
+        self.newest = self.server.tables().newest_term(ELECTION).unwrap_or(0);
     }
 
     /// The greatest term that anybody knows of who lives and takes part on the server of the moment.
@@ -200,7 +222,7 @@ impl World {
         let hosts = self.hosts.iter().filter(|host| host.machine.is_some());
         let takes_part = |host: &&Host| {
             let pid = host.line.filter(|pid| self.server.serves(*pid));
-            pid.is_some_and(|pid| tables.candidate_on(KEY.0, pid).is_some())
+            pid.is_some_and(|pid| tables.candidate_on(ELECTION, pid).is_some())
         };
         let told = hosts.filter(takes_part).map(|host| host.told);
         told.max().unwrap_or(0)
@@ -270,7 +292,7 @@ impl Host {
 impl World {
     /// What lies further back than this, in the state of a process, lies equally far.
     ///
-    /// The rules look back at the last contact, at unanswered queries and at the silence of a leader: far, but
+    /// The rules look back at the last contact, at unanswered requests and at the silence of a leader: far, but
     /// only while these are old; and at the proof that the server is the primary, while work of another one may
     /// run. Everything else that lies behind is a deadline that has passed, or looked at for two retry intervals
     /// at most.
@@ -281,7 +303,10 @@ impl World {
             let unanswered = line.in_flight.front().copied().unwrap_or(now);
             unanswered.min(line.contact)
         });
-        let silent = self.server.leader_silent_since(KEY.0).unwrap_or(self.now);
+        let silent = self
+            .server
+            .leader_silent_since(ELECTION)
+            .unwrap_or(self.now);
         let age = now.since(oldest).max(self.now.since(silent));
         let young = line.is_some_and(|line| now.since(line.proved) <= self.memory.lease);
         if age >= self.memory.short || (young && self.server.is_not_the_first()) {
@@ -314,8 +339,7 @@ impl Hash for World {
             (host.paused, host.stalled_up, host.stalled_down).hash(&mut hasher);
             (host.connecting, host.line).hash(&mut hasher);
             host.work.hash(&mut hasher);
-            host.owed.hash(&mut hasher);
-            (host.stopped, host.told).hash(&mut hasher);
+            (host.stopped, host.panics, host.told, host.ended).hash(&mut hasher);
             (host.look_at, host.saw, host.moved).hash(&mut hasher);
             for (pid, line) in self.lines.iter().filter(|(_, line)| line.host == index) {
                 (pid, line).hash(&mut hasher);

@@ -1,9 +1,30 @@
 //! Backends: how sessions begin, fall silent and end, and what the counters make of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Kind, Pid, Postgres};
-use crate::engine::{Instant, Key};
+use super::{Flaw, Instance, Kind, Pid, Postgres};
+use crate::engine::Instant;
+
+/// What a session is by whom it was opened, from its beginning to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Caller {
+    pub(crate) instance: Instance,
+    pub(crate) direct: bool,
+    pub(crate) lease: Duration,
+    /// After so much silence the server shall end it once it leads, or is the successor.
+    pub(crate) silence_limit: Duration,
+}
+
+impl Caller {
+    /// Somebody who takes part in nothing.
+    pub(crate) const STRANGER: Caller = Caller {
+        instance: 0,
+        direct: true,
+        lease: Duration::ZERO,
+        silence_limit: Duration::MAX,
+    };
+}
 
 /// Why a session ended, as the server counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,14 +40,15 @@ pub(crate) enum Cause {
 /// What the server says to a session unasked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Word {
-    /// Somebody else's notification about these elections.
-    Notification { keys: Vec<Key> },
+    /// A notification about an election, and whose it is: the session's own too.
+    Notification { by: Pid, election: Arc<str> },
     /// The end of the connection: nothing comes after it.
     End,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Backend {
+    pub(super) caller: Caller,
     pub(super) idle_limit: Duration,
     /// When its last statement began or ended.
     pub(super) state_change: Instant,
@@ -42,7 +64,12 @@ pub(super) struct Leaving {
 
 impl Postgres {
     /// A session that listens. `idle_limit`: after so much silence the server ends it. `None` while down.
-    pub(crate) fn connect(&mut self, now: Instant, idle_limit: Duration) -> Option<Pid> {
+    pub(crate) fn connect(
+        &mut self,
+        now: Instant,
+        caller: Caller,
+        idle_limit: Duration,
+    ) -> Option<Pid> {
         if !self.up {
             return None;
         }
@@ -51,6 +78,7 @@ impl Postgres {
         self.backends.insert(
             pid,
             Backend {
+                caller,
                 idle_limit,
                 state_change: now,
                 ending: None,
@@ -59,7 +87,11 @@ impl Postgres {
         Some(pid)
     }
 
-    /// Whether this backend takes queries.
+    pub(super) fn caller(&self, pid: Pid) -> Option<Caller> {
+        Some(self.backends.get(&pid)?.caller)
+    }
+
+    /// Whether this backend takes requests.
     pub(crate) fn serves(&self, pid: Pid) -> bool {
         let backend = self.backends.get(&pid);
         backend.is_some_and(|backend| backend.ending.is_none())
@@ -95,6 +127,7 @@ impl Postgres {
 
     /// One step of an ended backend: it is counted first, and leaves the list then.
     pub(crate) fn leave_list(&mut self, pid: Pid) {
+        let uncounted = self.has(Flaw::KillsAreNotCounted);
         let backend = self.backends.get_mut(&pid);
         let Some(leaving) = backend.and_then(|backend| backend.ending.as_mut()) else {
             return;
@@ -106,6 +139,7 @@ impl Postgres {
         leaving.counted = true;
         match leaving.cause {
             Cause::Client => {}
+            Cause::Killed if uncounted => {}
             Cause::Killed => self.counters.killed += 1,
             Cause::Fatal => self.counters.fatal += 1,
         }
@@ -138,7 +172,7 @@ impl Postgres {
     }
 
     /// When the backend that holds the leadership last began or ended a statement.
-    pub(crate) fn leader_silent_since(&self, election: u32) -> Option<Instant> {
+    pub(crate) fn leader_silent_since(&self, election: &str) -> Option<Instant> {
         let holder = self.holder(Kind::Leadership, election)?;
         Some(self.backends.get(&holder)?.state_change)
     }
@@ -146,6 +180,16 @@ impl Postgres {
     pub(super) fn limit_silence(&mut self, pid: Pid, idle_limit: Duration) {
         if let Some(backend) = self.backends.get_mut(&pid) {
             backend.idle_limit = idle_limit;
+        }
+    }
+
+    /// Tell every session that listens; all do.
+    pub(super) fn notify(&mut self, by: Pid, election: &Arc<str>) {
+        for (&pid, backend) in &self.backends {
+            if backend.ending.is_none() {
+                let election = Arc::clone(election);
+                self.words.push((pid, Word::Notification { by, election }));
+            }
         }
     }
 }

@@ -2,61 +2,62 @@
 
 use std::time::Duration;
 
-use super::tables::State;
 use super::{Asker, Cause, Flaw, Kind, Postgres, Refusal};
-use crate::engine::{Answer, Ending, Key};
+use crate::engine::{Answer, ElectionState, Evicted, Id, Instant, Vacate};
 
 impl Postgres {
-    pub(super) fn vacate(
-        &mut self,
-        asker: &Asker<'_>,
-        key: Key,
-        term: u64,
-        ending: Ending,
-    ) -> Answer {
+    pub(super) fn vacate(&mut self, asker: &Asker, terms: &[Vacate]) -> Answer {
+        let vacated = terms
+            .iter()
+            .map(|vacate| (vacate.election, Ok(self.vacate_one(asker, vacate))));
+        Answer::Vacated(vacated.collect())
+    }
+
+    /// False while a fenced transaction holds the row.
+    fn vacate_one(&mut self, asker: &Asker, vacate: &Vacate) -> bool {
+        let election = vacate.election.0;
         let any = self.has(Flaw::VacateOfAnyTerm);
-        let current = self.tables.elections.get(&key.0).map_or(0, |row| row.term);
-        let number = if any { current } else { term };
-        if self.holds_row(key.0, number) {
-            let done = false;
-            return Answer::Vacated { key, term, done };
-        }
-        let row = self.tables.terms.get_mut(&(key.0, number));
+        let number = if any {
+            self.tables.last_term(election)
+        } else {
+            vacate.term
+        };
+        let is_held = self.holds_row(election, number) && !self.has(Flaw::RowsAreNotHeld);
+        let holds = self.holds_leadership(asker, election);
+        let row = self.tables.terms.get_mut(&(election, number));
         let ours = row.filter(|row| !row.vacated && (any || row.instance == asker.instance));
-        if let Some(row) = ours {
-            row.vacated = true;
-            row.closed = true;
-            row.ending = Some(ending);
-            let holds = self.holds_leadership(asker, key.0);
-            let election = self.tables.elections.get_mut(&key.0);
-            if let Some(election) = election.filter(|row| holds && row.term == number) {
-                election.state = State::Vacant;
-                election.pid = None;
-                election.closed_term = number;
-            }
-            let asked = &mut self.tables.step_downs;
-            asked.retain(|&(election, asked)| election != key.0 || asked > number);
+        let Some(row) = ours else {
+            return true;
+        };
+        if is_held {
+            return false;
         }
-        Answer::Vacated {
-            key,
-            term,
-            done: true,
+        row.vacated = true;
+        row.closed = true;
+        row.ending = Some(vacate.ending);
+        let election = self.tables.elections.get_mut(&election);
+        if let Some(election) = election.filter(|row| holds && row.term == number) {
+            election.state = ElectionState::Vacant;
+            election.address = None;
+            election.pid = None;
+            election.closed_term = number;
         }
+        true
     }
 
     pub(super) fn release(
         &mut self,
-        asker: &Asker<'_>,
-        leadership: &[Key],
-        succession: &[Key],
+        asker: &Asker,
+        leadership: &[Id],
+        succession: &[Id],
         silence_limit: Duration,
     ) -> Result<Answer, Refusal> {
         let mut held = true;
-        for key in leadership {
-            held &= self.locks.unlock(Kind::Leadership, key.0, asker.pid);
+        for election in leadership {
+            held &= self.locks.unlock(Kind::Leadership, election.0, asker.pid);
         }
-        for key in succession {
-            held &= self.locks.unlock(Kind::Succession, key.0, asker.pid);
+        for election in succession {
+            held &= self.locks.unlock(Kind::Succession, election.0, asker.pid);
         }
         self.limit_silence(asker.pid, silence_limit);
         if held {
@@ -66,15 +67,30 @@ impl Postgres {
         }
     }
 
-    /// End the backend that leads on record, if it still holds the lock.
-    pub(super) fn evict(&mut self, key: Key, term: u64) -> Answer {
-        let holder = self.locks.holder(Kind::Leadership, key.0);
-        let row = self.tables.elections.get(&key.0);
-        if let Some(row) = row.filter(|row| row.term == term && row.pid == holder)
-            && let Some(pid) = row.pid
-        {
-            self.end(pid, Cause::Killed);
+    /// End the backends that lead on record, if they still hold the lock and have been silent for their lease.
+    pub(super) fn evict(&mut self, now: Instant, terms: &[(Id, u64)]) -> Answer {
+        let mut evicted = vec![];
+        for &(election, term) in terms {
+            let holder = self.locks.holder(Kind::Leadership, election.0);
+            let row = self.tables.elections.get(&election.0);
+            let row = row.filter(|row| row.term == term && row.pid == holder);
+            let lease = row.and_then(|row| row.lease).unwrap_or_default();
+            let backend = row.and_then(|row| row.pid);
+            let is_silent =
+                backend
+                    .and_then(|pid| self.backends.get(&pid))
+                    .is_some_and(|backend| {
+                        now.since(backend.state_change) >= lease || self.has(Flaw::EvictsTheLively)
+                    });
+            let done = match backend.filter(|_| is_silent) {
+                Some(pid) => {
+                    self.end(pid, Cause::Killed);
+                    Evicted::Done
+                }
+                None => Evicted::NotAllowed,
+            };
+            evicted.push((election, Ok(done)));
         }
-        Answer::Done
+        Answer::Evicted(evicted)
     }
 }

@@ -1,66 +1,87 @@
-//! A query of the protocol, done.
+//! A request of the engine, done.
 
-use super::{Instance, Pid, Postgres, Rank};
-use crate::engine::{Answer, Instant, Key, Query, Timings};
+use std::time::Duration;
 
-/// What a query needs to know beside itself.
+use super::{Caller, Instance, Pid, Postgres};
+use crate::engine::{Answer, Instant, Refused, Request, Taken};
+
+/// Whose request it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asker<'a> {
-    pub(crate) pid: Pid,
-    pub(crate) instance: Instance,
-    pub(crate) direct: bool,
-    pub(crate) rank: Rank,
-    pub(crate) timings: &'a Timings,
-    /// The elections that its process follows or observes.
-    pub(crate) follows: &'a [Key],
+pub(super) struct Asker {
+    pub(super) pid: Pid,
+    pub(super) instance: Instance,
+    pub(super) direct: bool,
+    pub(super) lease: Duration,
+    pub(super) silence_limit: Duration,
 }
 
 /// The answer was an error: the process ends the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Refusal(pub(crate) &'static str);
 
+/// Of one election of a slice it is the refusal of that one.
+impl From<Refusal> for Refused {
+    fn from(Refusal(why): Refusal) -> Refused {
+        Refused {
+            why: why.into(),
+            no_room: false,
+            taken: Taken::default(),
+        }
+    }
+}
+
 impl Postgres {
-    /// Do a query of a session that [`Postgres::serves`]. Notifications and ends come as words.
+    /// Do a request of a session that [`Postgres::serves`]. Notifications and ends come as words.
     pub(crate) fn execute(
         &mut self,
         now: Instant,
-        asker: &Asker<'_>,
-        query: &Query,
+        pid: Pid,
+        request: &Request,
     ) -> Result<Answer, Refusal> {
-        self.touch(now, asker.pid);
-        Ok(match query {
-            Query::Join { key, heard } => self.join(asker, *key, *heard),
-            Query::Campaign {
-                keys,
-                successor_of,
-                overdue,
-                heard,
-            } => {
-                let campaign = self.campaign(now, asker, keys, successor_of, overdue, heard);
-                self.finish_campaign(now, asker, campaign)
-            }
-            Query::TakeOffice {
-                key,
-                waited,
-                elsewhere,
-                heard,
-            } => self.take_office(now, asker, *key, *waited, *elsewhere, *heard)?,
-            Query::Ready { key, term } => self.ready(asker, *key, *term)?,
-            Query::Prove => self.heartbeat(now, &[]),
-            Query::Heartbeat { keys } => self.heartbeat(now, keys),
-            Query::Vacate { key, term, ending } => self.vacate(asker, *key, *term, *ending),
-            Query::Release {
+        if let Request::Campaign(tries) = request {
+            let under_way = self.begin_campaign(now, pid, &tries.of)?;
+            return self.finish_campaign(now, pid, under_way);
+        }
+        self.touch(now, pid);
+        let asker = self.asker(pid)?;
+        match request {
+            Request::Join(joins) => self.join(&asker, &joins.of),
+            Request::Campaign(_) | Request::Prove => Ok(Answer::Done),
+            Request::TakeOffice(offices) => self.take_office(now, &asker, &offices.of),
+            Request::Ready(terms) => Ok(self.ready(&asker, &terms.of)),
+            Request::Heartbeat(elections) => self.heartbeat(now, elections),
+            Request::Vacate(terms) => Ok(self.vacate(&asker, &terms.of)),
+            Request::Release {
                 leadership,
                 succession,
                 silence_limit,
-            } => self.release(asker, leadership, succession, *silence_limit)?,
-            Query::Announce { keys } => self.announce(asker, keys),
-            Query::Read => self.read(now, asker),
-            Query::Leave { key } => self.leave(asker, *key),
-            Query::BackendGone { key, term } => self.backend_gone(*key, *term),
-            Query::Counters { key } => self.counters(*key),
-            Query::Evict { key, term } => self.evict(*key, *term),
-            Query::EndFenced { key } => self.end_fenced(*key),
+            } => self.release(&asker, leadership, succession, *silence_limit),
+            Request::Announce(elections) => Ok(self.announce(&asker, elections)),
+            Request::Read(names) => Ok(self.read(now, &asker, &names.of)),
+            Request::Leave(elections) => Ok(self.leave(&asker, &elections.of)),
+            Request::BackendGone(terms) => Ok(self.backend_gone(&terms.of)),
+            Request::Counters => Ok(Answer::Counters(self.counters)),
+            Request::Evict(terms) => Ok(self.evict(now, &terms.of)),
+            Request::EndFenced(elections) => Ok(self.end_fenced(pid, &elections.of)),
+        }
+    }
+
+    pub(super) fn asker(&self, pid: Pid) -> Result<Asker, Refusal> {
+        let caller = self
+            .caller(pid)
+            .ok_or(Refusal("there is no such session"))?;
+        let Caller {
+            instance,
+            direct,
+            lease,
+            silence_limit,
+        } = caller;
+        Ok(Asker {
+            pid,
+            instance,
+            direct,
+            lease,
+            silence_limit,
         })
     }
 

@@ -1,7 +1,7 @@
 //! What happens to the server as a whole.
 
-use super::office::BEYOND;
-use super::{Cause, Pid, Postgres, Tables, Word};
+use super::outlook::BEYOND;
+use super::{Cause, Flaw, Pid, Postgres, Tables, Word};
 use crate::engine::Counters;
 
 /// The counters of a server that never counted: nor was it ever reset.
@@ -15,7 +15,9 @@ impl Postgres {
     /// All backends are gone without a word to the statistics, which a recovery begins anew.
     pub(crate) fn crash(&mut self) {
         self.lose_sessions();
-        self.counters = FRESH;
+        if !self.has(Flaw::CountersOutliveCrashes) {
+            self.counters = FRESH;
+        }
         self.up = false;
     }
 

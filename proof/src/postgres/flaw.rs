@@ -1,4 +1,4 @@
-//! Rules that live in SQL, broken on purpose: the checker must find out.
+//! Rules that live in SQL, broken on purpose: the checker, the simulator or conformance must find out.
 
 /// A rule of the server's side that is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,4 +21,20 @@ pub(crate) enum Flaw {
     OfficeUnasked,
     /// A term whose fence refuses is taken for one whose work has stopped.
     ClosedIsVacated,
+    /// A lock that the session holds already is not taken a second time.
+    LocksDoNotStack,
+    /// The end of a session by an operator is not counted.
+    KillsAreNotCounted,
+    /// A crash leaves the counters as they were.
+    CountersOutliveCrashes,
+    /// A leader that is not silent is evicted too.
+    EvictsTheLively,
+    /// What a candidate has heard of goes with it, although this server does not know it.
+    LeavingForgets,
+    /// A request to step down outlives the term that it is about.
+    StepDownForEver,
+    /// A term begins although a fenced transaction is under way.
+    FencesHoldNothing,
+    /// A term is recorded as vacated although a fenced transaction holds its row.
+    RowsAreNotHeld,
 }

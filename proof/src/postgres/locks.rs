@@ -13,10 +13,10 @@ pub(crate) enum Kind {
 
 /// Who holds what, and how many times.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Locks(BTreeMap<(Kind, u32), (Pid, u32)>);
+pub(super) struct Locks(BTreeMap<(Kind, i32), (Pid, u32)>);
 
 impl Locks {
-    pub(super) fn try_lock(&mut self, kind: Kind, election: u32, pid: Pid) -> bool {
+    pub(super) fn try_lock(&mut self, kind: Kind, election: i32, pid: Pid) -> bool {
         let (holder, times) = self.0.entry((kind, election)).or_insert((pid, 0));
         if *holder == pid {
             *times += 1;
@@ -25,7 +25,7 @@ impl Locks {
     }
 
     /// False where `pid` does not hold it.
-    pub(super) fn unlock(&mut self, kind: Kind, election: u32, pid: Pid) -> bool {
+    pub(super) fn unlock(&mut self, kind: Kind, election: i32, pid: Pid) -> bool {
         let Some((holder, times)) = self.0.get_mut(&(kind, election)) else {
             return false;
         };
@@ -39,7 +39,7 @@ impl Locks {
         true
     }
 
-    pub(super) fn holder(&self, kind: Kind, election: u32) -> Option<Pid> {
+    pub(super) fn holder(&self, kind: Kind, election: i32) -> Option<Pid> {
         self.0.get(&(kind, election)).map(|(holder, _)| *holder)
     }
 

@@ -1,13 +1,15 @@
 //! A pretend PostgreSQL with the schema pgleader: what the candidates of one database can tell of it.
 //!
 //! Passive and deterministic. Whoever drives it brings the time along, decides when a statement runs, when
-//! an ended backend takes its next step out, and carries [`Word`]s to the sessions. A [`Query`] is done in one
-//! step, as SQL's functions are but for their reads at several moments; where that matters
-//! ([`Postgres::campaign`]) the two halves can be run apart. A function here mirrors the one of its name in
-//! `sql/migrations`, and what `src/session` makes of its rows.
+//! an ended backend takes its next step out, and carries [`Word`]s to the sessions. A [`Request`] of the engine is done
+//! in one step, as SQL's functions are but for their reads at several moments; where that matters
+//! ([`Postgres::begin_campaign`]) the two halves can be run apart. That it answers as the real one does is what
+//! `cargo conformance` finds out.
 //!
-//! Simpler than the real one: an election's id is its [`Key`]; a pid is given out once, so nobody needs to
-//! compare when backends began; every role may see and end everything.
+//! Simpler than the real one: a pid is given out once, so nobody needs to compare when backends began; every role
+//! may see and end everything.
+//!
+//! [`Request`]: crate::engine::Request
 
 mod autopsy;
 mod backends;
@@ -21,19 +23,23 @@ mod flaw;
 mod levers;
 mod locks;
 mod office;
+mod outlook;
+mod part;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use self::backends::{Cause, Word};
-pub(crate) use self::campaign::Campaign;
-pub(crate) use self::execute::{Asker, Refusal};
+pub(crate) use self::backends::{Caller, Cause, Word};
+pub(crate) use self::campaign::UnderWay;
+pub(crate) use self::execute::Refusal;
 pub(crate) use self::flaw::Flaw;
-pub(crate) use self::levers::Rank;
+pub(crate) use self::levers::OPERATOR;
 pub(crate) use self::locks::Kind;
+pub(crate) use self::part::Part;
 pub(crate) use self::tables::Tables;
 
 use self::backends::Backend;
+use self::execute::Asker;
 use self::locks::Locks;
 use crate::engine::Counters;
 

@@ -11,51 +11,29 @@ use super::flaw::Flaw;
 use super::history::History;
 use super::host::{Host, Path};
 use super::invariants::Invariants;
+use super::other_host::Second;
+use super::phase::Round;
+use super::primary::Server;
 use super::queue::Queue;
-use super::round::Round;
-use super::second::Second;
-use super::server::Server;
 use super::world::{Event, World};
 use crate::engine::{Key, Timings};
+use crate::machine::Make;
 
 /// Any two clocks differ by so much at most: invariant 1 assumes 5 %.
 const APART: u64 = 50_000;
 
 impl World {
     /// The world of this seed, its processes started.
-    pub(super) fn new(seed: u64, flaw: Option<Flaw>) -> World {
+    pub(super) fn new(seed: u64, flaw: Option<Flaw>, make: Make) -> World {
         let mut chance = Chance::new(seed);
-        let elections = match chance.below(10) {
-            0 => chance.whole(10, 30),
-            _ => chance.whole(1, 4),
-        };
         let crowd = Crowd::of(seed);
-        let elections = crowd.as_ref().map_or(elections, |crowd| crowd.elections);
-        let elections: Vec<Key> = (1..=elections as u32).map(Key).collect();
-        let faults: Vec<Fault> = Fault::ALL
-            .into_iter()
-            .filter(|fault| *fault != Fault::AnotherHostLed && chance.percent(60))
-            .collect();
-        // Leases differ only where no failover can lose the candidates of the longest.
-        let loses = [
-            Fault::FailoverWithLoss,
-            Fault::PromotionDiscarded,
-            Fault::PromotedAgain,
-        ];
-        let equal = loses.iter().any(|fault| faults.contains(fault)) || chance.one_in(2);
+        let elections = elections(crowd.as_ref(), &mut chance);
+        let faults = faults(&mut chance);
+        let equal = are_leases_equal(&faults, &mut chance);
         let lease = chance.any_scale(Duration::from_millis(100), Duration::from_secs(300));
         let lease = crowd.as_ref().map_or(lease, |crowd| crowd.lease);
-        let slowest = 1_000_000 - chance.below(APART);
-        let rates = (slowest, slowest + slowest * APART / 1_000_000);
-        let clock = |chance: &mut Chance| {
-            let extreme = [rates.0, rates.1];
-            let rate = match chance.pick(&extreme) {
-                Some(&rate) if chance.one_in(2) => rate,
-                _ => chance.whole(rates.0, rates.1),
-            };
-            Clock::new(rate, chance.whole(1, 1_000_000) * 1_000_000_000)
-        };
-        let mut server = Server::new(clock(&mut chance), flaw);
+        let rates = rates(&mut chance);
+        let mut server = Server::new(clock(rates, &mut chance), flaw);
         if let Some(crowd) = &crowd {
             server.for_each_key = crowd.for_each_key;
         }
@@ -64,7 +42,7 @@ impl World {
         let hosts = crowd.as_ref().map_or(hosts as usize, |crowd| crowd.hosts);
         let hosts = (0..hosts)
             .map(|_| {
-                let clock = clock(&mut chance);
+                let clock = clock(rates, &mut chance);
                 let lease = if equal {
                     lease
                 } else {
@@ -75,7 +53,7 @@ impl World {
             })
             .collect();
         let coverage = Coverage::of(&elections);
-        let mut world = World {
+        let world = World {
             now: 0,
             queue: Queue::new(),
             hosts,
@@ -97,6 +75,7 @@ impl World {
             longest_transaction: lease / 100,
             wake_latency: (lease / 2000).min(Duration::from_micros(50)),
             flaw,
+            make,
             history: History::new(),
             coverage,
             invariants: Invariants::new(),
@@ -104,15 +83,59 @@ impl World {
             late: None,
             chance,
         };
-        for host in 0..world.hosts.len() {
-            world.start(host);
-        }
-        world.queue.plan(0, Event::Round);
-        if world.faults.contains(&Fault::FailoverWithLoss) {
-            world.queue.plan(0, Event::Copies);
-        }
-        world
+        world.begin()
     }
+
+    fn begin(mut self) -> World {
+        for host in 0..self.hosts.len() {
+            self.start(host);
+        }
+        self.queue.plan(0, Event::Round);
+        if self.faults.contains(&Fault::FailoverWithLoss) {
+            self.queue.plan(0, Event::Copies);
+        }
+        self
+    }
+}
+
+fn elections(crowd: Option<&Crowd>, chance: &mut Chance) -> Vec<Key> {
+    let few = match chance.below(10) {
+        0 => chance.whole(10, 30),
+        _ => chance.whole(1, 4),
+    };
+    let elections = crowd.map_or(few, |crowd| crowd.elections);
+    (1..=elections as u32).map(Key).collect()
+}
+
+fn faults(chance: &mut Chance) -> Vec<Fault> {
+    let faults = Fault::ALL.into_iter();
+    let faults = faults.filter(|fault| *fault != Fault::AnotherHostLed && chance.percent(60));
+    faults.collect()
+}
+
+/// Leases differ only where no failover can lose the candidates of the longest.
+fn are_leases_equal(faults: &[Fault], chance: &mut Chance) -> bool {
+    let loses = [
+        Fault::FailoverWithLoss,
+        Fault::PromotionDiscarded,
+        Fault::PromotedAgain,
+    ];
+    loses.iter().any(|fault| faults.contains(fault)) || chance.one_in(2)
+}
+
+/// Those of the slowest and of the fastest clock, in millionths.
+fn rates(chance: &mut Chance) -> (u64, u64) {
+    let slowest = 1_000_000 - chance.below(APART);
+    (slowest, slowest + slowest * APART / 1_000_000)
+}
+
+fn clock(rates: (u64, u64), chance: &mut Chance) -> Clock {
+    let extreme = [rates.0, rates.1];
+    let rate = match chance.pick(&extreme) {
+        Some(&rate) if chance.one_in(2) => rate,
+        _ => chance.whole(rates.0, rates.1),
+    };
+    Clock::new(rate, chance.whole(1, 1_000_000) * 1_000_000_000)
 }
 
 fn timings(lease: Duration, crowd: bool, chance: &mut Chance) -> Timings {
@@ -156,12 +179,14 @@ fn host(
         aborts: chance.one_in(2),
         takes_part,
         always_waits,
-        priority: if ranked { chance.below(3) as i16 } else { 0 },
+        priority: if ranked { chance.below(3) as i32 } else { 0 },
+        fails_fast: chance.one_in(4),
         distance: chance.any_scale(Duration::from_micros(20), farthest),
         path: Path::default(),
         power: true,
         runtime_blocked_until: 0,
         life: 0,
+        candidacies: 0,
         running: None,
     }
 }

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use super::clock::Time;
 use super::fact::{Fact, Who};
 use super::fault::Fault;
 use super::gaps::Gaps;
 use super::names;
-use super::places::{self, MOVES, Place};
+use super::office::Manner;
+use super::places::{self, MOVES, Place, SELDOM};
 use super::storms::Storms;
-use super::work::Manner;
-use crate::engine::{Action, Answer, Event, Key, Process, Query, Try};
+use crate::engine::{Answer, Campaigned, Id, Input, Key, Output, Request, Try};
+use crate::machine::Machine;
+use crate::tells::{done, kind};
 
 /// How often each thing happened, in one run or in many.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +29,7 @@ pub struct Coverage {
     places: BTreeMap<(Who, Key), Place>,
     printed: String,
     /// There are too many to look at each change of place: they are looked at when they are asked for.
-    sparse: bool,
+    pub(super) sparse: bool,
 }
 
 /// Of more elections no change of place is looked at.
@@ -46,45 +47,55 @@ impl Coverage {
         *self.kinds.entry((what, name)).or_default() += 1;
     }
 
-    pub(super) fn event(&mut self, event: &Event) {
-        self.count("event", names::event(event));
+    pub(super) fn input(&mut self, input: &Input) {
+        self.count("input", names::input(input));
     }
 
-    pub(super) fn query(&mut self, query: &Query) {
-        self.count("query", names::query(query));
-        if let Query::Campaign { overdue, .. } = query
-            && !overdue.is_empty()
+    pub(super) fn request(&mut self, request: &Request) {
+        self.count("request", kind(request));
+        if let Request::Campaign(bids) = request
+            && bids.of.iter().any(|bid| bid.overdue)
         {
-            self.count("query", "Campaign, overdue");
+            self.count("request", "Campaign, overdue");
         }
     }
 
     pub(super) fn answer(&mut self, answer: &Answer) {
         self.count("answer", names::answer(answer));
         match answer {
-            Answer::Campaigned { tries } => {
-                for (_, tried) in tries {
-                    self.count("try", names::tried(tried));
-                    if let Try::Held(held) = tried
+            Answer::Campaigned(tries) => {
+                for (_, one) in done(tries) {
+                    self.count("try", names::tried(&one.tried));
+                    if let Try::Held(held) = &one.tried
                         && let Some(bar) = held.bar
                     {
                         self.count("bar", names::bar(bar));
                     }
                 }
             }
-            Answer::Read { views } => {
-                for (_, view) in views {
-                    if view.bar.is_some() {
+            Answer::Read(found) => {
+                for found in done(found).filter_map(|(_, found)| found.as_ref()) {
+                    if found.view.bar.is_some() {
                         self.count("view", "barred");
                     }
-                    if view.called {
+                    if found.view.called {
                         self.count("view", "called");
                     }
                 }
             }
-            Answer::Office { office, .. } => self.count("office", names::office(office)),
+            Answer::Office(offices) => {
+                for (_, office) in done(offices) {
+                    self.count("office", names::office(office));
+                }
+            }
+            Answer::Asked(asked) if !asked.is_empty() => self.count("answer", "Asked for an end"),
             _ => {}
         }
+    }
+
+    /// It did not reach all, or refused one.
+    pub(super) fn answer_of_a_part(&mut self) {
+        self.count("answer", "one of several");
     }
 
     pub(super) fn manner(&mut self, manner: Manner) {
@@ -95,42 +106,48 @@ impl Coverage {
         self.count("fence", if admitted { "admits" } else { "refuses" });
     }
 
-    /// Whether an action comes with a change of place.
-    pub(super) fn action(&mut self, action: &Action) -> bool {
-        self.count("action", names::action(action));
-        if let Action::Tell(notice) = action {
+    /// Whether something that an engine wants comes with a change of place.
+    pub(super) fn output(&mut self, output: &Output) -> bool {
+        self.count("output", names::output(output));
+        if let Output::Tell(notice) = output {
             self.count("notice", names::notice(notice));
         }
-        match action {
-            Action::Abandon
-            | Action::Cancel { .. }
-            | Action::Left { .. }
-            | Action::Start { .. } => true,
-            Action::Send { query, .. } => matches!(
-                query,
-                Query::Join { .. }
-                    | Query::Release { .. }
-                    | Query::Leave { .. }
-                    | Query::Vacate { .. }
+        match output {
+            Output::LetGo | Output::Cancel { .. } | Output::Left { .. } | Output::Start { .. } => {
+                true
+            }
+            Output::Send(request) => matches!(
+                request,
+                Request::Join(_) | Request::Release { .. } | Request::Leave(_) | Request::Vacate(_)
             ),
             _ => false,
         }
     }
 
-    /// Whether a candidacy may change its place by this event.
-    pub(super) fn may_move(&self, who: Who, event: &Event) -> bool {
-        match event {
+    /// Whether a candidacy may change its place by this.
+    pub(super) fn may_move(&self, who: Who, ids: &BTreeMap<Id, Key>, input: &Input) -> bool {
+        match input {
             _ if self.sparse => false,
-            Event::Timer
-            | Event::Hint { .. }
-            | Event::Ready { .. }
-            | Event::Observe { .. }
-            | Event::Unobserve { .. } => false,
-            Event::Answered { answer, .. } => match answer {
-                Answer::Joined { .. } | Answer::Office { .. } | Answer::Left { .. } => true,
-                Answer::Campaigned { tries } => tries.iter().any(|(key, tried)| match tried {
-                    Try::Held(held) => {
-                        held.successor != (self.place(who, *key) == Place::Successor)
+            Input::Timer
+            | Input::Notified(_)
+            | Input::Ready { .. }
+            | Input::Observe { .. }
+            | Input::Unobserve { .. } => false,
+            Input::Answered(answer) => match answer {
+                Answer::Joined(_)
+                | Answer::Office(_)
+                | Answer::Vacated(_)
+                | Answer::Left(_)
+                | Answer::Recorded(_)
+                | Answer::Done => true,
+                Answer::Campaigned(tries) => tries.iter().any(|(election, one)| match one {
+                    Ok(Campaigned {
+                        tried: Try::Held(held),
+                        ..
+                    }) => {
+                        let key = ids.get(election);
+                        let place = key.map(|key| self.place(who, *key));
+                        held.successor != (place == Some(Place::Successor))
                     }
                     _ => true,
                 }),
@@ -141,12 +158,12 @@ impl Coverage {
     }
 
     /// Take note of where everything stands. What comes back is a change of place that is on no diagram.
-    pub(super) fn places(&mut self, who: Who, process: &Process) -> Option<String> {
+    pub(super) fn places(&mut self, who: Who, engine: &dyn Machine) -> Option<String> {
         if self.sparse {
             return None;
         }
         let mut unknown = None;
-        let now = self.look(process);
+        let now = self.look(engine);
         let gone: Vec<Key> = self
             .places
             .range((who, Key(0))..=(who, Key(u32::MAX)))
@@ -163,7 +180,7 @@ impl Coverage {
             let before = before.unwrap_or(Place::Gone);
             if before != place {
                 *self.moves.entry((before, place)).or_default() += 1;
-                if !MOVES.contains(&(before, place)) {
+                if (before, place) != SELDOM && !MOVES.contains(&(before, place)) {
                     unknown = Some(format!(
                         "{who} went from {before:?} to {place:?} in {key:?}"
                     ));
@@ -173,18 +190,18 @@ impl Coverage {
         unknown
     }
 
-    fn look(&mut self, process: &Process) -> Vec<(Key, Place)> {
+    fn look(&mut self, engine: &dyn Machine) -> Vec<(Key, Place)> {
         let mut printed = std::mem::take(&mut self.printed);
-        let now = places::places(process, &mut printed);
+        let now = places::places(engine, &mut printed);
         self.printed = printed;
         now
     }
 
     /// Where everything stands, where its changes are not looked at.
-    pub(super) fn look_again(&mut self, who: Who, process: Option<&Process>) {
+    pub(super) fn look_again(&mut self, who: Who, engine: Option<&dyn Machine>) {
         if self.sparse {
             self.places.retain(|(of, _), _| of.host != who.host);
-            let now = process.map_or(vec![], |process| self.look(process));
+            let now = engine.map_or(vec![], |engine| self.look(engine));
             let now = now.into_iter().map(|(key, place)| ((who, key), place));
             self.places.extend(now);
         }
@@ -235,7 +252,7 @@ impl Coverage {
     }
 
     /// What has not been met although it must be: every fault, every ending, every change of place that the
-    /// machine allows, and every kind of event, action, query, answer and notice.
+    /// rules allow, and every kind of what goes into the engine and comes out of it.
     pub fn missing(&self) -> Vec<String> {
         let mut missing = vec![];
         for fault in Fault::ALL {
@@ -287,9 +304,4 @@ impl fmt::Display for Coverage {
         }
         Ok(())
     }
-}
-
-/// A duration as a share of another.
-pub(super) fn share(of: Duration, whole: Duration) -> f64 {
-    of.as_secs_f64() / whole.as_secs_f64()
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::chance::Chance;
-use super::server::FOR_EACH_KEY;
+use super::primary::FOR_EACH_KEY;
 use super::world::World;
 
 /// One world in so many.

@@ -1,19 +1,24 @@
-//! What drives the state machine of a process: event in, action out. Mirrors `src/session/driver`.
+//! What is around the engine of a process: what comes to it, and what is done of what it wants.
 
 use std::time::Duration;
 
+use super::acts::Acts;
 use super::clock::{NEVER, nanos};
+use super::connection::{Cid, End, Packet};
+use super::elections::name;
 use super::fact::Fact;
+use super::fault::Fault;
 use super::flaw::Flaw;
-use super::host::{Command, Halt, Input, OBSERVED, Running};
+use super::host::{Arrival, Halt, Panics, Running};
 use super::invariants::Broken;
-use super::network::{End, Packet};
+use super::places::Place;
 use super::world::{Event, World};
-use crate::engine::{Action, Event as Happened, Key, Notice, Process, Query};
+use crate::engine::{Candidature, Input, Instant, Key, Notice, Output, Request};
+use crate::tells::kind;
 
 impl World {
     /// Something comes to a process, if it still runs. While it is halted it waits.
-    pub(super) fn input(&mut self, host: usize, life: u32, input: Input) {
+    pub(super) fn arrive(&mut self, host: usize, life: u32, arrival: Arrival) {
         if self.hosts[host].life != life {
             return;
         }
@@ -21,129 +26,196 @@ impl World {
             return;
         };
         if running.halted.is_some() {
-            running.inbox.push_back(input);
+            running.inbox.push_back(arrival);
             return;
         }
-        match input {
-            Input::Work { key, term, step } => self.work(host, key, term, step),
-            input => self.take(host, input),
+        match arrival {
+            Arrival::Work { key, term, step } => self.work(host, key, term, step),
+            arrival => self.take(host, arrival),
         }
     }
 
-    /// A process that runs takes what came to it to its machine.
-    fn take(&mut self, host: usize, input: Input) {
+    /// A process that runs takes what came to it to its engine.
+    fn take(&mut self, host: usize, arrival: Arrival) {
         let now = self.hosts[host].now(self.now);
         let who = self.hosts[host].who(host);
-        let Some(running) = self.hosts[host].running.as_mut() else {
-            return;
-        };
-        if let Input::Command(Command::WorkStopped { key, term, .. }) = &input
-            && let Some(office) = running.office(*key)
-            && office.term == *term
-        {
-            office.over = true;
-        }
-        // A session that ended, or whose answer was an error, is let go before anything else.
-        let lost = match &input {
-            Input::Ended(cid) => Some((*cid, "the session ended")),
-            Input::Reply {
-                cid,
-                answer: Err(refusal),
-                ..
-            } => Some((*cid, refusal.0)),
+        let not_opened = match &arrival {
+            Arrival::NotOpened(cid) => Some(*cid),
             _ => None,
         };
-        if let Some((cid, what)) = lost {
-            if running.line.take_if(|line| line.cid == cid).is_some() {
-                self.tell(Fact::Met { who, what });
-                self.let_go(cid);
-                self.handle(host, Happened::Disconnected);
-                if self.flaw == Some(Flaw::LeavesOnError) {
-                    self.leave_all(host);
-                }
-            }
-            return;
-        }
-        let not_opened = match &input {
-            Input::NotOpened(cid) => Some(*cid),
-            _ => None,
-        };
-        if let Input::Opened(cid) = &input
+        let lost = matches!(
+            &arrival,
+            Arrival::Ended(_) | Arrival::Reply { answer: Err(_), .. }
+        );
+        if let Arrival::Opened(cid) = &arrival
+            && let Some(running) = self.hosts[host].running.as_ref()
             && running.opening == Some(*cid)
         {
             self.opened_beside(host);
         }
+        let direct = self.hosts[host].direct;
+        let pid = match &arrival {
+            Arrival::Opened(cid) => self.connections.get(cid).and_then(|c| c.pid),
+            _ => None,
+        };
         let Some(running) = self.hosts[host].running.as_mut() else {
             return;
         };
-        match running.event(now, input) {
-            Some(event) => self.handle(host, event),
-            None => self.plan_wake(host),
+        let input = running.input(now, arrival, pid.unwrap_or(0), direct);
+        if let Some(input) = input {
+            match &input {
+                Input::Refused { why } => {
+                    let what = why.to_string();
+                    self.tell(Fact::Met { who, what });
+                }
+                Input::Lost { .. } => {
+                    let what = "the session ended".to_owned();
+                    self.tell(Fact::Met { who, what });
+                }
+                _ => {}
+            }
+            self.handle(host, input);
         }
+        if lost && self.flaw == Some(Flaw::LeavesOnError) {
+            self.leave_all(host);
+        }
+        self.plan_wake(host);
         if let Some(cid) = not_opened {
             self.let_go(cid);
         }
     }
 
     fn leave_all(&mut self, host: usize) {
-        let running = self.hosts[host].running.as_ref();
-        let keys: Vec<Key> = running.map_or(vec![], |running| {
-            running.elections.keys().copied().collect()
-        });
-        for key in keys {
-            self.handle(host, Happened::Leave { key });
+        for key in self.stands_in(host) {
+            if let Some(input) = self.leave(host, key) {
+                self.handle(host, input);
+            }
         }
     }
 
-    /// Take an event to the state machine, and do what it says.
-    pub(super) fn handle(&mut self, host: usize, event: Happened) {
+    /// What a handle asks for that takes a candidacy back.
+    pub(super) fn leave(&self, host: usize, key: Key) -> Option<Input> {
+        let running = self.hosts[host].running.as_ref()?;
+        let candidacy = running.elections.get(&key)?.number;
+        Some(Input::Leave { key, candidacy })
+    }
+
+    /// And that gives up whatever is held.
+    pub(super) fn give_up_term(&self, host: usize, key: Key) -> Option<Input> {
+        let running = self.hosts[host].running.as_ref()?;
+        let candidacy = running.elections.get(&key)?.number;
+        Some(Input::GiveUp { key, candidacy })
+    }
+
+    /// And that becomes a candidate.
+    pub(super) fn join(&mut self, host: usize, key: Key) -> Input {
+        let graceful = !self.chance.one_in(8);
+        let machine = &mut self.hosts[host];
+        machine.candidacies += 1;
+        let candidature = Candidature {
+            election: name(key),
+            number: machine.candidacies,
+            address: super::elections::address(host),
+            priority: machine.priority,
+            autopsy: !machine.always_waits.contains(&key),
+            graceful,
+        };
+        Input::Join { key, candidature }
+    }
+
+    /// Take something to the engine, and do what it wants.
+    pub(super) fn handle(&mut self, host: usize, input: Input) {
         let now = self.hosts[host].now(self.now);
         let who = self.hosts[host].who(host);
-        self.coverage.event(&event);
-        let Some(running) = self.hosts[host].running.as_mut() else {
+        self.coverage.input(&input);
+        if matches!(input, Input::Notified(_))
+            && let Some(running) = self.hosts[host].running.as_ref()
+        {
+            // One that goes once its try is answered tells nobody.
+            let unknown = self.coverage.places(who, &*running.engine);
+            self.must_not_be("the rules' diagram", unknown);
+        }
+        let machine = &mut self.hosts[host];
+        let given = (now, machine.ticks_by.lease, machine.fails_fast);
+        let Some(running) = machine.running.as_mut() else {
             return;
         };
-        let may_move = self.coverage.may_move(who, &event);
-        running.process.handle(now, event);
-        let mut moved = may_move;
-        loop {
-            let flawed = self.flaw == Some(Flaw::PulseFromReceipt);
+        let mut moved = self.coverage.may_move(who, &running.ids, &input);
+        // Where changes of place are not looked at, nobody knows.
+        let knows = !self.coverage.sparse;
+        let follows = |key: Key| knows && self.coverage.place(who, key) == Place::Following;
+        let mut acts = Acts::of(running, given, follows, &input);
+        running.engine.handle(now, input);
+        let panics = running.panics.take();
+        if panics == Some(Panics::Rules) {
+            running.engine.interrupt();
+        }
+        let mut left = match panics {
+            None => u64::MAX,
+            Some(Panics::Rules) => 0,
+            Some(Panics::Driver { after }) => after,
+        };
+        while left > 0 {
+            left -= 1;
             let Some(running) = self.hosts[host].running.as_mut() else {
                 return;
             };
-            if !running.extend(now, flawed) {
-                running.process.handle(now, Happened::Disconnected);
-                moved = true;
-            }
-            let Some(action) = running.process.poll() else {
+            let Some(output) = running.engine.poll() else {
                 break;
             };
-            moved |= self.coverage.action(&action);
-            if !is_routine(&action) {
-                self.tell(Fact::Does {
-                    who,
-                    action: action.clone(),
-                });
+            let wrong = acts.next(running, &output);
+            self.must_not_be("what the engine wants", wrong);
+            moved |= self.coverage.output(&output);
+            if !is_routine(&output) {
+                let output = Box::new(output.clone());
+                self.tell(Fact::Does { who, output });
             }
-            self.perform(host, action);
+            self.perform(host, output);
         }
+        let Some(running) = self.hosts[host].running.as_mut() else {
+            return;
+        };
+        let wrong = acts.end(running, now).filter(|_| panics.is_none());
+        let overtaken = std::mem::take(&mut running.overtaken);
+        self.must_not_be("what the engine wants", wrong);
         if moved && let Some(running) = self.hosts[host].running.as_ref() {
-            let unknown = self.coverage.places(who, &running.process);
-            if let Some(why) = unknown {
-                self.broken.get_or_insert(Broken {
-                    invariant: "the machine's diagram",
-                    why,
-                    is_late: false,
-                });
-            }
+            let unknown = self.coverage.places(who, &*running.engine);
+            self.must_not_be("the rules' diagram", unknown);
+        }
+        if panics.is_some() {
+            return self.restart(host);
+        }
+        if overtaken {
+            self.handle(host, Input::Lost { why: None });
         }
         self.plan_wake(host);
     }
 
-    fn perform(&mut self, host: usize, action: Action) {
-        match action {
-            Action::Connect if self.connects_elsewhere(host) => {}
-            Action::Connect => {
+    pub(super) fn must_not_be(&mut self, invariant: &'static str, why: Option<String>) {
+        if let Some(why) = why {
+            self.broken.get_or_insert(Broken {
+                invariant,
+                why,
+                is_late: false,
+            });
+        }
+    }
+
+    fn perform(&mut self, host: usize, output: Output) {
+        match output {
+            Output::Extend { until } => {
+                let from_receipt = self.flaw == Some(Flaw::PulseFromReceipt);
+                let now = self.hosts[host].now(self.now);
+                if let Some(running) = self.hosts[host].running.as_mut() {
+                    running.extend(if from_receipt {
+                        now + Duration::from_secs(60)
+                    } else {
+                        until
+                    });
+                }
+            }
+            Output::Open { .. } if self.connects_elsewhere(host) => {}
+            Output::Open { .. } => {
                 let cid = self.dial(host);
                 if let Some(running) = self.hosts[host].running.as_mut() {
                     running.opening = Some(cid);
@@ -152,169 +224,116 @@ impl World {
                 let life = self.hosts[host].life;
                 self.queue.plan(at, Event::ConnectLimit { host, life, cid });
             }
-            Action::Send { sent, query } => {
-                let running = self.hosts[host].running.as_mut();
-                if let Query::Vacate { key, term, ending } = query
-                    && let Some(candidate) = running.and_then(|r| r.elections.get_mut(&key))
-                {
-                    candidate.owed = Some((term, ending));
-                }
-                let running = self.hosts[host].running.as_ref();
-                let Some(running) = running else { return };
-                let Some(line) = &running.line else { return };
-                let cid = line.cid;
-                let follows: Vec<Key> = match &query {
-                    Query::Read => running.elections.keys().copied().collect(),
-                    _ => vec![],
-                };
-                let query = self.flawed(host, query);
-                for query in self.split(query) {
-                    let follows = follows.clone();
-                    let packet = Packet::Request {
-                        sent,
-                        query,
-                        follows,
-                    };
-                    self.deliver(cid, End::Server, packet);
-                }
-            }
-            Action::Abandon => {
+            Output::Send(request) => self.send(host, request),
+            Output::LetGo | Output::Goodbye => {
                 let running = self.hosts[host].running.as_mut();
                 if let Some(line) = running.and_then(|running| running.line.take()) {
                     self.let_go(line.cid);
                 }
             }
-            Action::Start { key, term } => self.start_work(host, key, term),
-            Action::Cancel { key } => self.cancel_work(host, key),
-            Action::Drop { key } => self.drop_work(host, key),
-            Action::Overrun { key, term } => {
-                if self.hosts[host].aborts {
-                    self.kill(host, "it aborts, since its work outlives its lease");
-                } else {
-                    let who = self.hosts[host].who(host);
-                    let by = self.now + nanos(self.longest_drop(host));
-                    self.tell(Fact::Overran { who, key, term, by });
-                }
-            }
-            Action::Left { key } => {
+            Output::Start { key, term } => self.start_work(host, key, term),
+            Output::Cancel { key } => self.cancel_work(host, key),
+            Output::Drop { key } => self.drop_work(host, key),
+            Output::Abort => self.kill(host, "it aborts, since its work outlives its lease"),
+            Output::Left { key } => {
                 if let Some(running) = self.hosts[host].running.as_mut() {
                     running.elections.remove(&key);
+                    running.resigning.remove(&key);
+                    running.leaving.remove(&key);
                 }
                 let who = self.hosts[host].who(host);
                 self.tell(Fact::Left { who, key });
             }
-            Action::Finish => {
+            Output::Finished { refused } => self.finish(host, refused),
+            Output::Tell(Notice::Overran { key, term }) if !self.hosts[host].aborts => {
+                let who = self.hosts[host].who(host);
+                let by = self.now + nanos(self.longest_drop(host));
+                self.tell(Fact::Overran { who, key, term, by });
+            }
+            Output::Resigned { key, .. } => {
                 if let Some(running) = self.hosts[host].running.as_mut() {
-                    running.finished = true;
-                }
-                self.queue.plan(
-                    self.now,
-                    Event::Exits {
-                        host,
-                        life: self.hosts[host].life,
-                    },
-                );
-            }
-            Action::Tell(Notice::Vacated { key, term, .. }) => {
-                let running = self.hosts[host].running.as_mut();
-                if let Some(candidate) = running.and_then(|r| r.elections.get_mut(&key)) {
-                    candidate.owed.take_if(|(owed, _)| *owed == term);
+                    running.resigning.remove(&key);
                 }
             }
-            Action::Publish { .. } | Action::GaveUp { .. } | Action::Tell(_) => {}
+            Output::Begin { .. } | Output::Publish { .. } | Output::Tell(_) => {}
         }
     }
 
-    /// The driver panics and goes on with a new machine. Work stops by its leash, which needs none.
+    fn send(&mut self, host: usize, request: Request) {
+        let running = self.hosts[host].running.as_mut();
+        let Some(line) = running.and_then(|running| running.line.as_mut()) else {
+            return;
+        };
+        let cid: Cid = line.cid;
+        line.under_way.push_back(kind(&request));
+        for request in self.flawed(host, request) {
+            self.deliver(cid, End::Server, Packet::Request(request));
+        }
+    }
+
+    fn finish(&mut self, host: usize, refused: bool) {
+        if let Some(running) = self.hosts[host].running.as_mut() {
+            running.finished = true;
+        }
+        let life = self.hosts[host].life;
+        self.queue.plan(self.now, Event::Exits { host, life });
+        if refused {
+            // Whoever looks after it starts it again.
+            let lasts = self.longest_lease() / 2;
+            self.goes_on(Fault::ProcessShutDown, Some(host), lasts);
+        }
+    }
+
+    /// The driver of a process panics, or the rules of its engine do: now or when the next thing comes.
     pub(super) fn panic(&mut self, host: usize) -> bool {
-        let seed = self.chance.bits() | 1;
-        let forgets = self.flaw == Some(Flaw::ForgetsWork);
-        let machine = &mut self.hosts[host];
-        let who = machine.who(host);
-        let now = machine.clock.at(self.now);
-        let timings = machine.timings.clone();
-        let Some(running) = machine.running.as_mut() else {
+        let Some(running) = self.hosts[host].running.as_mut() else {
             return false;
         };
-        if running.halted.is_some() || running.finished {
+        if running.halted.is_some() || running.finished || running.panics.is_some() {
             return false;
         }
+        match self.chance.below(3) {
+            0 => self.restart(host),
+            1 => {
+                let after = self.chance.below(4);
+                self.hosts[host].panics(Panics::Driver { after });
+            }
+            _ => self.hosts[host].panics(Panics::Rules),
+        }
+        true
+    }
+
+    /// A driver that has panicked is put back on its engine.
+    fn restart(&mut self, host: usize) {
+        let forgets = self.flaw == Some(Flaw::ForgetsWork);
+        let Some(running) = self.hosts[host].running.as_mut() else {
+            return;
+        };
         let lost = [
             running.line.take().map(|line| line.cid),
             running.opening.take(),
         ];
-        let heard = running.process.heard().clone();
-        running.process = Process::new(machine.ticks_by.clone(), seed).remembering(heard);
+        running.away = None;
         running.wake_at = NEVER;
-        let (mut returns, mut events) = (vec![], vec![]);
-        let mut working = vec![];
-        for (&key, candidate) in &running.elections {
-            let office = candidate.office.as_ref().filter(|office| !office.over);
-            working.extend(office.filter(|office| office.running).map(|_| key));
-            let margin = timings.aborted - timings.deposed;
-            let work = office.map(|office| (office.term, office.until + margin));
-            returns.push(Happened::Return {
-                key,
-                autopsy: candidate.autopsy,
-                work: work.filter(|_| !forgets),
-                owed: candidate.owed,
-            });
-            if candidate.leaves {
-                events.push(Happened::Leave { key });
-            }
-        }
-        if running.observes {
-            events.push(Happened::Observe { key: OBSERVED });
-        }
-        if running.stopping {
-            events.push(Happened::Shutdown);
-        }
-        for event in returns {
-            self.coverage.event(&event);
-            running.process.handle(now, event);
-        }
-        // All that was held went with the session.
-        let unknown = self.coverage.places(who, &running.process);
-        for event in events {
-            self.coverage.event(&event);
-            running.process.handle(now, event);
-        }
-        if let Some(why) = unknown {
-            self.broken.get_or_insert(Broken {
-                invariant: "the machine's diagram",
-                why,
-                is_late: false,
-            });
-        }
+        let offices = running.elections.iter();
+        let offices =
+            offices.filter_map(|(key, candidate)| Some((*key, candidate.office.as_ref()?)));
+        let works = offices.filter(|(_, office)| !office.over && !forgets);
+        let works = works.map(|(key, office)| (key, office.term)).collect();
         for cid in lost.into_iter().flatten() {
             self.let_go(cid);
         }
-        for key in working {
-            self.drop_work(host, key);
-        }
-        self.handle(host, Happened::Timer);
-        true
+        self.handle(host, Input::Restarted { running: works });
     }
 
-    /// As they are; one for each election where the world is broken so.
-    fn split(&self, query: Query) -> Vec<Query> {
-        match query {
-            Query::Heartbeat { keys } if self.flaw == Some(Flaw::QueryEachElection) => keys
-                .into_iter()
-                .map(|key| Query::Heartbeat { keys: vec![key] })
-                .collect(),
-            query => vec![query],
-        }
-    }
-
-    /// Wake the process when its machine wants to be woken; seldom too early, never twice for one deadline.
+    /// Wake the process when its engine wants to be woken; seldom too early, never twice for one deadline.
     pub(super) fn plan_wake(&mut self, host: usize) {
         let latency = self.wake_latency;
         let machine = &mut self.hosts[host];
         let Some(running) = machine.running.as_mut() else {
             return;
         };
-        let deadline = running.process.deadline();
+        let deadline = running.engine.poll_timeout();
         let at = machine.clock.when(deadline).max(self.now);
         if running.finished || running.halted.is_some() || at == NEVER || at >= running.wake_at {
             return;
@@ -339,10 +358,10 @@ impl World {
             return;
         }
         running.wake_at = NEVER;
-        if machine.clock.when(running.process.deadline()) > self.now {
+        if machine.clock.when(running.engine.poll_timeout()) > self.now {
             return self.plan_wake(host);
         }
-        self.input(host, life, Input::Timer);
+        self.arrive(host, life, Arrival::Timer);
     }
 
     /// None of its instructions is run from here.
@@ -370,7 +389,7 @@ impl World {
         let Some(halt) = running.halted.take() else {
             return;
         };
-        let tick = running.process.look_every();
+        let tick = running.engine.look_every();
         self.tell(Fact::WokeUp { who });
         let late = match halt {
             Halt::Stopped => self.wake_latency,
@@ -387,9 +406,9 @@ impl World {
         let inbox = self.hosts[host].running.as_mut();
         let inbox = inbox.map(|running| std::mem::take(&mut running.inbox));
         let mut wakes = false;
-        for input in inbox.unwrap_or_default() {
-            wakes |= !matches!(input, Input::Work { .. });
-            self.input(host, who.life, input);
+        for arrival in inbox.unwrap_or_default() {
+            wakes |= !matches!(arrival, Arrival::Work { .. });
+            self.arrive(host, who.life, arrival);
         }
         if wakes {
             self.looks(host, who.life);
@@ -405,7 +424,7 @@ impl World {
             return;
         };
         running.wake_at = NEVER;
-        self.input(host, life, Input::Timer);
+        self.arrive(host, life, Arrival::Timer);
         if self.hosts[host].running.is_some() {
             self.tell(Fact::Looked { who });
         }
@@ -413,42 +432,28 @@ impl World {
 }
 
 impl Running {
-    /// Mirrors `Pulse::extend`. False when a reader saw the deadline pass before the machine did.
-    fn extend(&mut self, now: crate::engine::Instant, from_receipt: bool) -> bool {
-        let until = self.process.current_until();
-        let Some((line, mut until)) = self.line.as_mut().zip(until) else {
-            return true;
+    /// The terms of the session are current until then, unless somebody has seen them end before.
+    fn extend(&mut self, until: Instant) {
+        let Some(line) = self.line.as_mut() else {
+            return;
         };
-        if from_receipt {
-            until = now + Duration::from_secs(60);
+        if line.until == Instant::default() {
+            self.overtaken = true;
+        } else {
+            line.until = line.until.max(until);
         }
-        if line.until == crate::engine::Instant::default() {
-            return false;
-        }
-        line.until = line.until.max(until);
-        let (cid, until) = (line.cid, line.until);
-        let offices = self
-            .elections
-            .values_mut()
-            .filter_map(|c| c.office.as_mut());
-        for office in offices.filter(|office| office.cid == cid) {
-            office.until = until;
-        }
-        true
     }
 }
 
 /// What happens all the time, and would only fill the timeline.
-fn is_routine(action: &Action) -> bool {
-    match action {
-        Action::Send { query, .. } => match query {
-            Query::Prove | Query::Heartbeat { .. } | Query::Read => true,
-            Query::Campaign {
-                keys, successor_of, ..
-            } => keys.len() == successor_of.len(),
+fn is_routine(output: &Output) -> bool {
+    match output {
+        Output::Send(request) => match request {
+            Request::Prove | Request::Heartbeat(_) | Request::Read(_) => true,
+            Request::Campaign(bids) => bids.of.iter().all(|bid| bid.successor),
             _ => false,
         },
-        Action::Publish { .. } => true,
+        Output::Extend { .. } | Output::Begin { .. } | Output::Publish { .. } => true,
         _ => false,
     }
 }

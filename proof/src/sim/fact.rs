@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::clock::Time;
+use super::ending::Ending;
 use super::fault::Fault;
-use super::round::Ending;
-use crate::engine::{Action, Key, Stop};
+use crate::engine::{Key, Output, Stop};
 
 /// A process: the machine on which it runs, and how many ran there before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,15 +126,15 @@ pub(super) enum Fact {
         key: Key,
         term: u64,
     },
-    /// What the machine of a process wants.
+    /// What the engine of a process wants.
     Does {
         who: Who,
-        action: Action,
+        output: Box<Output>,
     },
     /// What a process met that is not worth a kind of its own.
     Met {
         who: Who,
-        what: &'static str,
+        what: String,
     },
     /// Something goes wrong.
     Fault {
@@ -292,12 +292,12 @@ impl Fact {
             Fact::Committed { term, .. } => {
                 format!("a transaction fenced by term {term} commits")
             }
-            Fact::Does { action, .. } => match action {
-                Action::Send { query, .. } => format!("asks {query:?}"),
-                Action::Tell(notice) => format!("tells {notice:?}"),
-                action => format!("does {action:?}"),
+            Fact::Does { output, .. } => match &**output {
+                Output::Send(request) => format!("asks {request:?}"),
+                Output::Tell(notice) => format!("tells {notice:?}"),
+                output => format!("does {output:?}"),
             },
-            Fact::Met { what, .. } => (*what).to_owned(),
+            Fact::Met { what, .. } => what.clone(),
             Fact::Fault { fault, .. } => format!("FAULT: {fault}"),
             Fact::Over { fault, .. } => format!("over: {fault}"),
             Fact::Calm { keys, by } => {

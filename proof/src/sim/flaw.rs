@@ -1,7 +1,6 @@
 //! Worlds that are broken on purpose: each invariant must find its own out.
 
-use super::world::World;
-use crate::engine::Query;
+use crate::engine::{Answer, Campaigned, Id, Told};
 use crate::postgres;
 
 /// What is wrong with a world, beside what goes wrong in it.
@@ -53,54 +52,26 @@ pub enum Flaw {
     Sulks,
 }
 
-/// So many tries in vain.
-const PATIENCE: u32 = 40;
+/// What becomes of an answer.
+pub(super) enum Instead {
+    Nothing,
+    /// It is another one.
+    This(Answer),
+    /// These were not tried for.
+    Also(Vec<(Id, Told<Campaigned>)>),
+    /// It is a part of a later one.
+    Part,
+}
 
-impl World {
-    /// What a process sends, as a flaw of its own makes it.
-    pub(super) fn flawed(&mut self, host: usize, query: Query) -> Query {
-        let calm = self.calm;
-        let Some(running) = self.hosts[host].running.as_mut() else {
-            return query;
-        };
-        // Answered, and of no use.
-        let nothing = Query::Heartbeat { keys: vec![] };
-        match (self.flaw, query) {
-            (Some(Flaw::StopsTrying), Query::Campaign { .. }) if running.lost_tries > PATIENCE => {
-                nothing
+impl Instead {
+    pub(super) fn of(self, answer: Answer) -> Option<Answer> {
+        match (self, answer) {
+            (Instead::Part, _) => None,
+            (Instead::This(answer), _) => Some(answer),
+            (Instead::Also(others), Answer::Campaigned(tries)) => {
+                Some(Answer::Campaigned([tries, others].concat()))
             }
-            (Some(Flaw::WaitsForEver), Query::TakeOffice { key, .. })
-                if running.refused.contains(&key) =>
-            {
-                nothing
-            }
-            (Some(Flaw::Sulks), Query::Campaign { .. }) if !calm => Query::Campaign {
-                keys: vec![],
-                successor_of: vec![],
-                overdue: vec![],
-                heard: vec![],
-            },
-            (
-                Some(Flaw::OneAtATime),
-                Query::Campaign {
-                    mut keys,
-                    mut successor_of,
-                    overdue,
-                    heard,
-                },
-            ) => {
-                running.turn += 1;
-                let turn = keys[running.turn % keys.len()];
-                keys.retain(|key| *key == turn);
-                successor_of.retain(|key| *key == turn);
-                Query::Campaign {
-                    keys,
-                    successor_of,
-                    overdue,
-                    heard,
-                }
-            }
-            (_, query) => query,
+            (_, answer) => Some(answer),
         }
     }
 }

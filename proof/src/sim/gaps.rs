@@ -5,9 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::clock::Time;
-use super::coverage::share;
+use super::ending::Ending;
 use super::fact::Fact;
-use super::round::Ending;
 use crate::engine::Key;
 
 #[derive(Clone, Debug, Default)]
@@ -119,4 +118,9 @@ impl fmt::Display for Gaps {
         }
         Ok(())
     }
+}
+
+/// A duration as a share of another.
+pub(super) fn share(of: Duration, whole: Duration) -> f64 {
+    of.as_secs_f64() / whole.as_secs_f64()
 }

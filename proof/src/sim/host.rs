@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::clock::{Clock, NEVER, Time};
+use super::connection::Cid;
+use super::elections::key;
 use super::fact::Who;
-use super::network::Cid;
-use super::work::{Office, Step};
+use super::flaw::Instead;
+use super::office::{Office, Step};
 use crate::engine::{
-    Answer, Ending, Event, Instant, Key, Office as Asked, Process, Stop, Timings, Try,
+    Answer, Id, Input, Instant, Key, Notification, Office as Asked, Setup, Timings, Try,
 };
-use crate::postgres::Refusal;
-use crate::tells::all_told;
+use crate::machine::Machine;
+use crate::postgres::{Pid, Refusal};
+use crate::tells::done;
 
 /// A machine. It outlives the processes that run on it.
 pub(super) struct Host {
@@ -29,7 +32,9 @@ pub(super) struct Host {
     /// Those of them in which how a session ended is not believed.
     pub(super) always_waits: Vec<Key>,
     /// How its candidates rank among the others.
-    pub(super) priority: i16,
+    pub(super) priority: i32,
+    /// Its processes are nothing without a first session.
+    pub(super) fails_fast: bool,
     /// The least time that a packet takes.
     pub(super) distance: Duration,
     pub(super) path: Path,
@@ -37,6 +42,8 @@ pub(super) struct Host {
     /// The work cannot go on until then.
     pub(super) runtime_blocked_until: Time,
     pub(super) life: u32,
+    /// How many candidacies its processes have had.
+    pub(super) candidacies: u64,
     pub(super) running: Option<Running>,
 }
 
@@ -53,29 +60,41 @@ pub(super) struct Path {
     pub(super) asleep: bool,
 }
 
-/// A process: the shipped state machine, and what drives it. Mirrors `src/session/driver`.
+/// A process: the shipped engine, and what is around it.
 pub(super) struct Running {
-    pub(super) process: Process,
+    pub(super) engine: Box<dyn Machine>,
     pub(super) opening: Option<Cid>,
     pub(super) line: Option<Line>,
     pub(super) elections: BTreeMap<Key, Candidate>,
-    pub(super) observes: bool,
     pub(super) halted: Option<Halt>,
     /// What came while it was halted.
-    pub(super) inbox: VecDeque<Input>,
+    pub(super) inbox: VecDeque<Arrival>,
     pub(super) wake_at: Time,
     pub(super) wake_number: u64,
+    pub(super) panics: Option<Panics>,
+    /// A reader has seen the terms of the session end before they were extended.
+    pub(super) overtaken: bool,
+    /// It has had a session.
+    pub(super) connected: bool,
+    /// Where somebody waits until what is held is given up; the term that was current then.
+    pub(super) resigning: BTreeMap<Key, Option<u64>>,
+    /// Where somebody waits until the candidacy is over.
+    pub(super) leaving: BTreeSet<Key>,
     /// It was told to shut down.
     pub(super) stopping: bool,
     pub(super) finished: bool,
     /// The greatest terms that answers have told it of.
     pub(super) told: BTreeMap<Key, u64>,
+    /// The ids of elections, as answers have told them.
+    pub(super) ids: BTreeMap<Id, Key>,
     /// How many of its tries brought nothing.
     pub(super) lost_tries: u32,
     /// Where it asked for office in vain.
-    pub(super) refused: BTreeSet<Key>,
+    pub(super) refused: BTreeSet<Id>,
     /// How often it has tried.
     pub(super) turn: usize,
+    /// For each request under way, what becomes of its answer where the world is broken so.
+    pub(super) instead: VecDeque<Instead>,
     /// What it has seen to be led on the other host, and whether that is on a newer timeline.
     pub(super) saw: (Vec<Key>, bool),
     /// It has gone there, and comes back where this is given up.
@@ -91,59 +110,56 @@ pub(super) enum Halt {
     Suspended,
 }
 
-/// The session of the moment, and until when its terms are current: mirrors `Pulse`.
+/// What panics when the next thing comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Panics {
+    /// The driver, after so many of the things that are asked for.
+    Driver { after: u64 },
+    /// The rules: nothing of what they were about to ask for is done.
+    Rules,
+}
+
+/// The session of the moment, and until when its terms are current.
 pub(super) struct Line {
     pub(super) cid: Cid,
+    /// Its backend.
+    pub(super) pid: Pid,
     /// Zero once it has passed, for good.
     pub(super) until: Instant,
+    /// What its engine has asked on it and is not answered, oldest first.
+    pub(super) under_way: VecDeque<&'static str>,
 }
 
 pub(super) struct Candidate {
-    pub(super) autopsy: bool,
+    /// Which of its process.
+    pub(super) number: u64,
+    /// Its work is given time to stop.
+    pub(super) graceful: bool,
     pub(super) office: Option<Office>,
-    /// A term that began and is not on record as vacated.
-    pub(super) owed: Option<(u64, Ending)>,
-    /// The candidacy is to end.
-    pub(super) leaves: bool,
-    /// Its id is known, since it was joined once.
-    pub(super) joined: bool,
 }
 
 /// What comes to a process.
-pub(super) enum Input {
+pub(super) enum Arrival {
     Timer,
     Opened(Cid),
     NotOpened(Cid),
     Reply {
         cid: Cid,
-        sent: Instant,
         answer: Result<Answer, Refusal>,
+        told: Vec<(Key, u64)>,
     },
     Notified {
         cid: Cid,
-        keys: Vec<Key>,
+        notification: Notification,
     },
     Ended(Cid),
-    Command(Command),
+    /// Of the application, by a handle, or of its work.
+    Asked(Input),
     Work {
         key: Key,
         term: u64,
         step: Step,
     },
-}
-
-/// What the application asks of the driver.
-#[derive(Clone, Debug)]
-pub(super) enum Command {
-    Join { key: Key, autopsy: bool },
-    Observe { any: bool },
-    Ready { key: Key, term: u64 },
-    Fail { key: Key, term: u64 },
-    Resign { key: Key, term: u64 },
-    GiveUp { key: Key },
-    Leave { key: Key },
-    Shutdown,
-    WorkStopped { key: Key, term: u64, stop: Stop },
 }
 
 impl Host {
@@ -172,26 +188,46 @@ impl Host {
     pub(super) fn now(&self, now: Time) -> Instant {
         self.clock.at(now)
     }
+
+    pub(super) fn setup(&self) -> Setup {
+        Setup {
+            timings: self.ticks_by.clone(),
+            aborts: self.aborts,
+            fails_fast: self.fails_fast,
+        }
+    }
+
+    pub(super) fn panics(&mut self, panics: Panics) {
+        if let Some(running) = self.running.as_mut() {
+            running.panics = Some(panics);
+        }
+    }
 }
 
 impl Running {
-    pub(super) fn new(process: Process) -> Running {
+    pub(super) fn new(engine: Box<dyn Machine>) -> Running {
         Running {
-            process,
+            engine,
             opening: None,
             line: None,
             elections: BTreeMap::new(),
-            observes: false,
             halted: None,
             inbox: VecDeque::new(),
             wake_at: NEVER,
             wake_number: 0,
+            panics: None,
+            overtaken: false,
+            connected: false,
+            resigning: BTreeMap::new(),
+            leaving: BTreeSet::new(),
             stopping: false,
             finished: false,
             told: BTreeMap::new(),
+            ids: BTreeMap::new(),
             lost_tries: 0,
             refused: BTreeSet::new(),
             turn: 0,
+            instead: VecDeque::new(),
             saw: (vec![], false),
             away: None,
         }
@@ -199,6 +235,12 @@ impl Running {
 
     pub(super) fn office(&mut self, key: Key) -> Option<&mut Office> {
         self.elections.get_mut(&key)?.office.as_mut()
+    }
+
+    /// Whether any work of an election runs.
+    pub(super) fn works(&self, key: Key) -> bool {
+        let office = self.elections.get(&key).and_then(|c| c.office.as_ref());
+        office.is_some_and(|office| office.running)
     }
 
     /// Whether any work that holds this connection's socket still runs.
@@ -209,98 +251,148 @@ impl Running {
             .any(|office| office.running && office.cid == cid)
     }
 
-    /// Take what came to the state machine's event; `None` where it is of no use to it.
-    pub(super) fn event(&mut self, now: Instant, input: Input) -> Option<Event> {
-        match input {
-            Input::Timer => Some(Event::Timer),
-            Input::Opened(cid) => {
+    /// What the engine is told of what came; nothing where it is no concern of its.
+    pub(super) fn input(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        pid: Pid,
+        direct: bool,
+    ) -> Option<Input> {
+        match arrival {
+            Arrival::Timer => Some(Input::Timer),
+            Arrival::Opened(cid) => {
                 self.opening.take_if(|opening| *opening == cid)?;
-                self.line = Some(Line { cid, until: now });
+                self.connected = true;
+                self.line = Some(Line {
+                    cid,
+                    pid,
+                    until: now,
+                    under_way: VecDeque::new(),
+                });
                 self.refused.clear();
-                Some(Event::Connected)
+                self.instead.clear();
+                let instance = "".into();
+                Some(Input::Opened {
+                    pid,
+                    direct,
+                    instance,
+                })
             }
-            Input::NotOpened(cid) => {
+            Arrival::NotOpened(cid) => {
                 self.opening.take_if(|opening| *opening == cid)?;
-                Some(Event::Disconnected)
+                Some(Input::NotOpened {
+                    why: "nobody answers".into(),
+                    schema: false,
+                    outage: true,
+                })
             }
-            Input::Reply { cid, sent, answer } => {
+            Arrival::Reply { cid, answer, told } => {
                 self.line.as_ref().filter(|line| line.cid == cid)?;
-                let Ok(answer) = answer else {
-                    return Some(Event::Disconnected);
+                let answer = match answer {
+                    Ok(answer) => answer,
+                    Err(Refusal(why)) => {
+                        self.instead.pop_front();
+                        return Some(Input::Refused { why: why.into() });
+                    }
                 };
-                for (key, term) in all_told(&answer) {
-                    if self.elections.contains_key(&key) {
-                        let told = self.told.entry(key).or_default();
-                        *told = (*told).max(term);
-                    }
+                self.note(&answer, told);
+                let answer = match self.instead.pop_front() {
+                    Some(instead) => instead.of(answer)?,
+                    None => answer,
+                };
+                Some(Input::Answered(answer))
+            }
+            Arrival::Notified { cid, notification } => {
+                self.line.as_ref().filter(|line| line.cid == cid)?;
+                Some(Input::Notified(vec![notification]))
+            }
+            Arrival::Ended(cid) => {
+                self.line.as_ref().filter(|line| line.cid == cid)?;
+                Some(Input::Lost { why: None })
+            }
+            Arrival::Asked(input) => {
+                self.asked(now, &input);
+                Some(input)
+            }
+            Arrival::Work { .. } => None,
+        }
+    }
+
+    fn note(&mut self, answer: &Answer, told: Vec<(Key, u64)>) {
+        for (key, term) in told {
+            if self.elections.contains_key(&key) {
+                let told = self.told.entry(key).or_default();
+                *told = (*told).max(term);
+            }
+        }
+        match answer {
+            Answer::Joined(joined) => {
+                let ids = done(joined);
+                let ids = ids.filter_map(|(name, one)| Some((one.election, key(name)?)));
+                self.ids.extend(ids);
+            }
+            Answer::Office(offices) => {
+                let refused = done(offices);
+                let refused = refused.filter(|(_, office)| !matches!(office, Asked::Began { .. }));
+                self.refused.extend(refused.map(|(id, _)| *id));
+            }
+            Answer::Campaigned(tries)
+                if done(tries).all(|(_, one)| matches!(one.tried, Try::Held(_))) =>
+            {
+                self.lost_tries += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// The oldest request of its engine under way, where this answers it.
+    pub(super) fn answered(&mut self, input: &Input) -> Option<&'static str> {
+        let answers = matches!(input, Input::Answered(_) | Input::Refused { .. });
+        let line = self.line.as_mut().filter(|_| answers)?;
+        line.under_way.pop_front()
+    }
+
+    /// The term whose work runs here on the session of the moment, where nobody can have seen it end.
+    fn current(&self, now: Instant, key: Key) -> Option<u64> {
+        let office = self.elections.get(&key)?.office.as_ref()?;
+        let line = self.line.as_ref()?;
+        let current = office.running && line.cid == office.cid && now < line.until;
+        current.then_some(office.term)
+    }
+
+    /// What a handle asks for, or the work tells.
+    fn asked(&mut self, now: Instant, input: &Input) {
+        match input {
+            Input::GiveUp { key, candidacy } => {
+                let number = self.elections.get(key).map(|candidate| candidate.number);
+                if number == Some(*candidacy) {
+                    let term = self.current(now, *key);
+                    self.resigning.entry(*key).or_insert(term);
                 }
-                match &answer {
-                    Answer::Office { key, office } if !matches!(office, Asked::Began { .. }) => {
-                        self.refused.insert(*key);
-                    }
-                    Answer::Campaigned { tries }
-                        if tries.iter().all(|(_, tried)| matches!(tried, Try::Held(_))) =>
-                    {
-                        self.lost_tries += 1;
-                    }
-                    _ => {}
-                }
-                for (key, term) in answer.begun() {
-                    if let Some(candidate) = self.elections.get_mut(&key) {
-                        candidate.owed = Some((term, Ending::Deposed));
-                    }
-                }
-                if let Answer::Joined { key, .. } = &answer
-                    && let Some(candidate) = self.elections.get_mut(key)
+            }
+            Input::Leave { key, .. } => {
+                self.leaving.insert(*key);
+            }
+            Input::Join { key, candidature } => {
+                let candidate = Candidate {
+                    number: candidature.number,
+                    graceful: candidature.graceful,
+                    office: None,
+                };
+                // Who waited for the earlier one may hear of this one's end, or of nothing.
+                self.resigning.remove(key);
+                self.leaving.remove(key);
+                self.elections.insert(*key, candidate);
+            }
+            Input::Stopped { key, term, .. } => {
+                if let Some(office) = self.office(*key)
+                    && office.term == *term
                 {
-                    candidate.joined = true;
+                    office.over = true;
                 }
-                let rows = vec![];
-                Some(Event::Answered { sent, answer, rows })
             }
-            Input::Notified { cid, mut keys } => {
-                self.line.as_ref().filter(|line| line.cid == cid)?;
-                keys.retain(|key| self.elections.contains_key(key));
-                (!keys.is_empty()).then_some(Event::Hint { keys })
-            }
-            Input::Ended(cid) => {
-                self.line.as_ref().filter(|line| line.cid == cid)?;
-                Some(Event::Disconnected)
-            }
-            Input::Command(command) => Some(match command {
-                Command::Join { key, autopsy } => {
-                    let candidate = Candidate {
-                        autopsy,
-                        office: None,
-                        owed: None,
-                        leaves: false,
-                        joined: false,
-                    };
-                    self.elections.insert(key, candidate);
-                    Event::Join { key, autopsy }
-                }
-                Command::Observe { any } => {
-                    self.observes = any;
-                    if any {
-                        Event::Observe { key: OBSERVED }
-                    } else {
-                        Event::Unobserve { key: OBSERVED }
-                    }
-                }
-                Command::Ready { key, term } => Event::Ready { key, term },
-                Command::Fail { key, term } => Event::Failed { key, term },
-                Command::Resign { key, term } => Event::Resign { key, term },
-                Command::GiveUp { key } => Event::GiveUp { key },
-                Command::Leave { key } => {
-                    if let Some(candidate) = self.elections.get_mut(&key) {
-                        candidate.leaves = true;
-                    }
-                    Event::Leave { key }
-                }
-                Command::Shutdown => Event::Shutdown,
-                Command::WorkStopped { key, term, stop } => Event::WorkStopped { key, term, stop },
-            }),
-            Input::Work { .. } => None,
+            _ => {}
         }
     }
 }

@@ -1,62 +1,12 @@
 //! Connections between machines and the server: each direction delivers in order, late, or not at all.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::clock::{Time, nanos};
+use super::connection::{Cid, Connection, End, Lane, Packet};
 use super::fault::Fault;
-use super::host::Input;
+use super::host::Arrival;
 use super::world::{Event, World};
-use crate::engine::{Answer, Instant, Key, Query};
-use crate::postgres::{Pid, Refusal};
-
-/// The number of a connection.
-pub(super) type Cid = u64;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Client,
-    Server,
-}
-
-pub(super) struct Connection {
-    pub(super) host: usize,
-    pub(super) life: u32,
-    pub(super) direct: bool,
-    pub(super) pid: Option<Pid>,
-    pub(super) client_open: bool,
-    pub(super) server_open: bool,
-    to_server: Lane,
-    to_client: Lane,
-}
-
-#[derive(Default)]
-struct Lane {
-    last: Time,
-    held: VecDeque<Packet>,
-    /// Since when the oldest packet has been held.
-    held_since: Option<Time>,
-}
-
-pub(super) enum Packet {
-    Startup,
-    Request {
-        sent: Instant,
-        query: Query,
-        follows: Vec<Key>,
-    },
-    Opened,
-    Refused,
-    Answer {
-        sent: Instant,
-        answer: Result<Answer, Refusal>,
-    },
-    Notification(Vec<Key>),
-    /// The other end is closed: in order, or reset.
-    Fin,
-}
-
-pub(super) type Connections = BTreeMap<Cid, Connection>;
 
 impl World {
     pub(super) fn dial(&mut self, host: usize) -> Cid {
@@ -177,16 +127,16 @@ impl World {
             }
             End::Client => {
                 let (host, life) = (connection.host, connection.life);
-                let input = match packet {
-                    Packet::Opened => Input::Opened(cid),
-                    Packet::Refused => Input::NotOpened(cid),
-                    Packet::Answer { sent, answer } => Input::Reply { cid, sent, answer },
-                    Packet::Notification(keys) => Input::Notified { cid, keys },
-                    Packet::Fin | Packet::Startup | Packet::Request { .. } => {
+                let arrival = match packet {
+                    Packet::Opened => Arrival::Opened(cid),
+                    Packet::Refused => Arrival::NotOpened(cid),
+                    Packet::Answer { answer, told } => Arrival::Reply { cid, answer, told },
+                    Packet::Notification(notification) => Arrival::Notified { cid, notification },
+                    Packet::Fin | Packet::Startup | Packet::Request(_) => {
                         return self.end_client(cid);
                     }
                 };
-                self.input(host, life, input);
+                self.arrive(host, life, arrival);
             }
         }
         self.forget_connection(cid);
@@ -200,12 +150,12 @@ impl World {
         let (host, life) = (connection.host, connection.life);
         let running = self.hosts[host].running.as_ref();
         let opening = running.is_some_and(|running| running.opening == Some(cid));
-        let input = if opening {
-            Input::NotOpened(cid)
+        let arrival = if opening {
+            Arrival::NotOpened(cid)
         } else {
-            Input::Ended(cid)
+            Arrival::Ended(cid)
         };
-        self.input(host, life, input);
+        self.arrive(host, life, arrival);
     }
 
     /// The client lets go of a connection. Work that runs on it keeps the socket open.
@@ -282,21 +232,5 @@ impl World {
     /// A connection that is not there yet after so long is given up.
     pub(super) fn connect_limit(&self, host: usize) -> u64 {
         self.hosts[host].clock.lasts(Duration::from_secs(5))
-    }
-}
-
-impl Connection {
-    /// The client's machine forgets it without a word.
-    pub(super) fn vanish(&mut self) {
-        self.client_open = false;
-        self.to_server.held.clear();
-        self.to_server.held_since = None;
-    }
-
-    fn lane(&mut self, to: End) -> &mut Lane {
-        match to {
-            End::Server => &mut self.to_server,
-            End::Client => &mut self.to_client,
-        }
     }
 }

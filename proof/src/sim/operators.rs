@@ -1,15 +1,9 @@
 //! Operators' levers, and whoever locks what they write to.
 
+use super::elections::{address, name};
 use super::fault::Fault;
 use super::world::World;
 use crate::engine::Key;
-
-/// What operators have forbidden so far, and will permit again.
-#[derive(Default)]
-pub(super) struct Forbidden {
-    suspended: Vec<Key>,
-    excluded: Vec<(Key, u32)>,
-}
 
 impl World {
     /// Somebody may not lead, or nobody, or nobody knows.
@@ -23,15 +17,15 @@ impl World {
         }
         match fault {
             Fault::Suspend => {
-                self.server.postgres.suspend(key.0);
+                self.server.postgres.suspend(&name(key));
                 self.forbidden.suspended.push(key);
             }
             Fault::Exclude => {
                 let leader = self.worker(key).filter(|_| self.chance.one_in(2));
                 let host = self.chance.below(self.hosts.len() as u64) as usize;
-                let address = leader.unwrap_or(host) as u32;
-                self.server.postgres.exclude(key.0, address);
-                self.forbidden.excluded.push((key, address));
+                let host = leader.unwrap_or(host);
+                self.server.postgres.exclude(&name(key), &address(host));
+                self.forbidden.excluded.push((key, host));
             }
             _ => self.server.postgres.lock_requests(true),
         }
@@ -44,11 +38,11 @@ impl World {
         match fault {
             Fault::Suspend if !self.forbidden.suspended.is_empty() => {
                 let key = self.forbidden.suspended.remove(0);
-                self.server.postgres.resume(key.0);
+                self.server.postgres.resume(&name(key));
             }
             Fault::Exclude if !self.forbidden.excluded.is_empty() => {
-                let (key, address) = self.forbidden.excluded.remove(0);
-                self.server.postgres.include(key.0, address);
+                let (key, host) = self.forbidden.excluded.remove(0);
+                self.server.postgres.include(&name(key), &address(host));
             }
             _ => self.server.postgres.lock_requests(false),
         }
@@ -58,9 +52,9 @@ impl World {
     /// A lagging standby may bring back what was permitted long ago, and operators see to it.
     pub(super) fn permit_all(&mut self) {
         for key in self.elections.clone() {
-            self.server.postgres.resume(key.0);
-            for address in 0..self.hosts.len() as u32 {
-                self.server.postgres.include(key.0, address);
+            self.server.postgres.resume(&name(key));
+            for host in 0..self.hosts.len() {
+                self.server.postgres.include(&name(key), &address(host));
             }
         }
         self.words();
@@ -69,8 +63,8 @@ impl World {
     /// The next term is to be that machine's.
     pub(super) fn transfer(&mut self, key: Key, host: usize) -> bool {
         let now = self.server.clock.at(self.now);
-        let asked =
-            self.server.postgres.is_up() && self.server.postgres.transfer(now, key.0, host as u32);
+        let postgres = &mut self.server.postgres;
+        let asked = postgres.is_up() && postgres.transfer(now, &name(key), &address(host));
         self.words();
         asked
     }

@@ -1,8 +1,9 @@
-//! Where a candidacy stands on the machine's own diagram, as the machine itself says.
+//! Where a candidacy stands on the rules' own diagram, as the engine itself says.
 
 use std::fmt::Write;
 
-use crate::engine::{Key, Process};
+use crate::engine::Key;
+use crate::machine::Machine;
 
 /// A place of the diagram in `src/engine`, and whether it is the successor's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +33,7 @@ impl Place {
 }
 
 /// Every change of place that the machine allows from one event to the next.
-pub(super) const MOVES: [(Place, Place); 35] = {
+pub(super) const MOVES: [(Place, Place); 40] = {
     use Place::*;
     [
         (Gone, Absent),
@@ -56,6 +57,13 @@ pub(super) const MOVES: [(Place, Place); 35] = {
         (Following, Waiting),
         (Following, Leading),
         (Following, Leaving),
+        // The server refuses its tries, or office.
+        (Following, Joining),
+        (Successor, Joining),
+        (Waiting, Joining),
+        // A term that began is given up without work, and is vacated with others.
+        (Following, Ending),
+        (Successor, Ending),
         (Successor, Absent),
         (Successor, Following),
         (Successor, Waiting),
@@ -75,11 +83,14 @@ pub(super) const MOVES: [(Place, Place); 35] = {
     ]
 };
 
+/// Allowed as well, and too seldom to be waited for: a number was given out again to one of several that took office.
+pub(super) const SELDOM: (Place, Place) = (Place::Waiting, Place::Ending);
+
 /// The places of all candidacies of a process. The machine shows them to nobody, but as what it prints.
-pub(super) fn places(process: &Process, printed: &mut String) -> Vec<(Key, Place)> {
+pub(super) fn places(engine: &dyn Machine, printed: &mut String) -> Vec<(Key, Place)> {
     printed.clear();
-    let _ = write!(printed, "{process:?}");
-    let mut pieces = printed.split(": Candidacy {");
+    let _ = write!(printed, "{engine:?}");
+    let mut pieces = printed.split(": Contender {");
     let mut before = pieces.next().unwrap_or_default();
     let mut places = vec![];
     for piece in pieces {

@@ -1,123 +1,19 @@
 //! The course of a run: a storm, then calm until everything is led again, a while in which nothing changes,
 //! and one thing at a time that ends a term.
 
-use std::fmt;
 use std::time::Duration;
 
+use super::bounds::{Circumstances, bound, bound_after_storm};
 use super::clock::{Time, nanos};
+use super::elections::name;
+use super::ending::Ending;
 use super::fact::{Fact, Steady};
 use super::fault::Fault;
-use super::host::Command;
-use super::host::Input;
-use super::invariants::{Circumstances, bound, bound_after_storm};
+use super::phase::Phase;
 use super::places::Place;
 use super::world::{Event, World};
-use crate::engine::{Key, Stop};
+use crate::engine::{Input, Key, Stop};
 use crate::postgres::Tables;
-
-/// How a term ends, where one thing alone goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Ending {
-    Returned,
-    Resigned,
-    SteppedDown,
-    Failed,
-    ShutDown,
-    Killed,
-    KilledUnseen,
-    SessionKilled,
-    ServerRestarted,
-    NetworkCut,
-    Stopped,
-    MachineOff,
-    BothKilled,
-    Transferred,
-}
-
-impl Ending {
-    pub(super) const ALL: [Ending; 14] = [
-        Ending::Returned,
-        Ending::Resigned,
-        Ending::SteppedDown,
-        Ending::Failed,
-        Ending::ShutDown,
-        Ending::Killed,
-        Ending::KilledUnseen,
-        Ending::SessionKilled,
-        Ending::ServerRestarted,
-        Ending::NetworkCut,
-        Ending::Stopped,
-        Ending::MachineOff,
-        Ending::BothKilled,
-        Ending::Transferred,
-    ];
-}
-
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Ending::Returned => "lead returned",
-            Ending::Resigned => "resigned",
-            Ending::SteppedDown => "stepped down",
-            Ending::Failed => "lead failed",
-            Ending::ShutDown => "process shut down",
-            Ending::Killed => "process killed, direct",
-            Ending::KilledUnseen => "process killed, not believed",
-            Ending::SessionKilled => "session killed",
-            Ending::ServerRestarted => "server restarted",
-            Ending::NetworkCut => "network cut",
-            Ending::Stopped => "process stopped",
-            Ending::MachineOff => "machine without power",
-            Ending::Transferred => "transferred",
-            Ending::BothKilled => "leader and successor killed",
-        })
-    }
-}
-
-pub(super) struct Round {
-    phase: Phase,
-    /// So many things end a term before the next storm.
-    left: u64,
-    /// By then everybody must take part again: all attempts to connect that the storm has left have ended.
-    all_by: Time,
-    /// Work has begun since the last thing that ended a term.
-    begun: bool,
-}
-
-enum Phase {
-    Settling {
-        by: Time,
-    },
-    Quiet,
-    Steady {
-        since: Time,
-        executed: u64,
-        tables: Box<Tables>,
-    },
-    Struck {
-        /// The terms that end.
-        terms: Vec<(Key, u64)>,
-        by: Time,
-    },
-    Storm,
-}
-
-impl Round {
-    /// Before the first one.
-    pub(super) fn new() -> Round {
-        Round {
-            phase: Phase::Storm,
-            left: 0,
-            all_by: 0,
-            begun: false,
-        }
-    }
-
-    /// Asked once for each term that begins.
-    pub(super) fn is_first_after_ending(&mut self) -> bool {
-        matches!(self.phase, Phase::Struck { .. }) && !std::mem::replace(&mut self.begun, true)
-    }
-}
 
 impl World {
     /// The next part of the round, when the one before is over.
@@ -243,9 +139,8 @@ impl World {
 
     pub(super) fn look_at_places(&mut self, host: usize) {
         let running = self.hosts[host].running.as_ref();
-        let process = running.map(|running| &running.process);
-        self.coverage
-            .look_again(self.hosts[host].who(host), process);
+        let engine = running.map(|running| &*running.engine);
+        self.coverage.look_again(self.hosts[host].who(host), engine);
     }
 
     fn look_at_all_places(&mut self) {
@@ -300,6 +195,22 @@ impl World {
             });
         }
         self.tell(Fact::Steady(steady));
+        let waiting = self.who_waits().filter(|_| !self.is_overcrowded());
+        self.must_not_be("8: handles are answered", waiting);
+    }
+
+    /// Who has asked for something in the last storm and still waits.
+    fn who_waits(&self) -> Option<String> {
+        self.hosts.iter().enumerate().find_map(|(index, host)| {
+            let running = host.running.as_ref()?;
+            let resigns = running.resigning.keys().next();
+            let leaves = running.leaving.iter().next();
+            let waits = match (resigns, leaves) {
+                (Some(key), _) => format!("resigned from {key:?} and waits"),
+                (None, key) => format!("left {:?} and waits", key?),
+            };
+            Some(format!("{} {waits}", host.who(index)))
+        })
     }
 
     fn end_one_or_storm(&mut self) {
@@ -463,16 +374,14 @@ impl World {
     fn end(&mut self, ending: Ending, key: Key, term: u64, leader: usize, successor: usize) {
         // Healed once the election is led again.
         let long = Duration::from_secs(1_000_000);
-        let life = self.hosts[leader].life;
         match ending {
             Ending::Returned => self.stop_work(leader, key, term, Stop::Returned),
             Ending::Failed => self.stop_work(leader, key, term, Stop::Failed),
             Ending::Resigned => {
-                let command = Command::Resign { key, term };
-                self.input(leader, life, Input::Command(command));
+                self.asks(leader, Input::Resign { key, term });
             }
             Ending::SteppedDown => {
-                self.server.postgres.step_down(key.0);
+                self.server.postgres.step_down(&name(key));
                 self.words();
             }
             Ending::Transferred => {

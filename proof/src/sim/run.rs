@@ -9,6 +9,7 @@ use super::coverage::Coverage;
 use super::crowd::Crowds;
 use super::flaw::Flaw;
 use super::world::World;
+use crate::machine::{Make, shipped};
 
 /// How long a run is, in leases of its world.
 const LEASES: u32 = 300;
@@ -36,7 +37,17 @@ pub struct Outcome {
 
 /// Run the world of a seed.
 pub fn run(seed: u64, flaw: Option<Flaw>) -> Outcome {
-    let mut world = World::new(seed, flaw);
+    run_to_the_end(seed, flaw, shipped)
+}
+
+/// The same, with engines that are broken in the way that has this name in `proof/mutants.rs`.
+#[cfg(feature = "mutants")]
+pub fn run_mutant(seed: u64, name: &'static str) -> Outcome {
+    crate::mutants::breaking(name, |make| run_to_the_end(seed, None, make))
+}
+
+fn run_to_the_end(seed: u64, flaw: Option<Flaw>, make: Make) -> Outcome {
+    let mut world = World::new(seed, flaw, make);
     let lease = world.longest_lease();
     let until = nanos(if world.is_crowd() {
         // The bounds have seconds in them, too.

@@ -1,40 +1,17 @@
 //! Another host of the connection string that now and then accepts writes too, and is led.
 //!
 //! Few worlds have one, and it draws from a chance of its own, so that the others are what they are without it.
-//! As `src/session/driver/hosts.rs` does it, processes look before they connect, soon after, each retry interval,
+//! As with the shipped lookout, processes look before they connect, soon after, each retry interval,
 //! and each half lease while it accepts writes; one that is cut off sees nothing, and goes by what it has seen.
 
-use super::chance::Chance;
 use super::clock::nanos;
+use super::connection::Cid;
 use super::fact::Fact;
 use super::fault::Fault;
 use super::flaw::Flaw;
-use super::network::Cid;
+use super::other_host::Led;
 use super::world::{Event, World};
-use crate::engine::{Event as Happened, Key};
-
-/// One world in so many.
-const WORLDS: u64 = 16;
-
-pub(super) struct Second {
-    chance: Chance,
-    led: Option<Led>,
-}
-
-#[derive(Clone)]
-struct Led {
-    /// It is on a newer timeline.
-    higher: bool,
-    keys: Vec<Key>,
-}
-
-impl Second {
-    pub(super) fn of(seed: u64) -> Option<Second> {
-        let mut chance = Chance::new(!seed);
-        let there = chance.one_in(WORLDS);
-        there.then_some(Second { chance, led: None })
-    }
-}
+use crate::engine::{Input, Key};
 
 impl World {
     /// The first look of a process.
@@ -99,7 +76,7 @@ impl World {
             let life = self.hosts[host].life;
             let running = self.hosts[host].running.as_mut();
             if let Some(cid) = running.and_then(|running| running.away.take()) {
-                self.input(host, life, super::host::Input::NotOpened(cid));
+                self.arrive(host, life, super::host::Arrival::NotOpened(cid));
             }
         }
     }
@@ -130,19 +107,15 @@ impl World {
             return;
         }
         let contested = self.see(host);
-        let now = self.hosts[host].now(self.now);
         let life = self.hosts[host].life;
         let told = contested && self.flaw != Some(Flaw::BlindToOtherHosts);
-        let event = Happened::Looked {
+        let looked = Input::Looked {
             contested: told,
             higher: false,
             held: vec![],
             clear: vec![],
         };
-        self.coverage.event(&event);
-        if let Some(running) = self.hosts[host].running.as_mut() {
-            running.process.handle(now, event);
-        }
+        self.handle(host, looked);
         if contested {
             let soon = self.now + nanos(self.hosts[host].timings.lease / 50);
             self.queue.plan(soon, look(host, life, false));
@@ -175,7 +148,7 @@ impl World {
         }
         self.handle(
             host,
-            Happened::Looked {
+            Input::Looked {
                 contested,
                 higher: higher && self.flaw != Some(Flaw::StaysBelow),
                 held,

@@ -1,82 +1,18 @@
 //! The server: what time its sessions take, and what happens to them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::clock::{Clock, NEVER, Time, nanos};
+use super::clock::{NEVER, nanos};
+use super::connection::{Cid, End, Packet};
+use super::elections::{address, key, name};
 use super::fact::{Fact, Who};
 use super::flaw::Flaw;
-use super::network::{Cid, End, Packet};
+use super::primary::Desk;
 use super::world::{Event, World};
-use crate::engine::{Answer, Heard, Instant, Key, Office, Query, Try};
-use crate::postgres::{Asker, Campaign, Cause, Instance, Pid, Postgres, Rank, Refusal, Tables};
-
-/// So much longer does a statement take for each election that it is about, where they are few.
-pub(super) const FOR_EACH_KEY: Duration = Duration::from_micros(100);
-
-pub(super) struct Server {
-    pub(super) postgres: Postgres,
-    pub(super) clock: Clock,
-    pub(super) for_each_key: Duration,
-    pub(super) desks: BTreeMap<Pid, Desk>,
-    /// No packet reaches it, and none comes from it.
-    pub(super) unreachable: bool,
-    pub(super) stalled_until: Time,
-    pub(super) most_sessions: usize,
-    pub(super) notifications: Notifications,
-    /// What a standby has got so far.
-    pub(super) standby: Tables,
-    pub(super) strangers: Vec<Pid>,
-    pub(super) executed: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Notifications {
-    AtOnce,
-    Late,
-    Lost,
-}
-
-/// What a backend has to do.
-pub(super) struct Desk {
-    pub(super) cid: Cid,
-    pub(super) host: usize,
-    instance: Instance,
-    rank: Rank,
-    direct: bool,
-    requests: VecDeque<Request>,
-    pub(super) under_way: Option<(Request, Option<Campaign>)>,
-    pub(super) opening: bool,
-    /// The client's end is closed: it ends when it next reads.
-    pub(super) hung_up: bool,
-    pub(super) idle_at: Time,
-    pub(super) idle_number: u64,
-}
-
-pub(super) struct Request {
-    sent: Instant,
-    query: Query,
-    follows: Vec<Key>,
-}
-
-impl Server {
-    pub(super) fn new(clock: Clock, flaw: Option<Flaw>) -> Server {
-        let postgres = Postgres::new(flaw.and_then(Flaw::of_postgres)).without_lagging();
-        Server {
-            standby: postgres.tables().clone(),
-            postgres,
-            clock,
-            for_each_key: FOR_EACH_KEY,
-            desks: BTreeMap::new(),
-            unreachable: false,
-            stalled_until: 0,
-            most_sessions: usize::MAX,
-            notifications: Notifications::AtOnce,
-            strangers: vec![],
-            executed: 0,
-        }
-    }
-}
+use crate::engine::{Answer, Heard, Id, Instant, Join, Key, Request, Slice};
+use crate::postgres::{Caller, Cause, Instance, Part, Pid, Refusal};
+use crate::tells::{all_told, begun, done};
 
 impl World {
     fn server_now(&self) -> Instant {
@@ -91,11 +27,7 @@ impl World {
     pub(super) fn arrives_at_server(&mut self, cid: Cid, packet: Packet) {
         match packet {
             Packet::Startup => self.startup(cid),
-            Packet::Request {
-                sent,
-                query,
-                follows,
-            } => {
+            Packet::Request(request) => {
                 let Some(connection) = self.connections.get(&cid) else {
                     return;
                 };
@@ -104,11 +36,7 @@ impl World {
                 let Some((pid, desk)) = desk else {
                     return self.deliver(cid, End::Client, Packet::Fin);
                 };
-                desk.requests.push_back(Request {
-                    sent,
-                    query,
-                    follows,
-                });
+                desk.requests.push_back(request);
                 self.work_desk(pid);
             }
             _ => self.server_hears_end(cid),
@@ -123,7 +51,14 @@ impl World {
             return;
         };
         let host = &self.hosts[connection.host];
-        let pid = match self.server.postgres.connect(now, host.ticks_by.patience()) {
+        let caller = Caller {
+            instance: instance_of(connection.host, connection.life),
+            direct: connection.direct,
+            lease: host.ticks_by.lease,
+            silence_limit: host.ticks_by.silence_limit,
+        };
+        let patience = host.ticks_by.patience();
+        let pid = match self.server.postgres.connect(now, caller, patience) {
             Some(pid) if full => {
                 self.server.postgres.end(pid, Cause::Fatal);
                 self.words();
@@ -139,18 +74,10 @@ impl World {
         };
         connection.pid = Some(pid);
         connection.server_open = true;
-        let instance = instance_of(connection.host, connection.life);
-        let rank = Rank {
-            address: connection.host as u32,
-            priority: self.hosts[connection.host].priority,
-        };
-        let direct = connection.direct;
         let desk = Desk {
             cid,
             host: connection.host,
-            instance,
-            rank,
-            direct,
+            life: connection.life,
             requests: VecDeque::new(),
             under_way: None,
             opening: true,
@@ -189,39 +116,36 @@ impl World {
             return self.plan_idle(pid);
         };
         let limit = self.hosts[desk.host].timings.query_limit();
-        let rank = desk.rank;
-        let asker = Asker {
-            rank,
-            pid,
-            instance: desk.instance,
-            direct: desk.direct,
-            timings: &self.hosts[desk.host].ticks_by,
-            follows: &request.follows,
-        };
-        let campaign = match &request.query {
-            Query::Campaign {
-                keys,
-                successor_of,
-                overdue,
-                heard,
-            } => {
-                Some(
-                    self.server
-                        .postgres
-                        .campaign(now, &asker, keys, successor_of, overdue, heard),
-                )
+        // A slice ends with its time.
+        let all = elections(&request);
+        let in_time = request.slice_limit().map_or(all, |limit| {
+            let each = self.server.for_each_key.as_nanos().max(1);
+            usize::try_from(limit.as_nanos() / each).unwrap_or(all)
+        });
+        let (mut reached, mut refused) = (all.min(in_time), None);
+        if !self.calm {
+            if self.chance.one_in(4) {
+                reached = self.chance.whole(1, reached.max(1) as u64) as usize;
+            }
+            if self.chance.one_in(64) {
+                refused = Some(self.chance.below(reached.max(1) as u64) as usize);
+            }
+        }
+        let part = Part::of(&request, reached, refused);
+        let campaign = match &part.request {
+            Request::Campaign(bids) => {
+                Some(self.server.postgres.begin_campaign(now, pid, &bids.of))
             }
             _ => {
                 self.server.postgres.touch(now, pid);
                 None
             }
         };
-        let keys = request
-            .query
-            .keys()
-            .unwrap_or_else(|| request.follows.clone());
-        let keys = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-        desk.under_way = Some((request, campaign));
+        let keys = u32::try_from(elections(&part.request)).unwrap_or(u32::MAX);
+        if elections(&part.request) < all {
+            self.coverage.answer_of_a_part();
+        }
+        desk.under_way = Some((part, campaign));
         let takes =
             self.service(Duration::from_micros(20)) + nanos(self.server.for_each_key * keys);
         let limit = self.server.clock.lasts(limit);
@@ -237,96 +161,98 @@ impl World {
         let Some(desk) = self.server.desks.get_mut(&pid) else {
             return;
         };
-        let Some((request, campaign)) = desk.under_way.take() else {
+        let Some((part, campaign)) = desk.under_way.take() else {
             return;
         };
-        let (cid, host, rank) = (desk.cid, desk.host, desk.rank);
-        let asker = Asker {
-            rank,
-            pid,
-            instance: desk.instance,
-            direct: desk.direct,
-            timings: &self.hosts[host].ticks_by,
-            follows: &request.follows,
-        };
+        let request = part.request.clone();
+        let (cid, who) = (
+            desk.cid,
+            Who {
+                host: desk.host,
+                life: desk.life,
+            },
+        );
         self.server.executed += 1;
-        let answer = if in_time {
-            match campaign {
-                Some(campaign) => Ok(self.server.postgres.finish_campaign(now, &asker, campaign)),
-                None => self.server.postgres.execute(now, &asker, &request.query),
-            }
-        } else {
+        let locked = matches!(request, Request::Announce(_)) && self.chance.one_in(16);
+        let answer = if !in_time {
             self.server.postgres.touch(now, pid);
             Err(Refusal("canceling statement due to statement timeout"))
+        } else if locked {
+            // Another transaction of the database commits its notification just now.
+            self.server.postgres.touch(now, pid);
+            Err(Refusal("canceling statement due to lock timeout"))
+        } else {
+            match campaign {
+                Some(campaign) => campaign
+                    .and_then(|campaign| self.server.postgres.finish_campaign(now, pid, campaign)),
+                None => self.server.postgres.execute(now, pid, &request),
+            }
         };
+        let answer = answer.map(|answer| part.answer(answer));
         if self.flaw == Some(Flaw::HeartbeatWrites)
-            && let Query::Heartbeat { keys } = &request.query
-            && let Some(&key) = keys.first()
+            && let Request::Heartbeat(elections) = &request
+            && let Some(&election) = elections.first()
         {
             let write = match self.server.executed % 2 {
-                0 => Query::Join {
-                    key,
-                    heard: Heard::default(),
-                },
-                _ => Query::Leave { key },
+                0 => self.rejoin(who.host, election),
+                _ => Some(Request::Leave(slice(election))),
             };
-            let _ = self.server.postgres.execute(now, &asker, &write);
+            if let Some(write) = write {
+                let _ = self.server.postgres.execute(now, pid, &write);
+            }
         }
-        self.coverage.query(&request.query);
-        self.record(
-            host,
-            asker_instance(&self.server.desks, pid),
-            &request.query,
-            &answer,
-        );
+        self.coverage.request(&request);
+        self.record(who, &request, &answer);
+        let mut told = vec![];
         if let Ok(answer) = &answer {
             self.coverage.answer(answer);
+            let named = all_told(answer, self.server.postgres.tables()).into_iter();
+            told.extend(named.filter_map(|(name, term)| Some((key(&name)?, term))));
         }
-        let sent = request.sent;
-        self.deliver(cid, End::Client, Packet::Answer { sent, answer });
+        self.deliver(cid, End::Client, Packet::Answer { answer, told });
         self.words();
         self.work_desk(pid);
     }
 
+    fn rejoin(&self, host: usize, election: Id) -> Option<Request> {
+        let name = self.server.postgres.tables().name(election)?;
+        Some(Request::Join(slice(Join {
+            name: name.clone(),
+            address: address(host),
+            priority: self.hosts[host].priority,
+            heard: Heard::default(),
+        })))
+    }
+
+    fn key_of(&self, election: Id) -> Option<Key> {
+        key(self.server.postgres.tables().name(election)?)
+    }
+
     /// What the server did that is decided by.
-    fn record(
-        &mut self,
-        host: usize,
-        instance: Instance,
-        query: &Query,
-        answer: &Result<Answer, Refusal>,
-    ) {
-        let who = Who {
-            host,
-            life: life_of(instance),
-        };
-        match (query, answer) {
-            (_, Ok(Answer::Campaigned { tries })) => {
-                for (key, tried) in tries {
-                    if let Try::Began { term } = tried {
-                        let (key, term) = (*key, *term);
-                        self.began(who, key, term);
+    fn record(&mut self, who: Who, request: &Request, answer: &Result<Answer, Refusal>) {
+        let Ok(answer) = answer else { return };
+        for (election, term) in begun(answer) {
+            if let Some(key) = self.key_of(election) {
+                self.began(who, key, term);
+            }
+        }
+        match (request, answer) {
+            (Request::Release { leadership, .. }, _) => {
+                for election in leadership {
+                    if let Some(key) = self.key_of(*election) {
+                        self.tell(Fact::Released { who, key });
                     }
                 }
             }
-            (
-                _,
-                Ok(Answer::Office {
-                    key,
-                    office: Office::Began { term },
-                }),
-            ) => {
-                let (key, term) = (*key, *term);
-                self.began(who, key, term);
-            }
-            (Query::Release { leadership, .. }, Ok(_)) => {
-                for &key in leadership {
-                    self.tell(Fact::Released { who, key });
+            (Request::Vacate(vacates), Answer::Vacated(vacated)) => {
+                for (election, _) in done(vacated).filter(|(_, done)| **done) {
+                    let mut vacates = vacates.of.iter();
+                    let vacate = vacates.find(|vacate| vacate.election == *election);
+                    if let Some((key, vacate)) = self.key_of(*election).zip(vacate) {
+                        let term = vacate.term;
+                        self.tell(Fact::Vacated { who, key, term });
+                    }
                 }
-            }
-            (Query::Vacate { key, term, .. }, Ok(Answer::Vacated { done: true, .. })) => {
-                let (key, term) = (*key, *term);
-                self.tell(Fact::Vacated { who, key, term });
             }
             _ => {}
         }
@@ -347,13 +273,23 @@ impl World {
     /// The greatest term of which any process was told that lives and takes part on this server.
     fn known(&self, key: Key) -> u64 {
         let tables = self.server.postgres.tables();
+        let election = name(key);
         let told = self.hosts.iter().filter_map(|host| {
             let running = host.running.as_ref()?;
             let connection = self.connections.get(&running.line.as_ref()?.cid)?;
-            tables.candidate_on(key.0, connection.pid.filter(|_| connection.server_open)?)?;
+            let pid = connection.pid.filter(|_| connection.server_open)?;
+            tables.candidate_on(&election, pid)?;
             running.told.get(&key).copied()
         });
         told.max().unwrap_or(0)
+    }
+}
+
+/// Of a single one.
+fn slice<T>(of: T) -> Slice<T> {
+    Slice {
+        of: vec![of],
+        limit: Duration::MAX,
     }
 }
 
@@ -362,10 +298,25 @@ fn instance_of(host: usize, life: u32) -> Instance {
     (host as u64) << 32 | u64::from(life)
 }
 
-fn life_of(instance: Instance) -> u32 {
-    (instance & u64::from(u32::MAX)) as u32
-}
-
-fn asker_instance(desks: &BTreeMap<Pid, Desk>, pid: Pid) -> Instance {
-    desks.get(&pid).map_or(0, |desk| desk.instance)
+/// How many elections a request is about.
+fn elections(request: &Request) -> usize {
+    match request {
+        Request::Join(slice) => slice.of.len(),
+        Request::Campaign(slice) => slice.of.len(),
+        Request::TakeOffice(slice) => slice.of.len(),
+        Request::Vacate(slice) => slice.of.len(),
+        Request::Read(slice) => slice.of.len(),
+        Request::Heartbeat(of) | Request::Announce(of) => of.len(),
+        Request::Leave(slice) | Request::EndFenced(slice) => slice.of.len(),
+        Request::Ready(slice) | Request::BackendGone(slice) | Request::Evict(slice) => {
+            slice.of.len()
+        }
+        Request::Release {
+            leadership,
+            succession,
+            ..
+        } => leadership.len() + succession.len(),
+        Request::Prove => 0,
+        Request::Counters => 1,
+    }
 }

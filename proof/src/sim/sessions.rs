@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::clock::{NEVER, nanos};
+use super::connection::{Cid, End, Packet};
 use super::fact::Fact;
 use super::flaw::Flaw;
-use super::network::{Cid, End, Packet};
-use super::server::Notifications;
+use super::primary::Notifications;
 use super::world::{Event, World};
+use crate::engine::Notification;
 use crate::postgres::{Cause, Pid, Word};
 
 impl World {
@@ -15,12 +16,12 @@ impl World {
     pub(super) fn words(&mut self) {
         for (pid, word) in self.server.postgres.take_words() {
             match word {
-                Word::Notification { keys } => {
+                Word::Notification { by, election } => {
                     let Some(desk) = self.server.desks.get(&pid) else {
                         continue;
                     };
                     let cid = desk.cid;
-                    let packet = Packet::Notification(keys);
+                    let packet = Packet::Notification(Notification { pid: by, election });
                     match self.server.notifications {
                         Notifications::AtOnce => self.deliver(cid, End::Client, packet),
                         Notifications::Lost => {}

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::clock::{NEVER, nanos};
+use super::connection::{End, Packet};
+use super::elections::name;
 use super::fact::Fact;
 use super::fault::Fault;
-use super::host::{Command, Halt, Input};
-use super::network::{End, Packet};
-use super::server::Notifications;
+use super::host::{Halt, OBSERVED};
+use super::primary::Notifications;
 use super::world::{Event, World};
-use crate::engine::Key;
-use crate::postgres::{Cause, Kind, Pid};
+use crate::engine::{Input, Key, Notification};
+use crate::postgres::{Caller, Cause, Kind, Pid};
 
 impl World {
     /// One more thing goes wrong, and the next one is planned.
@@ -96,7 +97,7 @@ impl World {
         }
     }
 
-    fn goes_on(&mut self, fault: Fault, host: Option<usize>, lasts: Duration) {
+    pub(super) fn goes_on(&mut self, fault: Fault, host: Option<usize>, lasts: Duration) {
         self.struck += 1;
         let struck = self.struck;
         self.ongoing.push((struck, fault, host));
@@ -140,9 +141,13 @@ impl World {
                 self.plan_wake(host);
             }
             Fault::Observe => {
-                let any = self.chance.one_in(2);
-                let command = Command::Observe { any };
-                self.input(host, who.life, Input::Command(command));
+                let (key, election) = (OBSERVED, name(OBSERVED));
+                let input = if self.chance.one_in(2) {
+                    Input::Observe { key, election }
+                } else {
+                    Input::Unobserve { key }
+                };
+                self.asks(host, input);
             }
             Fault::LeaveAndJoin => return self.leave_somewhere(host),
             _ => {
@@ -152,7 +157,7 @@ impl World {
                 if let Some(running) = self.hosts[host].running.as_mut() {
                     running.stopping = true;
                 }
-                self.input(host, who.life, Input::Command(Command::Shutdown));
+                self.asks(host, Input::Shutdown);
             }
         }
         true
@@ -247,15 +252,15 @@ impl World {
             return false;
         };
         let now = self.server.clock.at(self.now);
-        let Some(pid) = self.server.postgres.connect(now, Duration::MAX) else {
+        let Some(pid) = (self.server.postgres).connect(now, Caller::STRANGER, Duration::MAX) else {
             return false;
         };
-        if let Some(holder) = self.server.postgres.holder(kind, key.0) {
+        if let Some(holder) = self.server.postgres.holder(kind, &name(key)) {
             self.server.postgres.end(holder, Cause::Killed);
         }
         let taken = match kind {
-            Kind::Leadership => self.server.postgres.take_lock(key.0, pid),
-            Kind::Succession => self.server.postgres.take_place(key.0, pid),
+            Kind::Leadership => self.server.postgres.take_lock(&name(key), pid),
+            Kind::Succession => self.server.postgres.take_place(&name(key), pid),
         };
         self.server.strangers.push(pid);
         self.words();
@@ -290,13 +295,16 @@ impl World {
                     .collect::<Vec<_>>()
                 {
                     for _ in 0..3 {
-                        let keys = elections.clone();
-                        self.deliver(cid, End::Client, Packet::Notification(keys));
+                        for key in &elections {
+                            let (pid, election) = (0, name(*key));
+                            let forged = Notification { pid, election };
+                            self.deliver(cid, End::Client, Packet::Notification(forged));
+                        }
                     }
                 }
             }
             Fault::TransactionStays => {
-                let Some(term) = self.server.postgres.tables().newest_term(key.0) else {
+                let Some(term) = self.server.postgres.tables().newest_term(&name(key)) else {
                     return false;
                 };
                 let lease = self.longest_lease();
@@ -309,7 +317,7 @@ impl World {
                 return self.transfer(key, host);
             }
             Fault::StepDown => {
-                let asked = self.server.postgres.step_down(key.0);
+                let asked = self.server.postgres.step_down(&name(key));
                 self.words();
                 return asked;
             }
@@ -325,8 +333,8 @@ impl World {
         };
         // From outside the work it names no term.
         if self.chance.one_in(2) {
-            self.command_later(host, Command::GiveUp { key });
-            return true;
+            let asked = self.give_up_term(host, key);
+            return asked.map(|input| self.asks_later(host, input)).is_some();
         }
         let running = self.hosts[host].running.as_mut();
         let Some(term) = running
@@ -335,7 +343,7 @@ impl World {
         else {
             return false;
         };
-        self.command_later(host, Command::Resign { key, term });
+        self.asks_later(host, Input::Resign { key, term });
         true
     }
 
@@ -463,7 +471,7 @@ impl World {
 
     fn newest_terms(&self) -> Vec<(Key, u64)> {
         let tables = self.server.postgres.tables();
-        let newest = |key: &Key| (*key, tables.newest_term(key.0).unwrap_or(0));
+        let newest = |key: &Key| (*key, tables.newest_term(&name(*key)).unwrap_or(0));
         self.elections.iter().map(newest).collect()
     }
 
@@ -473,7 +481,7 @@ impl World {
         let mut terms = self.newest_terms();
         terms.retain(|(key, _)| {
             let lost = lost.iter().find(|(of, _)| of == key);
-            lost.is_some_and(|(_, term)| *term > self.server.postgres.floor(key.0))
+            lost.is_some_and(|(_, term)| *term > self.server.postgres.floor(&name(*key)))
         });
         if !terms.is_empty() {
             self.tell(Fact::Forgotten { terms });

@@ -8,8 +8,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::clock::Time;
-use super::coverage::share;
 use super::fact::{Fact, Who};
+use super::gaps::share;
 use crate::engine::Key;
 
 /// Of fewer storms nothing is judged.

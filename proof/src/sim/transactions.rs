@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::clock::nanos;
+use super::elections::name;
 use super::fact::Fact;
 use super::flaw::Flaw;
 use super::world::{Event, World};
@@ -12,7 +13,7 @@ impl World {
     /// A transaction fenced by a term, open for so long, and whether under REPEATABLE READ. False where the fence
     /// refuses it.
     pub(super) fn fence(&mut self, key: Key, term: u64, takes: Duration, holds_row: bool) -> bool {
-        let Some(transaction) = self.server.postgres.fence(key.0, term, holds_row) else {
+        let Some(transaction) = self.server.postgres.fence(&name(key), term, holds_row) else {
             return false;
         };
         if self.flaw == Some(Flaw::FenceHoldsNothing) {

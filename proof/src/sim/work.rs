@@ -2,65 +2,19 @@
 
 use std::time::Duration;
 
-use super::clock::{Time, nanos};
+use super::clock::nanos;
 use super::fact::Fact;
 use super::flaw::Flaw;
-use super::host::{Command, Input};
-use super::network::Cid;
+use super::host::Arrival;
+use super::office::{Manner, Office, Step};
 use super::world::{Event, World};
-use crate::engine::{Instant, Key, Stop};
+use crate::engine::{Input, Instant, Key, Stop};
 
-/// A term whose work was started here.
-pub(super) struct Office {
-    pub(super) term: u64,
-    /// The connection whose socket the work keeps open.
-    pub(super) cid: Cid,
-    /// When its term ends, if nothing else is answered.
-    pub(super) until: Instant,
-    /// It still runs.
-    pub(super) running: bool,
-    /// The driver knows that it has stopped.
-    pub(super) over: bool,
-    manner: Manner,
-    /// It cannot be stopped before: it blocks its thread.
-    blocks_until: Time,
-    /// How it is to stop.
-    stopping: Option<Stop>,
-}
-
-/// How work behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Manner {
-    /// Stops when it is told.
-    Obeys,
-    /// Never asked to be told: it is dropped at once.
-    Deaf,
-    /// Heard it and goes on until it is dropped.
-    Stubborn,
-    /// Blocks its thread now and then, for longer than its lease too.
-    Blocks,
-    Returns,
-    Fails,
-    Resigns,
-}
-
-/// What work does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    Ready,
-    Ask,
-    Fence,
-    /// By itself.
-    End(Manner),
-    Stop(Stop),
-}
-
-const MANNERS: [Manner; 10] = [
+const MANNERS: [Manner; 9] = [
     Manner::Obeys,
     Manner::Obeys,
     Manner::Obeys,
     Manner::Obeys,
-    Manner::Deaf,
     Manner::Stubborn,
     Manner::Blocks,
     Manner::Returns,
@@ -80,16 +34,20 @@ impl World {
         let Some(running) = self.hosts[host].running.as_mut() else {
             return;
         };
-        let Some((cid, until)) = running.line.as_ref().map(|line| (line.cid, line.until)) else {
+        let Some(cid) = running.line.as_ref().map(|line| line.cid) else {
             return;
         };
         let Some(candidate) = running.elections.get_mut(&key) else {
             return;
         };
+        let manner = if candidate.graceful {
+            manner
+        } else {
+            Manner::Deaf
+        };
         candidate.office = Some(Office {
             term,
             cid,
-            until,
             running: true,
             over: false,
             manner,
@@ -122,10 +80,10 @@ impl World {
         let life = self.hosts[host].life;
         self.queue.plan(
             self.now + nanos(after),
-            Event::Input {
+            Event::Arrival {
                 host,
                 life,
-                input: Input::Work { key, term, step },
+                arrival: Arrival::Work { key, term, step },
             },
         );
     }
@@ -148,7 +106,7 @@ impl World {
             return;
         };
         match step {
-            Step::Ready => self.command_later(host, Command::Ready { key, term }),
+            Step::Ready => self.asks_later(host, Input::Ready { key, term }),
             Step::Ask => {
                 let next = if calm { lease * 2 } else { lease / 3 };
                 let after = self.chance.between(next / 2, next);
@@ -162,7 +120,7 @@ impl World {
             }
             Step::End(_) if calm => {}
             Step::End(Manner::Resigns) => {
-                self.command_later(host, Command::Resign { key, term });
+                self.asks_later(host, Input::Resign { key, term });
             }
             Step::End(Manner::Blocks) => {
                 let blocks = self.chance.any_scale(lease / 50, lease * 3);
@@ -173,11 +131,15 @@ impl World {
             }
             // What it has spawned may stop later.
             Step::End(Manner::Fails) => {
-                self.command_later(host, Command::Fail { key, term });
+                self.asks_later(host, Input::Fail { key, term });
                 let takes = (self.chance).any_scale(Duration::from_micros(1), lease / 4);
                 self.plan_work(host, key, term, takes, Step::Stop(Stop::Failed));
             }
-            Step::End(_) => self.stop_work(host, key, term, Stop::Returned),
+            Step::End(_) => {
+                self.asks_later(host, Input::EndedByItself { key, term });
+                let takes = (self.chance).any_scale(Duration::from_micros(1), lease / 4);
+                self.plan_work(host, key, term, takes, Step::Stop(Stop::Returned));
+            }
             Step::Stop(stop) => {
                 let until = office
                     .blocks_until
@@ -220,7 +182,7 @@ impl World {
             stop,
         });
         self.let_go(cid);
-        self.command_later(host, Command::WorkStopped { key, term, stop });
+        self.asks_later(host, Input::Stopped { key, term, stop });
     }
 
     pub(super) fn cancel_work(&mut self, host: usize, key: Key) {
@@ -239,11 +201,11 @@ impl World {
         }
         if self.flaw == Some(Flaw::StopToldEarly) {
             let stop = Stop::Returned;
-            self.command_later(host, Command::WorkStopped { key, term, stop });
+            self.asks_later(host, Input::Stopped { key, term, stop });
         }
         match manner {
-            Manner::Deaf => self.drop_work(host, key),
-            Manner::Stubborn => {}
+            // The one cannot hear it.
+            Manner::Deaf | Manner::Stubborn => {}
             _ => {
                 let longest = if calm { lease / 50 } else { lease / 4 };
                 let takes = self.chance.any_scale(Duration::from_micros(1), longest);
@@ -293,7 +255,7 @@ impl World {
         }
     }
 
-    /// Mirrors `Term::is_current`: it compares the deadline itself.
+    /// As `Term::is_current` does it: it compares the deadline itself.
     fn ask_current(&mut self, host: usize, key: Key, term: u64) {
         let who = self.hosts[host].who(host);
         let now = self.hosts[host].now(self.now);
@@ -319,16 +281,16 @@ impl World {
         });
     }
 
-    /// The application tells the driver something, on another thread.
-    pub(super) fn command_later(&mut self, host: usize, command: Command) {
+    /// The application asks for something, or tells of its work, from another thread.
+    pub(super) fn asks_later(&mut self, host: usize, input: Input) {
         let life = self.hosts[host].life;
         let hop = self.chance.below(nanos(self.wake_latency).max(1));
         self.queue.plan(
             self.now + hop,
-            Event::Input {
+            Event::Arrival {
                 host,
                 life,
-                input: Input::Command(command),
+                arrival: Arrival::Asked(input),
             },
         );
     }

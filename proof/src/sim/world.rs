@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use super::chance::Chance;
 use super::clock::{NEVER, Time};
+use super::connection::{Cid, Connections, End, Packet};
 use super::coverage::Coverage;
 use super::fact::{Fact, Who};
 use super::fault::Fault;
 use super::flaw::Flaw;
 use super::history::History;
-use super::host::{Command, Host, Input, Running};
+use super::host::{Arrival, Host, Running};
 use super::invariants::{Broken, Invariants};
-use super::network::{Cid, Connections, End, Packet};
-use super::operators::Forbidden;
+use super::other_host::Second;
+use super::phase::Round;
+use super::primary::Server;
 use super::queue::Queue;
-use super::round::Round;
-use super::second::Second;
-use super::server::Server;
-use crate::engine::{Key, Process};
+use crate::engine::{Input, Key};
+use crate::machine::Make;
 use crate::postgres::Pid;
 
 pub(super) struct World {
@@ -51,12 +51,21 @@ pub(super) struct World {
     pub(super) longest_transaction: Duration,
     pub(super) wake_latency: Duration,
     pub(super) flaw: Option<Flaw>,
+    /// Makes the engines of its processes.
+    pub(super) make: Make,
     pub(super) history: History,
     pub(super) coverage: Coverage,
     pub(super) invariants: Invariants,
     pub(super) broken: Option<Broken>,
     /// What came too late, where nobody promises that it comes in time.
     pub(super) late: Option<String>,
+}
+
+/// What operators have forbidden so far, and will permit again.
+#[derive(Default)]
+pub(super) struct Forbidden {
+    pub(super) suspended: Vec<Key>,
+    pub(super) excluded: Vec<(Key, usize)>,
 }
 
 /// What happens.
@@ -71,10 +80,10 @@ pub(super) enum Event {
         host: usize,
         life: u32,
     },
-    Input {
+    Arrival {
         host: usize,
         life: u32,
-        input: Input,
+        arrival: Arrival,
     },
     ConnectLimit {
         host: usize,
@@ -152,9 +161,13 @@ impl World {
         match event {
             Event::Wake { host, life, number } => self.wake(host, life, number),
             Event::Looks { host, life } => self.looks(host, life),
-            Event::Input { host, life, input } => self.input(host, life, input),
+            Event::Arrival {
+                host,
+                life,
+                arrival,
+            } => self.arrive(host, life, arrival),
             Event::ConnectLimit { host, life, cid } => {
-                self.input(host, life, Input::NotOpened(cid));
+                self.arrive(host, life, Arrival::NotOpened(cid));
             }
             Event::Exits { host, life } => {
                 if self.hosts[host].life == life {
@@ -205,14 +218,14 @@ impl World {
         let seed = self.chance.bits() | 1;
         let machine = &mut self.hosts[host];
         machine.life += 1;
-        let process = Process::new(machine.ticks_by.clone(), seed);
-        machine.running = Some(Running::new(process));
+        let engine = (self.make)(machine.setup(), seed);
+        machine.running = Some(Running::new(engine));
         machine.runtime_blocked_until = 0;
         let who = machine.who(host);
         let keys = machine.takes_part.clone();
         self.tell(Fact::Lives { who });
         self.begin_to_look(host);
-        self.input(host, who.life, Input::Timer);
+        self.arrive(host, who.life, Arrival::Timer);
         for key in keys {
             self.enter(host, key);
         }
@@ -221,18 +234,24 @@ impl World {
     /// The application becomes a candidate.
     pub(super) fn enter(&mut self, host: usize, key: Key) {
         let who = self.hosts[host].who(host);
-        let autopsy = !self.hosts[host].always_waits.contains(&key);
         self.tell(Fact::Entered { who, key });
-        let command = Command::Join { key, autopsy };
-        self.input(host, who.life, Input::Command(command));
+        let join = self.join(host, key);
+        self.asks(host, join);
     }
 
     /// The application does not want to be a candidate any more.
     pub(super) fn want_out(&mut self, host: usize, key: Key) {
         let who = self.hosts[host].who(host);
         self.tell(Fact::WantedOut { who, key });
-        let command = Command::Leave { key };
-        self.input(host, who.life, Input::Command(command));
+        if let Some(leave) = self.leave(host, key) {
+            self.asks(host, leave);
+        }
+    }
+
+    /// The application asks for something, at once.
+    pub(super) fn asks(&mut self, host: usize, input: Input) {
+        let life = self.hosts[host].life;
+        self.arrive(host, life, Arrival::Asked(input));
     }
 
     /// A process is gone, and its kernel closes what it had open.

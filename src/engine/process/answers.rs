@@ -1,61 +1,133 @@
 //! What an answer brings, handed to whom it concerns.
 
+use std::collections::BTreeSet;
+
 use super::Process;
-use super::session::Session;
-use crate::engine::candidacy::Place;
+use super::phase::Phase;
+use crate::engine::candidacy::{NextTry, Place};
 use crate::engine::{
-    Action, Answer, Counters, Ending, Heard, Instant, Key, Notice, Query, Try, View,
+    Action, Counters, Ending, Errand, Heard, Instant, Key, Notice, Refused, Reply, Try, View,
 };
 
 impl Process {
-    pub(super) fn answered(&mut self, now: Instant, sent: Instant, answer: Answer) {
-        let Session::Up(up) = &mut self.session else {
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        reply: Reply,
+        refused: Vec<(Key, Refused)>,
+        unreached: Vec<Key>,
+    ) {
+        let Phase::Up(up) = &mut self.session else {
             return;
         };
-        if let Some(index) = up.in_flight.iter().position(|in_flight| *in_flight == sent) {
-            up.in_flight.remove(index);
-        }
+        up.take_out(sent);
         up.contact = up.contact.max(sent);
-        match answer {
-            Answer::Done => {}
-            Answer::Joined { key, heard } => {
-                self.hear(key, heard);
-                self.follow(key);
-                if let Some(candidacy) = self.candidacies.get_mut(&key) {
-                    candidacy.try_at = now;
+        let Some(kind) = reply.kind() else {
+            return self.replied(now, reply);
+        };
+        let left: BTreeSet<Key> = unreached.iter().copied().collect();
+        let asked = self.sliced(now, kind, unreached);
+        let sure = asked.len() == 1;
+        let mut done: Vec<Key> = asked.difference(&left).copied().collect();
+        for (key, refused) in refused {
+            done.retain(|well| *well != key);
+            self.refused(now, kind, key, refused, sure);
+        }
+        for key in done {
+            self.went_well(kind, key);
+        }
+        match reply {
+            Reply::Campaigned { tries } => self.campaigned(now, sent, &asked, tries),
+            Reply::Vacated { vacated } => {
+                for (key, term, done) in vacated {
+                    self.vacated(now, key, term, done, sure);
                 }
             }
-            Answer::Campaigned { tries } => self.campaigned(now, sent, tries),
-            Answer::Office { key, office } => self.asked_for_office(now, key, office),
-            Answer::Heartbeat { step_downs } => {
-                up.heartbeats = up.heartbeats.saturating_sub(1);
+            reply => self.replied(now, reply),
+        }
+        for &key in asked.difference(&left) {
+            self.was_asked(kind, key, sure);
+        }
+    }
+
+    fn replied(&mut self, now: Instant, reply: Reply) {
+        match reply {
+            Reply::Done | Reply::Campaigned { .. } | Reply::Vacated { .. } | Reply::Evicted => {}
+            Reply::Announced => self.announced(),
+            Reply::NotAnnounced { keys, why } => self.not_announced(now, keys, why),
+            Reply::Joined { joined } => {
+                for (key, heard) in joined {
+                    self.hear(key, heard);
+                    self.follow(key);
+                    if let Some(candidacy) = self.candidacies.get_mut(key) {
+                        candidacy.next_try = NextTry::At(now);
+                    }
+                }
+            }
+            Reply::Office { offices } => {
+                for (key, office) in offices {
+                    self.asked_for_office(now, key, office);
+                }
+            }
+            Reply::Recorded { recorded } => {
+                for (key, recorded) in recorded {
+                    self.recorded(now, key, recorded);
+                }
+            }
+            Reply::Heartbeat { step_downs } => {
+                if let Some(up) = self.up() {
+                    up.heartbeats = up.heartbeats.saturating_sub(1);
+                }
                 for (key, term) in step_downs {
                     self.end(now, key, term, Ending::SteppedDown);
                 }
             }
-            Answer::Vacated { key, term, done } => self.vacated(now, key, term, done),
-            Answer::Read { views } => self.read_all(now, views),
-            Answer::Left { key } => {
-                // A candidacy that was begun again meanwhile is not the one that has left.
-                if let Some(candidacy) = self.candidacies.get_mut(&key)
-                    && let Place::Leaving { told } = &mut candidacy.place
-                {
-                    *told = true;
+            Reply::Read { views } => self.read_all(now, views),
+            Reply::Left { keys } => {
+                for key in keys {
+                    self.has_left(key);
                 }
             }
-            Answer::BackendGone { key, gone } => self.looked_for_the_backend(now, key, gone),
-            Answer::FencedEnded {
-                key,
-                ended,
-                remaining,
-            } => self.fenced_ended(now, key, ended, remaining),
-            Answer::Counters { key, counters } => self.counted(now, key, counters),
+            Reply::BackendGone { gone } => {
+                for (key, gone) in gone {
+                    self.looked_for_the_backend(now, key, gone);
+                }
+            }
+            Reply::FencedEnded { ended } => {
+                for (key, ended, remaining) in ended {
+                    self.fenced_ended(now, key, ended, remaining);
+                }
+            }
+            Reply::Counters { keys, counters } => {
+                for key in keys {
+                    self.counted(now, key, counters);
+                }
+            }
         }
     }
 
-    fn campaigned(&mut self, now: Instant, sent: Instant, tries: Vec<(Key, Try)>) {
+    /// The server has done it, or refused it. `sure`: it was alone, and what follows was asked for in the same breath.
+    fn was_asked(&mut self, kind: Errand, key: Key, sure: bool) {
+        match (kind, self.place(key)) {
+            (Errand::Ready, _) if !sure => self.announce(key),
+            (Errand::Evict, Some(Place::Following(following))) => following.evicts = None,
+            (Errand::EndFenced, Some(Place::Waiting(waiting))) => waiting.ends_fenced = false,
+            (Errand::EndFenced, Some(Place::Following(following))) => {
+                following.ends_strangers = false;
+            }
+            _ => {}
+        }
+    }
+
+    fn campaigned(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        asked: &BTreeSet<Key>,
+        tries: Vec<(Key, Try)>,
+    ) {
         let Some(up) = self.up() else { return };
-        up.campaigning = false;
         let loosened = std::mem::take(&mut up.loosened);
         let makes_way: Vec<Key> = tries
             .iter()
@@ -65,23 +137,22 @@ impl Process {
         for (key, tried) in tries {
             self.tried(now, sent, key, tried);
         }
-        for candidacy in self.candidacies.values_mut() {
-            // It was not tried for.
-            if matches!(candidacy.place, Place::Following(_)) {
+        for &key in asked {
+            // Nothing came of the try.
+            if let Some(candidacy) = self.candidacies.get_mut(key)
+                && matches!(candidacy.place, Place::Following(_))
+            {
                 candidacy.declines = false;
             }
         }
-        self.make_way(now, makes_way);
+        self.make_way(&makes_way);
         if loosened && self.holds_any() {
             // The server released after it had tried.
-            self.release(now, vec![], vec![]);
+            self.release(&[], &[]);
         }
     }
 
     fn read_all(&mut self, now: Instant, views: Vec<(Key, View)>) {
-        if let Some(up) = self.up() {
-            up.reading = false;
-        }
         // One draw for all elections: so one process takes all the places that are free, and one
         // process probes, not all of them (invariant 7).
         let chance = self.jitter.up_to(self.timings.spread());
@@ -97,25 +168,11 @@ impl Process {
         let looking = self.waiting(key).map(|waiting| {
             waiting.look_at = if gone { Instant::NEVER } else { soon };
         });
-        if looking.is_some() && gone {
-            self.send(now, Query::Counters { key });
-        }
-    }
-
-    fn fenced_ended(&mut self, now: Instant, key: Key, ended: u32, remaining: u32) {
-        // They are gone in a moment.
-        let soon = now + self.timings.moment();
-        if let Some(waiting) = self.waiting(key)
-            && ended > 0
+        if looking.is_some()
+            && gone
+            && let Some(up) = self.up()
         {
-            waiting.try_at = waiting.try_at.min(soon);
-        }
-        if ended + remaining > 0 {
-            self.actions.push_back(Action::Tell(Notice::FencedEnded {
-                key,
-                ended,
-                remaining,
-            }));
+            up.wanted.counters.insert(key);
         }
     }
 

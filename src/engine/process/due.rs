@@ -3,54 +3,75 @@
 use std::time::Duration;
 
 use super::Process;
-use super::session::{Session, Up};
-use crate::engine::candidacy::{Candidacy, Place, Waiting};
-use crate::engine::{Instant, Key};
+use super::contenders::{Due, Role};
+use super::phase::{Phase, Up};
+use crate::engine::candidacy::{Contender, Following, Place, Waiting};
+use crate::engine::{Errand, Instant, Key};
 
 impl Process {
     /// When to be woken at the latest.
     pub(crate) fn deadline(&self) -> Instant {
         let session = match &self.session {
-            Session::Up(up) => self.session_due(up),
+            Phase::Up(up) => self.session_due(up),
             session => session.connect_due(),
         };
-        let candidacies = self.candidacies.values().map(|candidacy| {
-            let work = candidacy.drop_due().min(candidacy.abort_due());
-            work.min(candidacy.give_up_due())
-        });
-        candidacies.fold(session, Instant::min)
+        let work = self.candidacies.next_due(Due::Work);
+        let give_up = self.candidacies.next_due(Due::GiveUp);
+        session.min(work).min(give_up)
     }
 
     /// How often to be woken whatever is due: timers stand still while the machine is suspended, deadlines do not. Work
     /// stops in time without this.
     pub(crate) fn look_every(&self) -> Duration {
-        let mut candidacies = self.candidacies.values();
-        self.timings.tick(candidacies.any(|c| c.work.is_some()))
+        self.timings.tick(self.candidacies.any(Role::Worker))
     }
 
     fn session_due(&self, up: &Up) -> Instant {
+        let slices = Errand::ALL.map(|kind| self.slice_due(up, kind));
         let session = [
             self.deposed_due(up),
             self.unanswered_due(up),
             self.heartbeat_due(up),
             up.look_around_due(),
+            up.unsaid.again_at,
+            self.displays.belief_due(),
         ];
-        let candidacies = self.candidacies.iter().flat_map(|(&key, candidacy)| {
-            let waiting = candidacy.waiting();
-            [
-                candidacy.vacate_due(),
-                self.campaign_due(up, key, candidacy),
-                waiting.map_or(Instant::NEVER, Waiting::autopsy_due),
-                waiting.map_or(Instant::NEVER, |waiting| self.office_due(key, waiting)),
-            ]
-        });
-        (session.into_iter().chain(candidacies)).fold(Instant::NEVER, Instant::min)
+        let session = session.into_iter().chain(slices);
+        session.fold(Instant::NEVER, Instant::min)
+    }
+
+    /// When the next slice of this kind goes. Nobody is touched then.
+    fn slice_due(&self, up: &Up, kind: Errand) -> Instant {
+        if up.asks(kind) {
+            return Instant::NEVER;
+        }
+        let next = |what| self.candidacies.next_due(what);
+        match kind {
+            // The moment of a look is over.
+            Errand::Campaign | Errand::TakeOffice if self.hosts.contested => Instant::NEVER,
+            Errand::Campaign => next(Due::Campaign).min(next(Due::Probe).max(up.probe_at)),
+            Errand::TakeOffice => next(Due::TakeOffice),
+            Errand::Join => next(Due::Join),
+            Errand::Ready => next(Due::Ready),
+            Errand::Vacate => next(Due::Vacate),
+            Errand::Leave => next(Due::Leave),
+            Errand::BackendGone => next(Due::BackendGone),
+            Errand::Evict => next(Due::Evict),
+            Errand::EndFenced => next(Due::EndFenced),
+            Errand::Read if up.wanted.read.is_empty() => Instant::NEVER,
+            Errand::Read => Instant::default(),
+        }
+    }
+
+    /// Those of which a slice is to go now.
+    pub(super) fn due(&self, now: Instant, what: Due) -> Vec<Key> {
+        let due = |contender: &Contender| contender.due(what);
+        self.candidacies.due(now, what, due)
     }
 
     /// The terms of the session are over, where it leads.
     pub(super) fn deposed_due(&self, up: &Up) -> Instant {
-        let leads = self.candidacies.values().any(|c| c.term().is_some());
-        if leads {
+        if self.candidacies.any(Role::Leader) {
             up.contact + self.timings.deposed
         } else {
             Instant::NEVER
@@ -65,51 +86,27 @@ impl Process {
 
     /// The session proves itself.
     pub(super) fn heartbeat_due(&self, up: &Up) -> Instant {
-        if self.candidacies.values().any(Candidacy::holds_leadership) {
+        if self.candidacies.any(Role::Holder) {
             if up.hinted && up.heartbeats == 0 {
                 Instant::default()
             } else {
                 up.heartbeat_at
             }
-        } else if self.candidacies.values().any(Candidacy::is_successor) {
+        } else if self.candidacies.any(Role::Successor) {
             up.last_sent + self.timings.heartbeat_interval
         } else {
             // Nothing to lose but the session itself, which the server ends when it is silent.
             up.last_sent + self.timings.idle_heartbeat_interval()
         }
     }
-
-    /// This candidacy tries for the leadership.
-    pub(super) fn campaign_due(&self, up: &Up, key: Key, candidacy: &Candidacy) -> Instant {
-        if up.campaigning || !candidacy.may_campaign() || !self.may_begin(key) {
-            return Instant::NEVER;
-        }
-        let probe_at = if candidacy.is_successor() {
-            up.probe_at
-        } else {
-            Instant::NEVER
-        };
-        probe_at.min(candidacy.try_at).max(candidacy.hold_off)
-    }
-
-    /// It tries to take office.
-    pub(super) fn office_due(&self, key: Key, waiting: &Waiting) -> Instant {
-        if waiting.asking || !self.may_begin(key) {
-            Instant::NEVER
-        } else if waiting.hinted {
-            waiting.try_at
-        } else {
-            waiting.open_at()
-        }
-    }
 }
 
-impl Session {
+impl Phase {
     /// It connects again.
     pub(super) fn connect_due(&self) -> Instant {
         match self {
-            Session::Down { connect_at, .. } => *connect_at,
-            Session::Connecting { .. } | Session::Up(_) | Session::Finished => Instant::NEVER,
+            Phase::Down { connect_at, .. } => *connect_at,
+            Phase::Connecting { .. } | Phase::Up(_) | Phase::Finished => Instant::NEVER,
         }
     }
 }
@@ -121,24 +118,77 @@ impl Up {
     }
 }
 
-impl Candidacy {
+impl Contender {
+    /// When this is due for it, whatever the session has under way.
+    pub(super) fn due(&self, what: Due) -> Instant {
+        let at_once = |wanted: bool, kind: Errand| match wanted {
+            true => self.refused_until(kind),
+            false => Instant::NEVER,
+        };
+        match what {
+            Due::Work => self.drop_due().min(self.abort_due()),
+            Due::GiveUp => self.give_up_due(),
+            Due::Join => at_once(
+                self.place == Place::Joining && self.leave_by.is_none(),
+                Errand::Join,
+            ),
+            Due::Campaign if self.may_campaign() => {
+                let due = self.next_try.due().max(self.hold_off);
+                due.max(self.refused_until(Errand::Campaign))
+            }
+            Due::Probe if self.may_campaign() && self.is_successor() => {
+                self.hold_off.max(self.refused_until(Errand::Campaign))
+            }
+            Due::Campaign | Due::Probe => Instant::NEVER,
+            Due::TakeOffice => {
+                let due = self.waiting().map_or(Instant::NEVER, Waiting::office_due);
+                due.max(self.refused_until(Errand::TakeOffice))
+            }
+            Due::Ready => at_once(
+                matches!(self.place, Place::Leading { term } if self.recovered == Some(term)),
+                Errand::Ready,
+            ),
+            Due::Vacate => self.vacate_due(),
+            Due::Leave => at_once(self.place == Place::Leaving { told: false }, Errand::Leave),
+            Due::BackendGone => self.waiting().map_or(Instant::NEVER, Waiting::autopsy_due),
+            Due::Evict => {
+                let evicts = |following: &Following| following.evicts.is_some();
+                at_once(
+                    matches!(&self.place, Place::Following(following) if evicts(following)),
+                    Errand::Evict,
+                )
+            }
+            Due::EndFenced => {
+                let wanted = match &self.place {
+                    Place::Waiting(waiting) => waiting.ends_fenced,
+                    Place::Following(following) => following.ends_strangers,
+                    _ => false,
+                };
+                at_once(wanted, Errand::EndFenced)
+            }
+        }
+    }
+
     /// The work is dropped.
     pub(super) fn drop_due(&self) -> Instant {
         let work = self.work.as_ref().filter(|work| !work.dropped);
-        work.map_or(Instant::NEVER, |work| work.drop_at)
+        work.map_or(Instant::NEVER, |work| work.leash.drop_at())
     }
 
     /// The work has outlived its lease.
     pub(super) fn abort_due(&self) -> Instant {
         let work = self.work.as_ref().filter(|work| !work.overran);
-        work.map_or(Instant::NEVER, |work| work.abort_at)
+        work.map_or(Instant::NEVER, |work| work.leash.abort_at())
     }
 
-    /// What an earlier session left behind is vacated, once its work has stopped.
+    /// The term is vacated: one that ends in order, or that an earlier session left behind, once its work has stopped.
     pub(super) fn vacate_due(&self) -> Instant {
-        match &self.owed {
-            Some(owed) if self.work.is_none() && !owed.asked => owed.ask_at,
-            _ => Instant::NEVER,
+        match (&self.owed, &self.place) {
+            _ if self.work.is_some() => Instant::NEVER,
+            (Some(owed), _) if owed.asked => Instant::NEVER,
+            (Some(owed), _) => owed.ask_at.max(self.refused_until(Errand::Vacate)),
+            (None, Place::Ending { .. }) => Instant::default(),
+            (None, _) => Instant::NEVER,
         }
     }
 
@@ -165,6 +215,15 @@ impl Waiting {
     /// It is looked whether the last leader's backend is gone.
     pub(super) fn autopsy_due(&self) -> Instant {
         self.evidence.map_or(Instant::NEVER, |_| self.look_at)
+    }
+
+    /// It tries to take office.
+    fn office_due(&self) -> Instant {
+        if self.hinted {
+            self.try_at
+        } else {
+            self.open_at()
+        }
     }
 
     /// When office may be taken, if no notification comes before.

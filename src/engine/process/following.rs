@@ -3,29 +3,22 @@
 use std::time::Duration;
 
 use super::Process;
-use super::session::Session;
+use super::contenders::{Due, Role};
+use super::phase::Phase;
 use crate::engine::candidacy::{Following, Place};
-use crate::engine::{Action, Bar, Ending, Instant, Key, Notice, Query, View};
+use crate::engine::{Action, Bar, Ending, Errand, Instant, Key, Notice, View};
 
 impl Process {
-    pub(super) fn join(&mut self, now: Instant, key: Key) {
-        let heard = self.heard_of(key);
-        if let Some(candidacy) = self.candidacies.get_mut(&key) {
-            candidacy.place = Place::Joining;
-            self.send(now, Query::Join { key, heard });
-        }
-    }
-
     pub(super) fn leave(&mut self, now: Instant, key: Key) {
-        if let Some(candidacy) = self.candidacies.get_mut(&key) {
+        if let Some(candidacy) = self.candidacies.get_mut(key) {
             candidacy.leave_by.get_or_insert(now + self.timings.grace);
         }
     }
 
     pub(super) fn take_leave(&mut self, now: Instant, key: Key) {
-        let offline = !matches!(self.session, Session::Up(_));
-        let campaigning = self.up().is_some_and(|up| up.campaigning);
-        let Some(candidacy) = self.candidacies.get(&key) else {
+        let offline = !matches!(self.session, Phase::Up(_));
+        let asked = |kind| matches!(&self.session, Phase::Up(up) if up.asks_for(kind, key));
+        let Some(candidacy) = self.candidacies.get(key) else {
             return;
         };
         if candidacy.leave_by.is_none() {
@@ -34,64 +27,80 @@ impl Process {
         match &candidacy.place {
             Place::Leading { term } => {
                 let term = *term;
-                return self.end(now, key, term, Ending::Resigned);
+                self.end(now, key, term, Ending::Resigned);
             }
-            Place::Following(following) if !campaigning => {
-                let succession = following.successor.then_some(key);
-                self.take_back(now, key, vec![], succession.into_iter().collect());
+            Place::Following(following) if !asked(Errand::Campaign) => {
+                if following.successor {
+                    self.release(&[], &[key]);
+                }
+                self.take_back(key);
             }
-            Place::Waiting(waiting) if !waiting.asking => {
-                self.take_back(now, key, vec![key], vec![]);
+            Place::Waiting(_) if !asked(Errand::TakeOffice) => {
+                self.release(&[key], &[]);
+                self.take_back(key);
             }
-            Place::Absent if !offline && candidacy.work.is_none() => {
-                self.take_back(now, key, vec![], vec![]);
-            }
+            Place::Joining if !asked(Errand::Join) => self.take_back(key),
+            Place::Absent if !offline && candidacy.work.is_none() => self.take_back(key),
             _ => {}
         }
-        // Its time may have been over before it could be taken back.
-        if self.candidacies[&key].is_over(now, offline) {
-            let candidacy = self.candidacies.remove(&key);
+    }
+
+    /// Those that are over are forgotten, once all is asked that they want: afterwards nothing can be said of them.
+    pub(super) fn forget_the_left(&mut self, now: Instant) {
+        let offline = !matches!(self.session, Phase::Up(_));
+        let mut keys = self.candidacies.touched();
+        keys.extend(self.due(now, Due::GiveUp));
+        for key in keys {
+            let candidacy = self.candidacies.get(key);
+            // Its time may have been over before it could be taken back.
+            if candidacy.is_none_or(|candidacy| !candidacy.is_over(now, offline)) {
+                continue;
+            }
+            let candidacy = self.candidacies.remove(key);
             if candidacy.is_some_and(|candidacy| candidacy.resigning) {
                 self.actions.push_back(Action::GaveUp { key });
             }
-            self.desks.clear(key, false);
+            if let Some(up) = self.up() {
+                up.unsaid.keys.remove(&key);
+            }
+            self.displays.clear(key, false);
             self.actions.push_back(Action::Left { key });
         }
     }
 
-    /// Take a candidacy back, and let go of what it holds.
-    fn take_back(&mut self, now: Instant, key: Key, leadership: Vec<Key>, succession: Vec<Key>) {
-        if let Some(candidacy) = self.candidacies.get_mut(&key) {
-            candidacy.place = Place::Leaving { told: false };
+    /// Of these nothing was sent, so nothing was answered either.
+    pub(super) fn never_joined(&mut self, keys: &[Key], sent: Instant) {
+        if let Some(up) = self.up()
+            && let Some(leaving) = up.slices.get_mut(&Errand::Leave)
+        {
+            leaving.retain(|key| !keys.contains(key));
+            if leaving.is_empty() {
+                up.slices.remove(&Errand::Leave);
+                up.take_out(sent);
+            }
         }
-        if !(leadership.is_empty() && succession.is_empty()) {
-            self.release(now, leadership, succession);
+        for key in keys {
+            self.has_left(*key);
         }
-        self.send(now, Query::Leave { key });
     }
 
-    /// Let go of locks. Their places must have been left already.
-    pub(super) fn release(&mut self, now: Instant, leadership: Vec<Key>, succession: Vec<Key>) {
-        let holds_more = self.holds_any();
-        if let Some(up) = self.up() {
-            up.loosened |= up.campaigning && !holds_more;
+    /// A candidacy that was begun again meanwhile is not the one that has left.
+    pub(super) fn has_left(&mut self, key: Key) {
+        if let Some(Place::Leaving { told }) = self.place(key) {
+            *told = true;
         }
-        let silence_limit = if holds_more {
-            self.timings.silence_limit
-        } else {
-            self.timings.patience()
-        };
-        let release = Query::Release {
-            leadership,
-            succession,
-            silence_limit,
-        };
-        self.send(now, release);
+    }
+
+    /// Take a candidacy back. What it holds is let go of before that is told.
+    fn take_back(&mut self, key: Key) {
+        if let Some(candidacy) = self.candidacies.get_mut(key) {
+            candidacy.place = Place::Leaving { told: false };
+        }
     }
 
     /// From now on a follower, as far as nothing else is known.
     pub(super) fn follow(&mut self, key: Key) {
-        if let Some(candidacy) = self.candidacies.get_mut(&key) {
+        if let Some(candidacy) = self.candidacies.get_mut(key) {
             candidacy.place = Place::Following(Following {
                 probe_interval: self.timings.probe_interval(self.timings.lease),
                 ..Following::default()
@@ -102,7 +111,7 @@ impl Process {
     /// Told once, and its end too.
     pub(super) fn barred(&mut self, key: Key, bar: Option<Bar>) {
         let bar = self.held_elsewhere(key).or(bar);
-        if let Some(candidacy) = self.candidacies.get_mut(&key)
+        if let Some(candidacy) = self.candidacies.get_mut(key)
             && candidacy.bar != bar
         {
             candidacy.bar = bar;
@@ -112,10 +121,11 @@ impl Process {
     }
 
     pub(super) fn hinted(&mut self, now: Instant, key: Key) {
-        let mut look = self.observes;
+        let display = self.displays.get(key);
+        let mut look = display.is_some_and(|display| display.observed);
         let place = self
             .candidacies
-            .get_mut(&key)
+            .get_mut(key)
             .map(|candidacy| &mut candidacy.place);
         match place {
             Some(Place::Following(following)) if !following.successor => look = true,
@@ -129,32 +139,19 @@ impl Process {
             _ => {}
         }
         if look {
-            self.read(now);
+            self.read(key);
         }
     }
 
     pub(super) fn try_soon(&mut self, key: Key, at: Instant) {
-        if let Some(candidacy) = self.candidacies.get_mut(&key) {
-            candidacy.try_at = candidacy.try_at.min(at);
-        }
-    }
-
-    /// One read outstanding at most, however many notifications come.
-    pub(super) fn read(&mut self, now: Instant) {
-        if let Some(up) = self.up() {
-            if up.reading {
-                up.read_again = true;
-            } else {
-                up.reading = true;
-                up.read_again = false;
-                self.send(now, Query::Read);
-            }
+        if let Some(candidacy) = self.candidacies.get_mut(key) {
+            candidacy.next_try.bring_forward(at);
         }
     }
 
     pub(super) fn viewed(&mut self, now: Instant, key: Key, view: View, chance: Duration) {
         let making_way = self.timings.making_way(self.timings.lease);
-        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+        let Some(candidacy) = self.candidacies.get_mut(key) else {
             return;
         };
         let news = view.term != candidacy.seen_term;
@@ -195,92 +192,33 @@ impl Process {
 
     /// Once per retry interval everybody tries; a notification that was lost is made good here.
     pub(super) fn look_around(&mut self, now: Instant) {
-        let Session::Up(up) = &self.session else {
+        let Phase::Up(up) = &self.session else {
             return;
         };
-        if now >= up.look_around_due() {
-            let retry_interval = self.jitter.around(self.timings.retry_interval);
-            for candidacy in self.candidacies.values_mut().filter(|c| c.may_campaign()) {
-                candidacy.try_at = candidacy.try_at.min(now);
-            }
-            if self.observes {
-                self.read(now);
-            }
-            if let Some(up) = self.up() {
-                up.retry_at = now + retry_interval;
-            }
-        }
-        if let Some(up) = self.up()
-            && up.read_again
-            && !up.reading
-        {
-            self.read(now);
-        }
-    }
-
-    /// One query for all elections that are due (invariant 7).
-    pub(super) fn campaign(&mut self, now: Instant) {
-        let Session::Up(up) = &self.session else {
-            return;
-        };
-        let due: Vec<Key> = self
-            .candidacies
-            .iter()
-            .filter(|(key, candidacy)| now >= self.campaign_due(up, **key, candidacy))
-            .map(|(&key, _)| key)
-            .collect();
-        if due.is_empty() {
+        if now < up.look_around_due() {
             return;
         }
-        let mut successor_of = vec![];
-        let mut overdue = vec![];
-        for key in &due {
-            if let Some(candidacy) = self.candidacies.get_mut(key) {
-                candidacy.try_at = Instant::NEVER;
-                let Place::Following(following) = &candidacy.place else {
-                    continue;
-                };
-                if following.successor {
-                    successor_of.push(*key);
-                }
-                let is_overdue = following.overdue_at.is_some_and(|at| now >= at);
-                if is_overdue || now < following.insists_until {
-                    overdue.push(*key);
-                }
-            }
+        let retry_at = now + self.jitter.around(self.timings.retry_interval);
+        let candidacies = self.candidacies.iter_mut().map(|(_, candidacy)| candidacy);
+        for candidacy in candidacies.filter(|candidacy| candidacy.may_campaign()) {
+            candidacy.next_try.bring_forward(now);
         }
-        let heard = due
-            .iter()
-            .filter_map(|key| Some((*key, *self.heard.get(key)?)))
-            .collect();
-        let probe_interval = self.probe_interval();
+        if self.observes {
+            self.read_all_there_is();
+        }
         if let Some(up) = self.up() {
-            up.campaigning = true;
-            if now >= up.probe_at {
-                up.probe_at = probe_interval.map_or(Instant::NEVER, |interval| now + interval);
-            }
+            up.retry_at = retry_at;
         }
-        self.send(
-            now,
-            Query::Campaign {
-                keys: due,
-                successor_of,
-                overdue,
-                heard,
-            },
-        );
     }
 
     /// The shortest of those at which this process probes as a successor.
     pub(super) fn probe_interval(&self) -> Option<Duration> {
-        self.candidacies
-            .values()
-            .filter_map(|candidacy| match &candidacy.place {
-                Place::Following(following) if following.successor => {
-                    Some(following.probe_interval)
-                }
-                _ => None,
-            })
-            .min()
+        let successors = self.candidacies.those(Role::Successor).into_iter();
+        let places = successors.filter_map(|key| Some(&self.candidacies.get(key)?.place));
+        let intervals = places.filter_map(|place| match place {
+            Place::Following(following) => Some(following.probe_interval),
+            _ => None,
+        });
+        intervals.min()
     }
 }

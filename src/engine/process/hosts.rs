@@ -1,25 +1,8 @@
 //! Several hosts that accept writes: no term begins by an old sight of the others.
 
-use std::collections::BTreeSet;
-
 use super::Process;
+use super::seen_hosts::Hosts;
 use crate::engine::{Bar, Key};
-
-/// What was seen of the other hosts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Hosts {
-    contested: bool,
-    held: BTreeSet<Key>,
-    /// Those that may begin in the moment of this look, where it is contested.
-    clear: BTreeSet<Key>,
-}
-
-impl Hosts {
-    /// The moment is over.
-    pub(super) fn look_over(&mut self) {
-        self.clear.clear();
-    }
-}
 
 impl Process {
     pub(super) fn looked(&mut self, contested: bool, held: Vec<Key>, clear: Vec<Key>) {
@@ -50,7 +33,7 @@ impl Process {
     pub(super) fn held_elsewhere(&self, key: Key) -> Option<Bar> {
         let leads = self
             .candidacies
-            .get(&key)
+            .get(key)
             .is_some_and(|candidacy| candidacy.term().is_some());
         (!leads && self.hosts.held.contains(&key)).then_some(Bar::Elsewhere)
     }

@@ -1,36 +1,46 @@
 //! Everything that one process knows of its elections, and what it does next.
 
 mod answers;
+mod contenders;
 mod due;
 mod ending;
 mod following;
 mod hosts;
 mod office;
+mod phase;
 mod publishing;
+mod refusals;
+mod seen_hosts;
 mod session;
+mod slices;
+mod strangers;
 mod tries;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-use self::hosts::Hosts;
-use self::session::Session;
-use super::candidacy::{Candidacy, Owed, Work};
+use self::contenders::{Contenders, Due, Role};
+use self::phase::Phase;
+use self::seen_hosts::Hosts;
+use super::candidacy::{Contender, Owed, Place, Work};
 use super::jitter::Jitter;
-use super::{Action, Desks, Ending, Event, Heard, Instant, Key, Timings, WaitingFor};
+use super::{Action, Displays, Ending, Event, Heard, Instant, Key, Timings, WaitingFor};
 
 /// The state machine. See the module's doc.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Process {
     timings: Timings,
+    /// Work that outlives its lease ends the process.
+    aborts: bool,
     jitter: Jitter,
-    session: Session,
-    candidacies: BTreeMap<Key, Candidacy>,
+    session: Phase,
+    candidacies: Contenders,
     /// Kept for the life of the elector, whether it is a candidate or not.
     heard: BTreeMap<Key, Heard>,
     hosts: Hosts,
     observes: bool,
     stopping: bool,
-    desks: Desks,
+    displays: Displays,
     actions: VecDeque<Action>,
 }
 
@@ -39,30 +49,60 @@ impl Process {
     pub(crate) fn new(timings: Timings, seed: u64) -> Self {
         Process {
             timings,
+            aborts: false,
             jitter: Jitter::new(seed),
-            session: Session::Down {
+            session: Phase::Down {
                 connect_at: Instant::default(),
                 failures: 0,
             },
-            candidacies: BTreeMap::new(),
+            candidacies: Contenders::default(),
             heard: BTreeMap::new(),
             hosts: Hosts::default(),
             observes: false,
             stopping: false,
-            desks: Desks::default(),
+            displays: Displays::default(),
             actions: VecDeque::new(),
         }
     }
 
-    /// The same, with what was heard of before.
-    pub(crate) fn remembering(mut self, heard: BTreeMap<Key, Heard>) -> Self {
-        self.heard = heard;
+    /// The same, and whether work that outlives its lease ends the process.
+    pub(crate) fn aborting(mut self, aborts: bool) -> Self {
+        self.aborts = aborts;
         self
     }
 
+    /// Rules without elections that have heard what these have.
+    pub(crate) fn renewed(&self) -> Process {
+        Process {
+            heard: self.heard.clone(),
+            jitter: self.jitter.clone(),
+            ..Process::new(self.timings.clone(), 0).aborting(self.aborts)
+        }
+    }
+
+    /// The term that is led here, or ends in order.
+    pub(crate) fn term(&self, key: Key) -> Option<u64> {
+        self.candidacies.get(key)?.term()
+    }
+
+    /// Until when the work of this election was current, or is; now, where nothing of it is known.
+    pub(crate) fn lasts_until(&self, now: Instant, key: Key) -> Instant {
+        let work = self.candidacies.get(key).and_then(|c| c.work.as_ref());
+        let lost = work.filter(|work| work.leash.is_lost(now));
+        let lost = lost.map(|work| work.leash.deadline());
+        lost.or(self.current_until()).unwrap_or(now)
+    }
+
     /// The greatest term that was read of, by election: from answers of sessions alone, never from notifications.
+    #[cfg(test)]
     pub(crate) fn heard(&self) -> &BTreeMap<Key, Heard> {
         &self.heard
+    }
+
+    /// How much is kept of elections, beside what was heard of their terms.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.candidacies.keys().len() + self.displays.kept() + self.hosts.held.len()
     }
 
     fn heard_of(&self, key: Key) -> Heard {
@@ -72,6 +112,7 @@ impl Process {
     fn hear(&mut self, key: Key, heard: Heard) {
         if heard.term > self.heard_of(key).term {
             self.heard.insert(key, heard);
+            self.displays.touch(key);
         }
     }
 
@@ -83,7 +124,7 @@ impl Process {
     /// Until when the terms of this session are current, if nothing else is answered.
     pub(crate) fn current_until(&self) -> Option<Instant> {
         match &self.session {
-            Session::Up(up) => Some(up.contact + self.timings.deposed),
+            Phase::Up(up) => Some(up.contact + self.timings.deposed),
             _ => None,
         }
     }
@@ -95,14 +136,23 @@ impl Process {
         match event {
             Event::Timer => {}
             Event::Connected => self.connected(now),
-            Event::Disconnected => self.disconnected(now),
-            Event::NotOpened { schema } => {
-                self.desks.trouble = schema.then_some(WaitingFor::Schema);
-                self.disconnected(now);
+            Event::Disconnected => self.disconnected(now, "the session ended"),
+            Event::Restarted => self.restarted(now),
+            Event::Hopeless => self.lose_hope(now),
+            Event::NotOpened { schema, outage } => {
+                self.displays.trouble = schema.then_some(WaitingFor::Schema);
+                self.displays.touch_all();
+                self.not_opened(now, outage);
             }
-            Event::Answered { sent, answer, rows } => {
-                self.note_rows(now, rows, &answer);
-                self.answered(now, sent, answer);
+            Event::Answered {
+                sent,
+                reply,
+                rows,
+                refused,
+                unreached,
+            } => {
+                self.note_rows(now, rows, &reply);
+                self.answered(now, sent, reply, refused, unreached);
             }
             Event::Looked {
                 contested,
@@ -115,111 +165,127 @@ impl Process {
                     self.lose_session(now, "another host comes before this one");
                 }
             }
-            Event::Hint { keys } => {
-                for key in keys {
-                    self.hinted(now, key);
-                }
-            }
+            Event::Hint { keys } => keys.into_iter().for_each(|key| self.hinted(now, key)),
             Event::WorkStopped { key, term, stop } => self.work_stopped(now, key, term, stop),
-            Event::Join { key, autopsy } => self.enlist(now, key, Candidacy::new(autopsy, now)),
+            Event::NeverJoined { keys, sent } => self.never_joined(&keys, sent),
+            Event::Join {
+                key,
+                autopsy,
+                graceful,
+            } => self.enlist(key, Contender::new(autopsy, graceful, now)),
             Event::Return {
                 key,
                 autopsy,
+                graceful,
                 work,
                 owed,
-            } => self.come_back(now, key, autopsy, work, owed),
-            Event::Observe { key } => self.observe(now, key),
+            } => {
+                let contender = Contender::new(autopsy, graceful, now);
+                self.come_back(now, key, contender, work, owed);
+            }
+            Event::Observe { key } => self.observe(key),
             Event::Unobserve { key } => self.unobserve(key),
-            Event::Ready { key, term } => self.ready(now, key, term),
+            Event::Ready { key, term } => self.ready(key, term),
+            Event::EndedByItself { key, term } => self.ended_by_itself(now, key, term),
             Event::Failed { key, term } => self.end(now, key, term, Ending::Failed),
             Event::Resign { key, term } => self.end(now, key, term, Ending::Resigned),
             Event::GiveUp { key } => self.give_up(now, key),
             Event::Leave { key } => self.leave(now, key),
             Event::Shutdown => {
                 self.stopping = true;
-                for key in self.keys() {
+                for key in self.candidacies.keys() {
                     self.leave(now, key);
                 }
             }
         }
+        self.follow_up(now, first);
+    }
+
+    /// What an event makes due. `first`: the first action of this event.
+    fn follow_up(&mut self, now: Instant, first: usize) {
+        // A term that began too late to be worked on is over as well.
+        self.expire(now);
         self.advance(now);
         self.tell_the_resigning();
         self.hosts.look_over();
         self.publish(now, first);
+        self.candidacies
+            .settled(|contender, what| contender.due(what));
     }
 
-    fn enlist(&mut self, now: Instant, key: Key, candidacy: Candidacy) {
-        self.desks.desks.entry(key).or_default();
-        self.candidacies.insert(key, candidacy);
-        if self.up().is_some() {
-            self.join(now, key);
-        }
+    fn enlist(&mut self, key: Key, candidacy: Contender) {
+        self.displays.show(key);
+        let place = match self.session {
+            Phase::Up(_) => Place::Joining,
+            _ => Place::Absent,
+        };
+        self.candidacies
+            .insert(key, Contender { place, ..candidacy });
     }
 
     fn come_back(
         &mut self,
         now: Instant,
         key: Key,
-        autopsy: bool,
+        contender: Contender,
         work: Option<(u64, Instant)>,
         owed: Option<(u64, Ending)>,
     ) {
-        let work = work.map(|(term, abort_at)| Work {
-            cancelled: true,
-            drop_at: now,
-            abort_at,
-            ..Work::new(term)
+        let work = work.map(|(term, until)| {
+            let mut leash = self.timings.leash();
+            leash.end(now, Duration::ZERO);
+            leash.lose(until);
+            Work {
+                cancelled: true,
+                ..Work::new(term, leash)
+            }
         });
         let owed = owed.map(|(term, ending)| Owed::new(term, ending, now));
-        self.enlist(now, key, Candidacy::returned(autopsy, now, work, owed));
+        let contender = Contender {
+            work,
+            owed,
+            ..contender
+        };
+        self.enlist(key, contender);
     }
 
-    fn observe(&mut self, now: Instant, key: Key) {
-        self.desks.desks.entry(key).or_default().observed = true;
+    fn observe(&mut self, key: Key) {
+        self.displays.show(key).observed = true;
         self.observes = true;
-        self.read(now);
+        self.read(key);
     }
 
     fn unobserve(&mut self, key: Key) {
-        if let Some(desk) = self.desks.desks.get_mut(&key) {
-            desk.observed = false;
+        if let Some(display) = self.displays.get_mut(key) {
+            display.observed = false;
         }
-        self.desks.clear(key, self.candidacies.contains_key(&key));
-        self.observes = self.desks.observes();
-    }
-
-    fn keys(&self) -> Vec<Key> {
-        self.candidacies.keys().copied().collect()
+        self.displays.clear(key, self.candidacies.contains(key));
+        self.observes = self.displays.observes();
     }
 
     fn holds_any(&self) -> bool {
-        self.candidacies
-            .values()
-            .any(|c| c.holds_leadership() || c.is_successor())
+        self.candidacies.any(Role::Holder) || self.candidacies.any(Role::Successor)
     }
 
     fn advance(&mut self, now: Instant) {
         self.stop_work(now);
-        self.settle(now);
-        if matches!(self.session, Session::Up(_)) {
-            self.look_around(now);
-            self.campaign(now);
-            self.heartbeat(now);
-        }
-        for key in self.keys() {
+        self.look_around(now);
+        let mut over = self.candidacies.touched();
+        over.extend(self.due(now, Due::GiveUp));
+        for key in over {
             self.take_leave(now, key);
-            self.look_for_the_backend(now, key);
-            self.take_office(now, key);
         }
-        if let Session::Down { failures, .. } = self.session
+        self.ask(now);
+        self.forget_the_left(now);
+        if let Phase::Down { failures, .. } = self.session
             && now >= self.session.connect_due()
             && !self.is_done()
         {
-            self.session = Session::Connecting { failures };
+            self.session = Phase::Connecting { failures };
             self.actions.push_back(Action::Connect);
         }
-        if self.is_done() && self.session != Session::Finished {
-            self.session = Session::Finished;
+        if self.is_done() && self.session != Phase::Finished {
+            self.session = Phase::Finished;
             self.actions.push_back(Action::Finish);
         }
     }

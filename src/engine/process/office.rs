@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::Process;
-use super::session::{Session, Up};
-use crate::engine::candidacy::{Candidacy, Place, Waiting, Work};
-use crate::engine::watch::Watch;
-use crate::engine::{Action, Bar, Ending, Heard, Instant, Key, Notice, Office, Query, Won};
+use super::contenders::Role;
+use super::phase::Phase;
+use crate::engine::candidacy::{Place, Waiting, Work};
+use crate::engine::evidence::Evidence;
+use crate::engine::{Action, Bar, Ending, Heard, Instant, Key, Notice, Office, Won};
 
 impl Process {
     pub(super) fn place(&mut self, key: Key) -> Option<&mut Place> {
-        Some(&mut self.candidacies.get_mut(&key)?.place)
+        Some(&mut self.candidacies.get_mut(key)?.place)
     }
 
     pub(super) fn waiting(&mut self, key: Key) -> Option<&mut Waiting> {
@@ -22,8 +23,8 @@ impl Process {
 
     /// The lock is ours: from here the session must prove itself.
     pub(super) fn enter(&mut self, now: Instant, key: Key, waiting: Waiting) {
-        let first = !self.candidacies.values().any(Candidacy::holds_leadership);
-        if let Some(candidacy) = self.candidacies.get_mut(&key) {
+        let first = !self.candidacies.any(Role::Holder);
+        if let Some(candidacy) = self.candidacies.get_mut(key) {
             candidacy.place = Place::Waiting(waiting);
             candidacy.stranger = None;
         }
@@ -37,28 +38,28 @@ impl Process {
     }
 
     pub(super) fn wait(&mut self, now: Instant, key: Key, won: &Won) {
-        let Some(candidacy) = self.candidacies.get(&key) else {
+        let Some(candidacy) = self.candidacies.get(key) else {
             return;
         };
         let Place::Following(following) = &candidacy.place else {
             return;
         };
         let watch = following.watch.as_ref().filter(|watch| watch.concerns(won));
-        let Session::Up(Up { since: proved, .. }) = &self.session else {
+        let Phase::Up(up) = &self.session else {
             return;
         };
-        let proved = *proved;
+        let proved = up.since;
         let until = now + won.wait;
         let stopped_at = watch
             .filter(|watch| watch.silent_for() >= self.timings.irrevocable(won.wait))
             .map_or(until, |watch| (watch.silent_since() + won.wait).max(now));
         let silent = stopped_at == now && !won.wait.is_zero();
-        let evidence = (watch.map(Watch::sample).or(won.watched))
+        let evidence = (watch.map(Evidence::sample).or(won.watched))
             .filter(|_| won.direct && candidacy.autopsy && !silent);
         let elsewhere_until = proved + won.elsewhere;
         // A hint that came while the try was under way may tell of a vacate that the try was too early to
         // see.
-        let hinted = candidacy.is_called();
+        let hinted = candidacy.next_try.is_asked_for();
         self.enter(
             now,
             key,
@@ -94,14 +95,10 @@ impl Process {
         if at_most.is_zero() {
             return;
         }
-        if self
-            .waiting(key)
-            .is_some_and(|waiting| waiting.evidence.is_some())
-        {
-            let term = last_term;
-            self.send(now, Query::BackendGone { key, term });
+        if let Some(waiting) = self.waiting(key) {
+            waiting.look_at = now;
         }
-        self.send(now, Query::Announce { keys: vec![key] });
+        self.announce(key);
         let notice = Notice::Waiting {
             key,
             last_term,
@@ -111,16 +108,18 @@ impl Process {
     }
 
     pub(super) fn asked_for_office(&mut self, now: Instant, key: Key, office: Office) {
+        if let (Office::Began { term, .. }, None) = (&office, self.up()) {
+            return self.began_too_late(now, key, *term);
+        }
         let since = self.waiting(key).and_then(|waiting| waiting.fenced_since);
         let interval = self
             .timings
             .fenced_interval(now.since(since.unwrap_or(now)));
         let probe_interval = self.timings.probe_interval(self.timings.lease);
         let making_way = self.timings.making_way(self.timings.lease);
-        let Some(waiting) = self.waiting(key) else {
+        if self.waiting(key).is_none() {
             return;
-        };
-        waiting.asking = false;
+        }
         if let Office::Waiting { heard, .. } = office {
             self.hear(key, heard);
         }
@@ -131,7 +130,7 @@ impl Process {
             return;
         };
         match office {
-            Office::Began { term } => self.begin(now, key, term),
+            Office::Began { term, .. } => self.begin(now, key, term),
             Office::Waiting { elsewhere, .. } => {
                 let proved = self.up().map(|up| up.since);
                 if let Some((waiting, proved)) = self.waiting(key).zip(proved) {
@@ -148,8 +147,8 @@ impl Process {
                 // The lock is for those who may lead.
                 self.follow(key);
                 self.barred(key, Some(bar));
-                self.release(now, vec![key], vec![]);
-                self.send(now, Query::Announce { keys: vec![key] });
+                self.release(&[key], &[]);
+                self.announce(key);
                 if !matches!(bar, Bar::Suspended | Bar::Excluded | Bar::Beyond) {
                     self.try_soon(key, now + making_way);
                 }
@@ -159,25 +158,23 @@ impl Process {
                 // They end by themselves; once the refractory period is over they are ended.
                 waiting.stopped_at = now;
                 waiting.try_at = now + interval;
-                let overdue = now >= waiting.until;
+                waiting.ends_fenced = now >= waiting.until;
                 if waiting.fenced_since.is_none() {
                     waiting.fenced_since = Some(now);
                     self.actions.push_back(Action::Tell(Notice::Fenced { key }));
-                }
-                if overdue {
-                    self.send(now, Query::EndFenced { key });
                 }
             }
         }
     }
 
     pub(super) fn begin(&mut self, now: Instant, key: Key, term: u64) {
-        let first = !self.candidacies.values().any(Candidacy::holds_leadership);
+        let first = !self.candidacies.any(Role::Holder);
         let heartbeat_at = now + self.timings.heartbeat_interval;
         let heard = self.heard_of(key).term;
         let lease = self.timings.lease;
         self.hear(key, Heard { term, lease });
-        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+        self.forget_refusal(key);
+        let Some(candidacy) = self.candidacies.get_mut(key) else {
             return;
         };
         if term <= heard {
@@ -185,18 +182,18 @@ impl Process {
             candidacy.hold_off = now + self.timings.retry_interval;
             self.actions
                 .push_back(Action::Tell(Notice::Stale { key, term, heard }));
-            self.vacate_and_release(now, key, term, Ending::Resigned);
+            self.vacate_soon(key, term, Ending::Resigned);
             return;
         }
         if self.held_elsewhere(key).is_some() {
             // That was seen while the try was under way.
             self.hold_off(now, key);
-            self.vacate_and_release(now, key, term, Ending::Resigned);
+            self.vacate_soon(key, term, Ending::Resigned);
             self.actions
                 .push_back(Action::Tell(Notice::Declined { key }));
             return;
         }
-        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+        let Some(candidacy) = self.candidacies.get_mut(key) else {
             return;
         };
         candidacy.place = Place::Leading { term };
@@ -212,7 +209,7 @@ impl Process {
         }
         // The answer may have come so late that the term is over before its work began.
         self.expire(now);
-        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+        let Some(candidacy) = self.candidacies.get_mut(key) else {
             return;
         };
         if candidacy.term() != Some(term) {
@@ -222,48 +219,12 @@ impl Process {
             self.hold_off(now, key);
             self.end(now, key, term, Ending::Resigned);
         } else if candidacy.leave_by.is_none() {
-            candidacy.work = Some(Work::new(term));
+            candidacy.work = Some(Work {
+                brief_until: Some(now + self.timings.brief()),
+                ..Work::new(term, self.timings.leash())
+            });
             self.actions.push_back(Action::Start { key, term });
-            self.send(now, Query::Announce { keys: vec![key] });
-        }
-    }
-
-    /// Look again whether the last leader's backend is gone.
-    pub(super) fn look_for_the_backend(&mut self, now: Instant, key: Key) {
-        if let Some(waiting) = self.waiting(key)
-            && now >= waiting.autopsy_due()
-        {
-            waiting.look_at = Instant::NEVER;
-            let term = waiting.last_term;
-            self.send(now, Query::BackendGone { key, term });
-        }
-    }
-
-    pub(super) fn take_office(&mut self, now: Instant, key: Key) {
-        let waiting = self.candidacies.get(&key).and_then(Candidacy::waiting);
-        let due = waiting.is_some_and(|waiting| now >= self.office_due(key, waiting));
-        let Some(waiting) = self.waiting(key) else {
-            return;
-        };
-        if due {
-            waiting.asking = true;
-            waiting.hinted = false;
-            let waited = now >= waiting.stopped_at;
-            let elsewhere = if now >= waiting.elsewhere_until {
-                waiting.elsewhere
-            } else {
-                Duration::ZERO
-            };
-            let heard = self.heard_of(key);
-            self.send(
-                now,
-                Query::TakeOffice {
-                    key,
-                    waited,
-                    elsewhere,
-                    heard,
-                },
-            );
+            self.announce(key);
         }
     }
 }

@@ -3,49 +3,21 @@
 use std::time::Duration;
 
 use super::Process;
+use super::contenders::Role;
+use super::phase::{Phase, Up};
 use crate::engine::candidacy::{Owed, Place};
 use crate::engine::{Action, Ending, Instant, Notice, Query};
-use std::collections::VecDeque;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Session {
-    Down { connect_at: Instant, failures: u32 },
-    Connecting { failures: u32 },
-    Up(Up),
-    Finished,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Up {
-    pub(super) since: Instant,
-    pub(super) failures: u32,
-    /// The sending of the last query that was answered.
-    pub(super) contact: Instant,
-    /// The sendings of the queries that were not yet answered.
-    pub(super) in_flight: VecDeque<Instant>,
-    pub(super) last_sent: Instant,
-    pub(super) heartbeat_at: Instant,
-    pub(super) heartbeats: u32,
-    pub(super) hinted: bool,
-    pub(super) retry_at: Instant,
-    pub(super) probe_at: Instant,
-    pub(super) campaigning: bool,
-    /// While a try was under way the session was told that it holds nothing more.
-    pub(super) loosened: bool,
-    pub(super) reading: bool,
-    pub(super) read_again: bool,
-}
 
 impl Process {
     pub(super) fn up(&mut self) -> Option<&mut Up> {
         match &mut self.session {
-            Session::Up(up) => Some(up),
+            Phase::Up(up) => Some(up),
             _ => None,
         }
     }
 
     pub(super) fn send(&mut self, now: Instant, query: Query) {
-        if let Session::Up(up) = &mut self.session {
+        if let Phase::Up(up) = &mut self.session {
             up.in_flight.push_back(now);
             up.last_sent = now;
             self.actions.push_back(Action::Send { sent: now, query });
@@ -53,54 +25,65 @@ impl Process {
     }
 
     pub(super) fn connected(&mut self, now: Instant) {
-        let Session::Connecting { failures } = self.session else {
+        let Phase::Connecting { failures } = self.session else {
             return;
         };
-        self.session = Session::Up(Up {
-            since: now,
-            failures,
-            contact: now,
-            in_flight: VecDeque::new(),
-            last_sent: now,
-            heartbeat_at: now,
-            heartbeats: 0,
-            hinted: false,
-            retry_at: now + self.jitter.around(self.timings.retry_interval),
-            probe_at: Instant::NEVER,
-            campaigning: false,
-            loosened: false,
-            reading: false,
-            read_again: false,
-        });
-        self.desks.trouble = None;
-        self.settle(now);
-        for key in self.keys() {
-            if self.candidacies[&key].leave_by.is_none() {
-                self.join(now, key);
+        let retry_at = now + self.jitter.around(self.timings.retry_interval);
+        self.session = Phase::Up(Box::new(Up::new(now, failures, retry_at)));
+        self.displays.trouble = None;
+        self.displays.touch_all();
+        for (_, candidacy) in self.candidacies.iter_mut() {
+            // This server may refuse other things.
+            if let Some(refusal) = &mut candidacy.refusal {
+                refusal.until = now;
+            }
+            if candidacy.leave_by.is_none() {
+                candidacy.place = Place::Joining;
             }
         }
         if self.observes {
-            self.read(now);
+            self.read_all_there_is();
         }
     }
 
-    pub(super) fn disconnected(&mut self, now: Instant) {
+    pub(super) fn disconnected(&mut self, now: Instant, why: &'static str) {
         match self.session {
-            Session::Connecting { failures } => self.reconnect(now, failures + 1),
-            Session::Up(_) => self.lose_session(now, "the session ended"),
-            Session::Down { .. } | Session::Finished => {}
+            Phase::Connecting { .. } => self.not_opened(now, true),
+            Phase::Up(_) => self.lose_session(now, why),
+            Phase::Down { .. } | Phase::Finished => {}
+        }
+    }
+
+    /// `outage`: it may be there at any moment.
+    pub(super) fn not_opened(&mut self, now: Instant, outage: bool) {
+        if let Phase::Connecting { failures } = self.session {
+            self.reconnect(now, failures + 1, outage);
+        }
+    }
+
+    pub(super) fn restarted(&mut self, now: Instant) {
+        self.disconnected(now, "its driver failed");
+        self.displays.forget_what_is_shown();
+    }
+
+    /// Who would leave has left once his work has stopped: the database may never be told.
+    pub(super) fn lose_hope(&mut self, now: Instant) {
+        for (_, candidacy) in self.candidacies.iter_mut() {
+            candidacy.leave_by = candidacy.leave_by.map(|by| by.min(now));
         }
     }
 
     /// Full jitter: any delay up to a bound that doubles with each failure. Only who owes a vacate comes
     /// back at once: others wait for it.
-    pub(super) fn reconnect(&mut self, now: Instant, failures: u32) {
-        let owes = self.candidacies.values().any(|c| c.owed.is_some());
+    fn reconnect(&mut self, now: Instant, failures: u32, outage: bool) {
+        let owes = self.candidacies.any(Role::Debtor);
         let delay = match failures {
             0 if owes => Duration::ZERO,
-            _ => self.jitter.up_to(self.timings.reconnection(failures)),
+            _ => self
+                .jitter
+                .up_to(self.timings.reconnection(failures, outage)),
         };
-        self.session = Session::Down {
+        self.session = Phase::Down {
             connect_at: now + delay,
             failures,
         };
@@ -109,7 +92,7 @@ impl Process {
     /// Deposed, for good, when no query was answered for too long. Called before any event is looked at,
     /// so that an answer that comes later changes nothing (invariant 1).
     pub(super) fn expire(&mut self, now: Instant) {
-        let Session::Up(up) = &self.session else {
+        let Phase::Up(up) = &self.session else {
             return;
         };
         if now >= self.deposed_due(up) {
@@ -120,16 +103,17 @@ impl Process {
     }
 
     pub(super) fn lose_session(&mut self, now: Instant, why: &'static str) {
-        let Session::Up(up) = &self.session else {
+        let Phase::Up(up) = &self.session else {
             return;
         };
         let contact = up.contact;
         let lasted = now.since(up.since) >= self.timings.heartbeat_interval;
         let failures = if lasted { 0 } else { up.failures + 1 };
         self.actions.push_back(Action::Abandon);
-        self.desks.lose();
-        for (&key, candidacy) in &mut self.candidacies {
+        self.displays.lose();
+        for (key, candidacy) in self.candidacies.iter_mut() {
             candidacy.declines = false;
+            candidacy.recovered = None;
             let place = std::mem::replace(&mut candidacy.place, Place::Absent);
             let ended = match place {
                 Place::Leading { term } => Some((term, Ending::Deposed)),
@@ -144,37 +128,35 @@ impl Process {
                 owed.asked = false;
             }
             if let Some(work) = &mut candidacy.work
-                && work.abort_at == Instant::NEVER
+                && !work.leash.is_lost(now)
             {
                 if !work.cancelled {
                     work.cancelled = true;
                     self.actions.push_back(Action::Cancel { key });
                 }
-                work.drop_at = work.drop_at.min(contact + self.timings.dropped);
-                work.abort_at = contact + self.timings.aborted;
+                work.leash.lose(contact + self.timings.deposed);
+                if !candidacy.graceful {
+                    work.leash.end(now, Duration::ZERO);
+                }
             }
         }
-        self.reconnect(now, failures);
+        // One that never lasts is no outage: it is to be had, and no better the sooner it comes.
+        self.reconnect(now, failures, lasted);
     }
 
     pub(super) fn heartbeat(&mut self, now: Instant) {
-        let Session::Up(up) = &self.session else {
+        let Phase::Up(up) = &self.session else {
             return;
         };
         if now < self.heartbeat_due(up) {
             return;
         }
         let heartbeat_at = now + self.timings.heartbeat_interval;
-        let keys: Vec<_> = self
-            .candidacies
-            .iter()
-            // Also where it ends in order: its work still runs, and the lock may have become void.
-            .filter(|(_, candidacy)| candidacy.term().is_some())
-            .map(|(&key, _)| key)
-            .collect();
+        // Also where it ends in order: its work still runs, and the lock may have become void.
+        let keys = self.candidacies.those(Role::Leader);
         // A lost notification of a vacate costs one heartbeat.
-        for candidacy in self.candidacies.values_mut() {
-            if let Place::Waiting(waiting) = &mut candidacy.place {
+        for key in self.candidacies.those(Role::Waiter) {
+            if let Some(waiting) = self.waiting(key) {
                 waiting.hinted = true;
             }
         }

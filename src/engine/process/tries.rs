@@ -3,25 +3,18 @@
 use std::time::Duration;
 
 use super::Process;
-use super::session::Session;
-use crate::engine::candidacy::{Owed, Place, Waiting};
-use crate::engine::watch::Watch;
-use crate::engine::{Action, Bar, Ending, Heard, Held, Instant, Key, Notice, Query, Try};
+use super::phase::Phase;
+use crate::engine::candidacy::{NextTry, Owed, Place, Waiting};
+use crate::engine::evidence::Evidence;
+use crate::engine::{Action, Bar, Ending, Heard, Held, Instant, Key, Notice, Try};
 
 impl Process {
     pub(super) fn tried(&mut self, now: Instant, sent: Instant, key: Key, tried: Try) {
         let lost = self.up().is_none();
         match tried {
-            // Another election of the same query found the answer too late, and gave the session up.
-            Try::Began { term } if lost => {
-                let lease = self.timings.lease;
-                self.hear(key, Heard { term, lease });
-                if let Some(candidacy) = self.candidacies.get_mut(&key) {
-                    candidacy.owed = Some(Owed::new(term, Ending::Deposed, now));
-                }
-            }
+            Try::Began { term, .. } if lost => self.began_too_late(now, key, term),
             _ if lost => {}
-            Try::Began { term } => self.begin(now, key, term),
+            Try::Began { term, .. } => self.begin(now, key, term),
             Try::Won(won) => {
                 self.hear(key, won.heard);
                 if self.declines(key) {
@@ -56,8 +49,20 @@ impl Process {
         }
     }
 
+    /// Another election of the same query found the answer too late, and gave the session up.
+    pub(super) fn began_too_late(&mut self, now: Instant, key: Key, term: u64) {
+        let lease = self.timings.lease;
+        self.hear(key, Heard { term, lease });
+        if let Some(candidacy) = self.candidacies.get_mut(key) {
+            candidacy.owed = Some(Owed::new(term, Ending::Deposed, now));
+        }
+    }
+
     fn found_held(&mut self, now: Instant, sent: Instant, key: Key, held: &Held) {
-        let Some(candidacy) = self.candidacies.get_mut(&key) else {
+        if (self.candidacies.get(key)).is_some_and(|candidacy| candidacy.seen_term != held.term) {
+            self.forget_refusal(key);
+        }
+        let Some(candidacy) = self.candidacies.get_mut(key) else {
             return;
         };
         let Place::Following(following) = &mut candidacy.place else {
@@ -82,25 +87,25 @@ impl Process {
             Some(Bar::Outranked) => {
                 // Whoever ranks higher comes first, and has so long to come.
                 candidacy.hold_off = candidacy.hold_off.max(later);
-                candidacy.try_at = candidacy.try_at.min(later);
+                candidacy.next_try.bring_forward(later);
                 following.insists_until = later + self.timings.retry_interval;
             }
             // The successor comes first. It may be a stranger that only holds its place. A transfer may be
             // given up without a word.
             _ if free && (held.bar.is_some() || !held.successor) => {
                 let overdue_at = following.overdue_at.filter(|at| *at > now);
-                candidacy.try_at = candidacy.try_at.min(overdue_at.unwrap_or(later));
+                candidacy
+                    .next_try
+                    .bring_forward(overdue_at.unwrap_or(later));
             }
-            // It was let go while we tried.
-            _ if free => candidacy.try_at = now,
+            // It was let go while we tried. Who finds it so each time has something in the way that is not seen.
+            _ if free => {
+                following.let_go_at = now.max(following.let_go_at + following.probe_interval);
+                candidacy.next_try = NextTry::At(following.let_go_at);
+            }
             _ => {}
         }
-        let stranger = held.holder_pid.filter(|_| held.stranger);
-        if candidacy.stranger != stranger {
-            candidacy.stranger = stranger;
-            self.actions
-                .push_back(Action::Tell(Notice::Stranger { key, pid: stranger }));
-        }
+        self.meet_stranger(now, key, held);
         self.watch(now, sent, key, held);
         self.barred(key, held.bar);
     }
@@ -108,13 +113,12 @@ impl Process {
     /// What this try shows of the leader's backend. The successor ends it where it is silent for too long.
     fn watch(&mut self, now: Instant, sent: Instant, key: Key, held: &Held) {
         let lease = held.lease.unwrap_or(self.timings.lease);
-        let Some(Place::Following(following)) =
-            self.candidacies.get_mut(&key).map(|c| &mut c.place)
+        let Some(Place::Following(following)) = self.candidacies.get_mut(key).map(|c| &mut c.place)
         else {
             return;
         };
         following.probe_interval = self.timings.probe_interval(lease);
-        following.watch = Watch::after(following.watch.take(), held, sent, now);
+        following.watch = Evidence::after(following.watch.take(), held, sent, now);
         let silent = following
             .watch
             .as_ref()
@@ -126,10 +130,11 @@ impl Process {
                 .is_none_or(|at| now.since(at) >= self.timings.next_eviction(lease));
         if evict {
             following.evicted_at = Some(now);
+            following.evicts = Some(held.term);
         }
         let probe_at = now + following.probe_interval;
         following.successor = held.successor && !held.makes_way();
-        if let Session::Up(up) = &mut self.session
+        if let Phase::Up(up) = &mut self.session
             && following.successor
         {
             up.probe_at = up.probe_at.min(probe_at);
@@ -139,16 +144,16 @@ impl Process {
             // Said before it is done: what it ends may be what the log depends on.
             self.actions
                 .push_back(Action::Tell(Notice::Evicting { key, term }));
-            self.send(now, Query::Evict { key, term });
         }
     }
 
     /// Give successors' places up, for those who may lead: in one query for all elections (invariant 7).
-    pub(super) fn make_way(&mut self, now: Instant, mut keys: Vec<Key>) {
-        keys.retain(|key| matches!(self.place(*key), Some(Place::Following(_))));
-        if !keys.is_empty() {
-            self.release(now, vec![], keys.clone());
-            self.send(now, Query::Announce { keys });
+    pub(super) fn make_way(&mut self, keys: &[Key]) {
+        for &key in keys {
+            if matches!(self.place(key), Some(Place::Following(_))) {
+                self.release(&[], &[key]);
+                self.announce(key);
+            }
         }
     }
 }

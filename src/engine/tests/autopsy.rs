@@ -3,16 +3,21 @@
 use super::*;
 
 fn takes_office(query: &Query) -> bool {
-    matches!(query, Query::TakeOffice { waited: true, .. })
+    matches!(query, Query::TakeOffice { takes } if takes[0].1.waited)
 }
 
 fn gone(bench: &mut Bench, gone: bool) {
-    let answer = Answer::BackendGone { key: KEY, gone };
+    let answer = Reply::BackendGone {
+        gone: vec![(KEY, gone)],
+    };
     bench.answer(|query| matches!(query, Query::BackendGone { .. }), answer);
 }
 
 fn count(bench: &mut Bench, counters: Counters) {
-    let answer = Answer::Counters { key: KEY, counters };
+    let answer = Reply::Counters {
+        keys: vec![KEY],
+        counters,
+    };
     bench.answer(|query| matches!(query, Query::Counters { .. }), answer);
 }
 
@@ -154,7 +159,7 @@ fn a_sample_dies_with_its_session() {
     assert!(!bench.has_asked(|query| matches!(query, Query::BackendGone { .. })));
 }
 
-/// Watch the leader's backend for `duration`, its `state_change` moving with each probe or not.
+/// Evidence the leader's backend for `duration`, its `state_change` moving with each probe or not.
 fn watch(duration: Duration, moves: bool) -> Bench {
     let mut bench = Bench::successor();
     let (mut mark, end) = (1, bench.now + duration);
@@ -189,6 +194,25 @@ fn a_lease_of_watched_silence_spares_it_however_the_session_ended() {
             spared,
             "{watched:?}, moves: {moves}"
         );
+    }
+}
+
+/// The successor of another election may have ended the backend, between the look at the lock and the look at it.
+#[test]
+fn silence_that_was_watched_stays_true_where_the_backend_leaves_during_a_try() {
+    for (watched, spared) in [(LEASE * 105 / 100, true), (LEASE * 75 / 100, false)] {
+        let mut bench = watch(watched, false);
+        bench.pass(LEASE / 20);
+        bench.answer_campaign(Try::Held(Held {
+            silent_since: None,
+            ..held()
+        }));
+        bench.pass(LEASE / 20);
+        bench.answer_campaign(Try::Won(Won {
+            direct: false,
+            ..won()
+        }));
+        assert_eq!(bench.has_asked(takes_office), spared, "{watched:?}");
     }
 }
 
@@ -244,7 +268,7 @@ fn silence_is_watched_on_one_backend_in_one_term() {
 
 #[test]
 fn the_successor_ends_a_backend_that_was_silent_for_its_lease() {
-    let evicts = |query: &Query| matches!(query, Query::Evict { term: 7, .. });
+    let evicts = |query: &Query| matches!(query, Query::Evict { terms } if terms[0].1 == 7);
     assert!(!watch(LEASE * 95 / 100, false).has_asked(evicts));
     assert!(watch(LEASE * 105 / 100, false).has_asked(evicts));
     assert!(!watch(LEASE * 3, true).has_asked(evicts));
@@ -254,13 +278,13 @@ fn the_successor_ends_a_backend_that_was_silent_for_its_lease() {
 fn a_hint_makes_it_ask_for_a_vacate_without_having_waited() {
     let mut bench = win(held(), won(), false);
     bench.event(Event::Hint { keys: vec![KEY] });
-    let asks = |query: &Query| matches!(query, Query::TakeOffice { waited: false, .. });
+    let asks = |query: &Query| matches!(query, Query::TakeOffice { takes } if !takes[0].1.waited);
     assert!(bench.has_asked(asks));
-    let office = |office| Answer::Office { key: KEY, office };
+    let office = |office| offered(KEY, office);
     bench.answer(asks, office(still_waiting()));
     assert!(!bench.has_asked(asks), "once per hint");
     bench.event(Event::Hint { keys: vec![KEY] });
-    bench.answer(asks, office(Office::Began { term: 8 }));
+    bench.answer(asks, office(office_begun(8)));
     assert!(bench.has_started());
 }
 
@@ -341,12 +365,16 @@ fn a_hint_that_comes_before_the_answer_is_not_lost() {
     bench.pass(LEASE / 20);
     bench.event(Event::Hint { keys: vec![KEY] });
     bench.answer_campaign(Try::Won(won()));
-    assert!(bench.has_asked(|query| matches!(query, Query::TakeOffice { waited: false, .. })));
+    assert!(
+        bench.has_asked(|query| matches!(query, Query::TakeOffice { takes } if !takes[0].1.waited))
+    );
 }
 
 #[test]
 fn a_vacate_whose_notification_is_lost_costs_one_heartbeat() {
     let mut bench = win(held(), won(), false);
     bench.pass(LEASE / 8);
-    assert!(bench.has_asked(|query| matches!(query, Query::TakeOffice { waited: false, .. })));
+    assert!(
+        bench.has_asked(|query| matches!(query, Query::TakeOffice { takes } if !takes[0].1.waited))
+    );
 }

@@ -80,9 +80,7 @@ fn each_end_is_recorded_as_what_it_was() {
         }
         bench.event(stopped(stop));
         let vacate = Query::Vacate {
-            key: KEY,
-            term: 7,
-            ending: expected,
+            terms: vec![(KEY, 7, expected)],
         };
         assert!(
             bench.has_asked(|query| *query == vacate),
@@ -99,7 +97,7 @@ fn an_operator_ends_the_present_term_only() {
         bench.pass(LEASE / 8);
         bench.answer(
             |query| matches!(query, Query::Heartbeat { .. }),
-            Answer::Heartbeat {
+            Reply::Heartbeat {
                 step_downs: vec![(KEY, term)],
             },
         );
@@ -122,7 +120,7 @@ fn work_is_dropped_when_the_grace_is_over() {
         bench.stay_well();
     }
     assert_eq!(waited, Duration::from_secs(10));
-    assert!(!bench.has_done(|action| matches!(action, Action::Overrun { .. })));
+    assert!(!bench.has_done(|action| matches!(action, Action::Tell(Notice::Overran { .. }))));
 }
 
 /// The deadlines count from the sending of the last heartbeat that was answered, not from its answer.
@@ -137,7 +135,7 @@ fn without_answers_it_is_deposed_dropped_and_overrun_in_time() {
     let table = [
         (Action::Cancel { key: KEY }, 75),
         (Action::Drop { key: KEY }, 85),
-        (Action::Overrun { key: KEY, term: 7 }, 95),
+        (Action::Tell(Notice::Overran { key: KEY, term: 7 }), 95),
     ];
     for (wanted, percent) in table {
         while !bench.has_done(|action| *action == wanted) {
@@ -157,8 +155,10 @@ fn an_answer_that_comes_too_late_changes_nothing() {
     bench.now = sent + LEASE;
     bench.event(Event::Answered {
         sent,
-        answer: Answer::Heartbeat { step_downs: vec![] },
+        reply: Reply::Heartbeat { step_downs: vec![] },
         rows: vec![],
+        refused: vec![],
+        unreached: vec![],
     });
     assert!(bench.has_done(|action| matches!(action, Action::Abandon)));
     assert!(bench.has_done(|action| matches!(action, Action::Cancel { .. })));
@@ -170,17 +170,19 @@ fn a_term_that_is_over_before_its_answer_arrives_is_not_begun() {
     let mut bench = Bench::candidate();
     let (sent, _) = bench.asked.pop().unwrap();
     bench.now = sent + LEASE * 76 / 100;
-    let tries = vec![(KEY, Try::Began { term: 7 })];
+    let tries = vec![(KEY, began(7))];
     bench.event(Event::Answered {
         sent,
-        answer: Answer::Campaigned { tries },
+        reply: Reply::Campaigned { tries },
         rows: vec![],
+        refused: vec![],
+        unreached: vec![],
     });
     assert!(!bench.has_started());
     // It is vacated from the next session, since no work ever ran.
     bench.pass(LEASE);
     bench.event(Event::Connected);
-    assert!(bench.has_asked(|query| matches!(query, Query::Vacate { term: 7, .. })));
+    assert!(bench.has_asked(|query| matches!(query, Query::Vacate { terms } if terms[0].1 == 7)));
 }
 
 /// The same for several elections that one query won: no work starts on the session that was given up.
@@ -191,6 +193,7 @@ fn no_term_of_a_query_that_was_answered_too_late_is_begun() {
     bench.event(Event::Join {
         key: other,
         autopsy: true,
+        graceful: true,
     });
     bench.answer_campaign(Try::Held(Held {
         successor: false,
@@ -199,26 +202,21 @@ fn no_term_of_a_query_that_was_answered_too_late_is_begun() {
     bench.answer(|query| matches!(query, Query::Join { .. }), joined(other));
     let (sent, _) = bench.asked.pop().unwrap();
     bench.now = sent + LEASE * 76 / 100;
-    let tries = vec![
-        (KEY, Try::Began { term: 8 }),
-        (other, Try::Began { term: 3 }),
-    ];
+    let tries = vec![(KEY, began(8)), (other, began(3))];
     bench.event(Event::Answered {
         sent,
-        answer: Answer::Campaigned { tries },
+        reply: Reply::Campaigned { tries },
         rows: vec![],
+        refused: vec![],
+        unreached: vec![],
     });
     assert!(!bench.has_started());
     bench.pass(LEASE);
     bench.event(Event::Connected);
-    for (key, term) in [(KEY, 8), (other, 3)] {
-        let vacate = Query::Vacate {
-            key,
-            term,
-            ending: Ending::Deposed,
-        };
-        assert!(bench.has_asked(|query| *query == vacate), "{key:?}");
-    }
+    let vacate = Query::Vacate {
+        terms: vec![(KEY, 8, Ending::Deposed), (other, 3, Ending::Deposed)],
+    };
+    assert!(bench.has_asked(|query| *query == vacate));
 }
 
 /// Vacated from the next session, and not before the work has stopped.
@@ -240,9 +238,7 @@ fn after_a_lost_session_it_vacates_once_the_work_has_stopped() {
         }
         assert_eq!(queries(&bench), ["vacate", "announce"]);
         let vacate = Query::Vacate {
-            key: KEY,
-            term: 7,
-            ending: Ending::Deposed,
+            terms: vec![(KEY, 7, Ending::Deposed)],
         };
         assert!(bench.has_asked(|query| *query == vacate));
     }
@@ -260,9 +256,9 @@ fn nobody_campaigns_while_his_old_work_runs() {
         bench.event(Event::Hint { keys: vec![KEY] });
         bench
             .asked
-            .retain(|(_, query)| !is_heartbeat(query) && *query != Query::Read);
+            .retain(|(_, query)| !is_heartbeat(query) && !matches!(query, Query::Read { .. }));
         assert!(!bench.has_asked(|query| matches!(query, Query::Campaign { .. })));
-        if bench.has_done(|action| matches!(action, Action::Overrun { .. })) {
+        if bench.has_done(|action| matches!(action, Action::Tell(Notice::Overran { .. }))) {
             return;
         }
     }
@@ -271,24 +267,49 @@ fn nobody_campaigns_while_his_old_work_runs() {
 
 #[test]
 fn the_others_come_first_after_a_term() {
-    for (stop, at_least, at_most) in [
-        (Stop::Returned, LEASE / 10, LEASE / 5),
+    let (soon, late) = (
+        (LEASE / 10, LEASE / 5),
+        (Duration::from_millis(3750), Duration::from_millis(6500)),
+    );
+    let resign = || Event::Resign { key: KEY, term: 7 };
+    let by_itself = || Event::EndedByItself { key: KEY, term: 7 };
+    let long = LEASE * 11 / 10;
+    for (lasted, before, stop, (at_least, at_most)) in [
+        (long, None, Stop::Returned, soon),
+        (long, Some(by_itself()), Stop::Returned, soon),
+        (long, None, Stop::Failed, late),
+        // Sooner than a lease, and nobody had asked for it.
+        (LEASE / 2, None, Stop::Returned, late),
+        (LEASE / 2, Some(by_itself()), Stop::Returned, late),
+        (Duration::ZERO, Some(by_itself()), Stop::Dropped, late),
+        (Duration::ZERO, None, Stop::Failed, late),
+        (long, None, Stop::Stranded, late),
+        // Who was asked to end it may lead again.
+        (Duration::ZERO, Some(resign()), Stop::Returned, soon),
         (
-            Stop::Failed,
-            Duration::from_millis(3750),
-            Duration::from_millis(6500),
+            Duration::ZERO,
+            Some(Event::GiveUp { key: KEY }),
+            Stop::Returned,
+            soon,
         ),
     ] {
         let mut bench = Bench::leader();
+        for _ in 0..10 {
+            bench.pass(lasted / 10);
+            bench.stay_well();
+        }
+        if let Some(event) = before {
+            bench.event(event);
+        }
         bench.event(stopped(stop));
+        let holds_off =
+            |action: &Action| matches!(action, Action::Tell(Notice::HoldsOff { term: 7, .. }));
+        let said = at_least == late.0 && stop != Stop::Stranded;
+        assert_eq!(bench.has_done(holds_off), said, "{stop:?}");
         let began = bench.now;
-        let done = Answer::Vacated {
-            key: KEY,
-            term: 7,
-            done: true,
-        };
+        let done = vacated(KEY, 7, true);
         bench.answer(|query| matches!(query, Query::Vacate { .. }), done);
-        bench.answer(|query| matches!(query, Query::Release { .. }), Answer::Done);
+        bench.answer(|query| matches!(query, Query::Release { .. }), Reply::Done);
         while !bench.has_asked(|query| matches!(query, Query::Campaign { .. })) {
             assert!(bench.now.since(began) <= at_most, "{stop:?}: never again");
             bench.pass(LEASE / 100);
@@ -297,9 +318,74 @@ fn the_others_come_first_after_a_term() {
         let waited = bench.now.since(began);
         assert!(
             waited >= at_least && waited <= at_most,
-            "{stop:?}: {waited:?}"
+            "{stop:?} after {lasted:?}: {waited:?}"
         );
     }
+}
+
+/// Told before: an answer of the work that crosses an order is no end by itself.
+#[test]
+fn who_was_told_to_stop_has_not_ended_by_itself() {
+    for order in [
+        Event::Resign { key: KEY, term: 7 },
+        Event::Failed { key: KEY, term: 7 },
+    ] {
+        let mut bench = Bench::leader();
+        bench.event(order);
+        bench.event(Event::EndedByItself { key: KEY, term: 7 });
+        bench.event(stopped(Stop::Returned));
+        let holds_off = |action: &Action| matches!(action, Action::Tell(Notice::HoldsOff { .. }));
+        assert!(!bench.has_done(holds_off));
+    }
+}
+
+/// What ended another term is not the end of this one.
+#[test]
+fn the_end_of_an_earlier_term_ends_nothing() {
+    let mut bench = Bench::leader();
+    bench.event(Event::EndedByItself { key: KEY, term: 6 });
+    assert!(!bench.has_done(|action| matches!(action, Action::Cancel { .. })));
+}
+
+/// As in a failover of the database: whoever looks for the new primary finds it soon.
+#[test]
+fn an_outage_is_looked_for_often_and_a_server_that_is_unfit_is_not() {
+    for (outage, most) in [(true, LEASE / 4), (false, Duration::from_secs(5))] {
+        let mut bench = Bench::new();
+        let mut longest = Duration::ZERO;
+        for _ in 0..40 {
+            let failed = bench.now;
+            bench.done.clear();
+            bench.event(Event::NotOpened {
+                schema: false,
+                outage,
+            });
+            while !bench.has_done(|action| *action == Action::Connect) {
+                bench.pass(LEASE / 100);
+            }
+            longest = longest.max(bench.now.since(failed));
+        }
+        assert!(longest <= most + LEASE / 100, "{outage}: {longest:?}");
+        assert!(longest >= most / 2, "{outage}: {longest:?}");
+    }
+}
+
+/// What refuses each session soon after it has begun is no outage.
+#[test]
+fn a_session_that_never_lasts_is_not_hurried_for() {
+    let mut bench = Bench::new();
+    let mut longest = Duration::ZERO;
+    for _ in 0..40 {
+        bench.event(Event::Connected);
+        bench.done.clear();
+        bench.event(Event::Disconnected);
+        let failed = bench.now;
+        while !bench.has_done(|action| *action == Action::Connect) {
+            bench.pass(LEASE / 100);
+        }
+        longest = longest.max(bench.now.since(failed));
+    }
+    assert!(longest > LEASE, "{longest:?}");
 }
 
 #[test]
@@ -307,17 +393,10 @@ fn shutdown_finishes_when_all_is_told_or_cannot_be() {
     let mut bench = Bench::leader();
     bench.event(Event::Shutdown);
     bench.event(stopped(Stop::Returned));
-    let vacated = Answer::Vacated {
-        key: KEY,
-        term: 7,
-        done: true,
-    };
+    let vacated = vacated(KEY, 7, true);
     bench.answer(|query| matches!(query, Query::Vacate { .. }), vacated);
     assert!(!bench.has_done(|action| matches!(action, Action::Finish)));
-    bench.answer(
-        |query| matches!(query, Query::Leave { .. }),
-        Answer::Left { key: KEY },
-    );
+    bench.answer(|query| matches!(query, Query::Leave { .. }), left(KEY));
     assert!(bench.has_done(|action| matches!(action, Action::Left { .. })));
     assert!(bench.has_done(|action| matches!(action, Action::Finish)));
 
@@ -351,14 +430,10 @@ fn work_that_uses_up_the_grace_leaves_time_for_its_vacate() {
         bench.pass(LEASE / 5);
         let over = |action: &Action| matches!(action, Action::Left { .. } | Action::Finish);
         assert!(!bench.has_done(over), "nobody knows of it");
-        let vacated = Answer::Vacated {
-            key: KEY,
-            term: 7,
-            done: true,
-        };
+        let vacated = vacated(KEY, 7, true);
         bench.answer(|query| matches!(query, Query::Vacate { .. }), vacated);
         let leaves = |query: &Query| matches!(query, Query::Leave { .. });
-        bench.answer(leaves, Answer::Left { key: KEY });
+        bench.answer(leaves, left(KEY));
         assert!(bench.has_done(over));
     }
 }
@@ -380,8 +455,12 @@ fn a_late_answer_to_leaving_does_not_take_back_the_next_candidacy() {
     bench.done.clear();
 
     let autopsy = true;
-    bench.event(Event::Join { key: KEY, autopsy });
-    bench.answer(leaves, Answer::Left { key: KEY });
+    bench.event(Event::Join {
+        key: KEY,
+        autopsy,
+        graceful: true,
+    });
+    bench.answer(leaves, left(KEY));
     bench.event(Event::Leave { key: KEY });
     assert!(!bench.has_done(|action| matches!(action, Action::Left { .. })));
     bench.answer(|query| matches!(query, Query::Join { .. }), joined(KEY));

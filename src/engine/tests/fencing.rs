@@ -3,15 +3,15 @@
 use super::*;
 
 fn takes_office(query: &Query) -> bool {
-    matches!(query, Query::TakeOffice { waited: true, .. })
+    matches!(query, Query::TakeOffice { takes } if takes[0].1.waited)
 }
 
 fn ends_fenced(query: &Query) -> bool {
     matches!(query, Query::EndFenced { .. })
 }
 
-fn office(office: Office) -> Answer {
-    Answer::Office { key: KEY, office }
+fn office(office: Office) -> Reply {
+    offered(KEY, office)
 }
 
 /// The last term was vacated, and one of its transactions is still under way.
@@ -46,7 +46,7 @@ fn they_are_waited_for_with_tries_that_do_not_block() {
     assert!(!bench.has_asked(ends_fenced), "their time is not over");
     assert!(!bench.has_started());
     bench.pass(LEASE / 20);
-    bench.answer(takes_office, office(Office::Began { term: 8 }));
+    bench.answer(takes_office, office(office_begun(8)));
     assert!(bench.has_started());
 }
 
@@ -72,11 +72,7 @@ fn those_that_outlast_the_refractory_period_are_ended() {
     let mut bench = fenced();
     go_on(&mut bench, LEASE + LEASE / 10);
     assert!(bench.has_asked(ends_fenced));
-    let ended = |ended, remaining| Answer::FencedEnded {
-        key: KEY,
-        ended,
-        remaining,
-    };
+    let ended = |ended, remaining| fenced_ended(KEY, ended, remaining);
     bench.answer(ends_fenced, ended(1, 0));
     let told = Action::Tell(Notice::FencedEnded {
         key: KEY,
@@ -95,11 +91,7 @@ fn what_may_not_be_ended_is_tried_on() {
     let mut rounds = 0;
     for _ in 0..50 {
         if bench.has_asked(ends_fenced) {
-            let answer = Answer::FencedEnded {
-                key: KEY,
-                ended: 0,
-                remaining: 1,
-            };
+            let answer = fenced_ended(KEY, 0, 1);
             bench.answer(ends_fenced, answer);
             rounds += 1;
         }
@@ -123,11 +115,7 @@ fn nothing_is_ended_within_the_refractory_period() {
 #[test]
 fn a_vacate_that_is_refused_for_a_lease_keeps_nobody_from_leading() {
     let vacate = |query: &Query| matches!(query, Query::Vacate { .. });
-    let refused = Answer::Vacated {
-        key: KEY,
-        term: 7,
-        done: false,
-    };
+    let refused = vacated(KEY, 7, false);
     let mut bench = Bench::leader();
     bench.event(Event::Disconnected);
     bench.event(Event::WorkStopped {

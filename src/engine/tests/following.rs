@@ -66,7 +66,7 @@ fn a_hint_makes_the_successor_try_and_the_others_look() {
             tries
         );
         assert_eq!(
-            bench.has_asked(|query| matches!(query, Query::Read)),
+            bench.has_asked(|query| matches!(query, Query::Read { .. })),
             !tries
         );
     }
@@ -86,7 +86,7 @@ fn a_flood_of_hints_has_one_read_outstanding() {
         bench
             .asked
             .iter()
-            .filter(|(_, query)| matches!(query, Query::Read))
+            .filter(|(_, query)| matches!(query, Query::Read { .. }))
             .count()
     };
     assert_eq!(reads(&bench), 1);
@@ -96,8 +96,8 @@ fn a_flood_of_hints_has_one_read_outstanding() {
         ..view()
     };
     bench.answer(
-        |query| matches!(query, Query::Read),
-        Answer::Read {
+        |query| matches!(query, Query::Read { .. }),
+        Reply::Read {
             views: vec![(KEY, view)],
         },
     );
@@ -112,16 +112,19 @@ fn one_query_tries_for_all_elections() {
         bench.event(Event::Join {
             key: Key(key),
             autopsy: true,
+            graceful: true,
         });
     }
-    for key in 1..=100 {
-        let key = Key(key);
-        bench.answer(
-            |query| matches!(query, Query::Join { key: of, .. } if *of == key),
-            joined(key),
-        );
-    }
     // The first goes alone, all the others together once that is answered.
+    let joins = |query: &Query| matches!(query, Query::Join { .. });
+    bench.answer(joins, joined(KEY));
+    assert_eq!(
+        bench.asked.iter().filter(|(_, query)| joins(query)).count(),
+        1
+    );
+    let heard = Heard::default();
+    let all = (2..=100).map(|key| (Key(key), heard)).collect();
+    bench.answer(joins, Reply::Joined { joined: all });
     bench.answer_campaign(Try::Held(held()));
     let campaigns: Vec<usize> = bench
         .asked
@@ -164,7 +167,11 @@ fn a_lost_session_is_replaced_soon_and_then_ever_more_slowly() {
     let mut delays = vec![];
     for _ in 0..10 {
         bench.done.clear();
-        bench.event(Event::Disconnected);
+        // It is there, and unfit: nobody hurries.
+        bench.event(Event::NotOpened {
+            schema: false,
+            outage: false,
+        });
         let failed_at = bench.now;
         while !bench.has_done(|action| matches!(action, Action::Connect)) {
             bench.pass(Duration::from_millis(5));
@@ -192,25 +199,126 @@ fn a_query_that_is_not_answered_ends_the_session() {
 #[test]
 fn a_stranger_is_told_once_and_its_end_too() {
     let mut bench = Bench::candidate();
-    let stranger = Held {
-        holder_pid: Some(9),
-        stranger: true,
-        ..held()
-    };
     for _ in 0..3 {
-        bench.answer_campaign(Try::Held(stranger.clone()));
+        bench.answer_campaign(Try::Held(stranger("curious")));
         bench.pass(LEASE / 10);
     }
     bench.answer_campaign(Try::Held(held()));
-    let told: Vec<Option<i32>> = bench
+    let told: Vec<Option<&str>> = bench
         .done
         .iter()
         .filter_map(|action| match action {
-            Action::Tell(Notice::Stranger { pid, .. }) => Some(*pid),
+            Action::Tell(Notice::Stranger { who, .. }) => Some(who.as_deref()),
             _ => None,
         })
         .collect();
-    assert_eq!(told, [Some(9), None]);
+    assert_eq!(told, [Some("curious"), None]);
+}
+
+fn stranger(who: &str) -> Held {
+    Held {
+        holder_pid: Some(9),
+        stranger: Some(who.into()),
+        ..held()
+    }
+}
+
+fn ends(query: &Query) -> bool {
+    matches!(query, Query::EndFenced { .. })
+}
+
+/// So long it may be a tool that only looks. Another one has a lease of its own.
+#[test]
+fn a_stranger_that_stays_for_a_lease_is_asked_to_be_ended() {
+    let mut bench = Bench::candidate();
+    let stays = |bench: &mut Bench, who: &str, parts: u32| {
+        for _ in 0..parts {
+            assert!(!bench.has_asked(ends), "{who}");
+            bench.answer_campaign(Try::Held(stranger(who)));
+            bench.pass(LEASE / 20);
+        }
+    };
+    stays(&mut bench, "first", 19);
+    stays(&mut bench, "second", 20);
+    bench.answer_campaign(Try::Held(stranger("second")));
+    assert!(bench.has_asked(ends));
+    let ended = Reply::FencedEnded {
+        ended: vec![(KEY, 1, 0)],
+    };
+    bench.answer(ends, ended);
+    bench.pass(LEASE / 500);
+    let campaigns = |query: &Query| matches!(query, Query::Campaign { .. });
+    assert!(bench.has_asked(campaigns), "its place is free in a moment");
+}
+
+/// A follower that is not the successor would look once a retry interval.
+#[test]
+fn whoever_meets_a_stranger_looks_again_after_a_lease() {
+    let mut bench = Bench::candidate();
+    let campaigns = |query: &Query| matches!(query, Query::Campaign { .. });
+    let met = Held {
+        successor: false,
+        holder_pid: Some(LEADER),
+        ..stranger("with the successor's place")
+    };
+    bench.answer_campaign(Try::Held(met.clone()));
+    bench.pass(LEASE * 99 / 100);
+    assert!(!bench.has_asked(campaigns));
+    bench.pass(LEASE / 100);
+    bench.answer_campaign(Try::Held(met));
+    assert!(bench.has_asked(ends));
+}
+
+/// What cannot be ended is named once, and asked for again as rarely as everything that others may mend.
+#[test]
+fn a_stranger_that_stays_whatever_is_done_is_told_of_once() {
+    let mut bench = Bench::candidate();
+    let began = bench.now;
+    let mut rounds = 0;
+    while bench.now.since(began) < LEASE * 20 {
+        bench.answer_campaign(Try::Held(stranger("prepared")));
+        if bench.has_asked(ends) {
+            let left = Reply::FencedEnded {
+                ended: vec![(KEY, 0, 1)],
+            };
+            bench.answer(ends, left);
+            rounds += 1;
+        }
+        bench.pass(LEASE / 20);
+        bench.stay_well();
+    }
+    assert!((3..=5).contains(&rounds), "{rounds}");
+    let told = |action: &&Action| {
+        matches!(
+            action,
+            Action::Tell(Notice::FencedEnded { .. } | Notice::Stranger { .. })
+        )
+    };
+    assert_eq!(bench.done.iter().filter(told).count(), 2);
+}
+
+/// The server may not see who holds a lock: a transaction that was prepared, another database's.
+#[test]
+fn what_is_found_free_and_cannot_be_had_is_tried_for_no_more_often_than_a_leader_is_watched() {
+    let mut bench = Bench::candidate();
+    let campaigns = |query: &Query| matches!(query, Query::Campaign { .. });
+    let free = Held {
+        holder_pid: None,
+        ..held()
+    };
+    bench.answer_campaign(Try::Held(free.clone()));
+    assert!(bench.has_asked(campaigns), "it was let go: at once");
+    let began = bench.now;
+    let mut tries = 0;
+    while bench.now.since(began) < LEASE {
+        if bench.has_asked(campaigns) {
+            bench.answer_campaign(Try::Held(free.clone()));
+            tries += 1;
+        } else {
+            bench.pass(LEASE / 1000);
+        }
+    }
+    assert!((19..=22).contains(&tries), "{tries}");
 }
 
 #[test]
@@ -227,8 +335,8 @@ fn a_vacant_election_is_left_to_the_successor_first() {
         ..view()
     };
     bench.answer(
-        |query| matches!(query, Query::Read),
-        Answer::Read {
+        |query| matches!(query, Query::Read { .. }),
+        Reply::Read {
             views: vec![(KEY, view)],
         },
     );
@@ -276,7 +384,7 @@ fn what_is_found_free_is_left_to_the_successor_for_a_while_whatever_is_heard() {
     let campaigns = |query: &Query| matches!(query, Query::Campaign { .. });
     let takes =
         |query: &Query| matches!(query, Query::Campaign { overdue, .. } if *overdue == [KEY]);
-    let reads = |query: &Query| matches!(query, Query::Read);
+    let reads = |query: &Query| matches!(query, Query::Read { .. });
     let mut bench = Bench::candidate();
     bench.answer_campaign(Try::Held(free.clone()));
     let found = bench.now;
@@ -295,7 +403,7 @@ fn what_is_found_free_is_left_to_the_successor_for_a_while_whatever_is_heard() {
                 ..view()
             };
             let views = vec![(KEY, view)];
-            bench.answer(reads, Answer::Read { views });
+            bench.answer(reads, Reply::Read { views });
         }
     }
     assert!(tries > 0, "nothing heard made it try");

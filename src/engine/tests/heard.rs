@@ -20,7 +20,7 @@ fn takes_office(query: &Query) -> bool {
 
 /// It asks for office, having waited so long for the work of other servers.
 fn claims(query: &Query, waited: Duration) -> bool {
-    matches!(query, Query::TakeOffice { elsewhere, .. } if *elsewhere == waited)
+    matches!(query, Query::TakeOffice { takes } if takes[0].1.elsewhere == waited)
 }
 
 fn campaigns_with(bench: &Bench) -> Vec<(Key, Heard)> {
@@ -74,7 +74,7 @@ fn what_was_heard_is_told_when_it_joins_again_on_another_session() {
         ..held()
     }));
     reconnect(&mut bench);
-    assert!(bench.has_asked(|query| matches!(query, Query::Join { heard, .. } if *heard == FAR)));
+    assert!(bench.has_asked(|query| matches!(query, Query::Join { joins } if joins[0].1 == FAR)));
     bench.answer(joins, joined(KEY));
     assert_eq!(campaigns_with(&bench), [(KEY, FAR)]);
 }
@@ -92,36 +92,41 @@ fn what_was_heard_outlives_the_candidacy() {
         |query| matches!(query, Query::Leave { .. }),
     ];
     let done = true;
-    let vacated = Answer::Vacated { key, term, done };
-    for (asked, answer) in
-        answers
-            .into_iter()
-            .zip([vacated, Answer::Done, Answer::Done, Answer::Left { key }])
+    let vacated = vacated(key, term, done);
+    for (asked, answer) in answers
+        .into_iter()
+        .zip([vacated, Reply::Done, Reply::Done, left(key)])
     {
         bench.answer(asked, answer);
     }
     assert!(bench.has_done(|action| *action == Action::Left { key }));
-    bench.event(Event::Join { key, autopsy: true });
+    bench.event(Event::Join {
+        key,
+        autopsy: true,
+        graceful: true,
+    });
     let own = Heard { term, lease: LEASE };
-    assert!(bench.has_asked(|query| matches!(query, Query::Join { heard, .. } if *heard == own)));
+    assert!(bench.has_asked(|query| matches!(query, Query::Join { joins } if joins[0].1 == own)));
 }
 
 #[test]
 fn what_was_heard_can_be_carried_into_another_machine() {
     let mut bench = Bench::candidate();
     bench.answer_campaign(Try::Held(held()));
-    let heard = bench.process.heard().clone();
-    assert_eq!(heard.len(), 1);
+    assert_eq!(bench.process.heard().len(), 1);
+    let renewed = bench.process.renewed();
     let mut bench = Bench::new();
-    let timings = Timings::new(LEASE, Duration::from_secs(5), Duration::from_secs(10)).unwrap();
-    bench.process = Process::new(timings, 0).remembering(heard);
+    bench.process = renewed;
     bench.event(Event::Timer);
     bench.event(Event::Connected);
     bench.event(Event::Join {
         key: KEY,
         autopsy: true,
+        graceful: true,
     });
-    assert!(bench.has_asked(|query| matches!(query, Query::Join { heard, .. } if heard.term == 7)));
+    assert!(
+        bench.has_asked(|query| matches!(query, Query::Join { joins } if joins[0].1.term == 7))
+    );
 }
 
 #[test]
@@ -130,7 +135,10 @@ fn an_observer_hears_too() {
     bench.event(Event::Connected);
     bench.event(Event::Observe { key: KEY });
     let views = vec![(KEY, view())];
-    bench.answer(|query| *query == Query::Read, Answer::Read { views });
+    bench.answer(
+        |query| matches!(query, Query::Read { .. }),
+        Reply::Read { views },
+    );
     assert_eq!(bench.process.heard()[&KEY].term, 7);
 }
 
@@ -147,7 +155,7 @@ fn a_term_that_is_not_above_what_was_heard_is_given_up_without_work() {
     for term in [6, 7] {
         let mut bench = Bench::successor();
         bench.pass(LEASE / 20);
-        bench.answer_campaign(Try::Began { term });
+        bench.answer_campaign(began(term));
         assert!(!bench.has_started());
         assert!(bench.has_asked(
             |query| matches!(query, Query::Release { leadership, .. } if *leadership == [KEY])
@@ -165,16 +173,27 @@ fn no_evidence_of_this_server_spares_the_wait_for_another_ones_work() {
     let key = KEY;
     let gone = true;
     let is_gone = |query: &Query| matches!(query, Query::BackendGone { .. });
-    bench.answer(is_gone, Answer::BackendGone { key, gone });
+    bench.answer(
+        is_gone,
+        Reply::BackendGone {
+            gone: vec![(key, gone)],
+        },
+    );
     let counters = COUNTERS;
     let counts = |query: &Query| matches!(query, Query::Counters { .. });
-    bench.answer(counts, Answer::Counters { key, counters });
+    bench.answer(
+        counts,
+        Reply::Counters {
+            keys: vec![key],
+            counters,
+        },
+    );
     bench.stay_well();
     // The last term's work is known to have stopped: it waits for the other one's alone, from the proof on.
     assert_waits_a_lease_for_another_server(&mut bench, 2..=20);
     assert!(bench.has_asked(|query| matches!(
         query,
-        Query::TakeOffice { waited: true, heard, .. } if *heard == FAR
+        Query::TakeOffice { takes } if takes[0].1.waited && takes[0].1.heard == FAR
     )));
 }
 
@@ -198,7 +217,7 @@ fn where_it_is_over_already_the_term_begins_in_the_next_round_trip() {
     bench.answer_campaign(won_below(FAR, Duration::ZERO, LEASE / 4));
     assert!(bench.has_asked(|query| matches!(
         query,
-        Query::TakeOffice { waited: true, elsewhere, .. } if *elsewhere == LEASE / 4
+        Query::TakeOffice { takes } if takes[0].1.waited && takes[0].1.elsewhere == LEASE / 4
     )));
 }
 
@@ -256,11 +275,14 @@ fn who_has_heard_of_too_much_does_not_lead() {
     assert!(bench.has_done(told));
     // It goes on as a candidate, and says so once.
     bench.done.clear();
-    bench.answer(|query| matches!(query, Query::Release { .. }), Answer::Done);
+    bench.answer(|query| matches!(query, Query::Release { .. }), Reply::Done);
     bench.stay_well();
     let views = vec![(KEY, view())];
     bench.event(Event::Hint { keys: vec![KEY] });
-    bench.answer(|query| *query == Query::Read, Answer::Read { views });
+    bench.answer(
+        |query| matches!(query, Query::Read { .. }),
+        Reply::Read { views },
+    );
     assert!(!bench.has_done(|action| matches!(action, Action::Tell(Notice::Barred { .. }))));
     for _ in 0..55 {
         bench.pass(LEASE / 10);
@@ -279,7 +301,7 @@ fn assert_waits_a_lease_for_another_server(bench: &mut Bench, parts: RangeInclus
                 elsewhere: LEASE,
                 heard: FAR,
             };
-            bench.answer(takes_office, Answer::Office { key: KEY, office });
+            bench.answer(takes_office, offered(KEY, office));
         }
         bench.stay_well();
         let waited = bench.has_asked(|query| claims(query, LEASE));

@@ -105,9 +105,9 @@ fn what_is_seen_held_meanwhile_is_given_up_without_work() {
     let mut bench = Bench::candidate();
     assert!(bench.has_asked(campaigns));
     look(&mut bench, true, true);
-    bench.answer_campaign(Try::Began { term: 7 });
+    bench.answer_campaign(began(7));
     assert!(!bench.has_started());
-    assert!(bench.has_asked(|query| matches!(query, Query::Vacate { term: 7, .. })));
+    assert!(bench.has_asked(|query| matches!(query, Query::Vacate { terms } if terms[0].1 == 7)));
     assert!(is_told(&bench, Some(Bar::Elsewhere)));
 
     let mut bench = Bench::candidate();
@@ -121,10 +121,10 @@ fn what_is_seen_held_meanwhile_is_given_up_without_work() {
     look(&mut bench, true, false);
     assert!(bench.has_asked(takes_office));
     look(&mut bench, true, true);
-    let (key, office) = (KEY, Office::Began { term: 8 });
-    bench.answer(takes_office, Answer::Office { key, office });
+    let (key, office) = (KEY, office_begun(8));
+    bench.answer(takes_office, offered(key, office));
     assert!(!bench.has_started());
-    assert!(bench.has_asked(|query| matches!(query, Query::Vacate { term: 8, .. })));
+    assert!(bench.has_asked(|query| matches!(query, Query::Vacate { terms } if terms[0].1 == 8)));
 }
 
 /// The sight outlives the session: the next one begins nothing before it is looked at again.
@@ -136,13 +136,7 @@ fn a_new_session_waits_for_a_look() {
     bench.pass(LEASE);
     assert!(bench.has_done(|action| *action == Action::Connect));
     bench.event(Event::Connected);
-    bench.answer(
-        |query| matches!(query, Query::Join { .. }),
-        Answer::Joined {
-            key: KEY,
-            heard: Heard::default(),
-        },
-    );
+    bench.answer(|query| matches!(query, Query::Join { .. }), joined(KEY));
     assert!(!bench.has_asked(campaigns));
     look(&mut bench, true, false);
     assert!(bench.has_asked(campaigns));

@@ -21,7 +21,10 @@ fn campaigns(query: &Query) -> bool {
 fn read(bench: &mut Bench, view: View) {
     bench.event(Event::Hint { keys: vec![KEY] });
     let views = vec![(KEY, view)];
-    bench.answer(|query| matches!(query, Query::Read), Answer::Read { views });
+    bench.answer(
+        |query| matches!(query, Query::Read { .. }),
+        Reply::Read { views },
+    );
 }
 
 #[test]
@@ -39,8 +42,8 @@ fn who_may_not_lead_gives_up_being_the_successor() {
         assert!(bench.has_asked(|query| *query == place), "{bar:?}");
         let says = Query::Announce { keys: vec![KEY] };
         assert!(bench.has_asked(|query| *query == says), "{bar:?}");
-        bench.answer(|query| *query == place, Answer::Done);
-        bench.answer(|query| *query == says, Answer::Done);
+        bench.answer(|query| *query == place, Reply::Done);
+        bench.answer(|query| *query == says, Reply::Done);
         bench.pass(LEASE / 10);
         assert!(!bench.has_asked(campaigns), "{bar:?}: it probes on");
     }
@@ -63,7 +66,7 @@ fn who_has_won_and_may_not_lead_any_more_lets_the_lock_go() {
     let office = Office::Barred(Bar::Suspended);
     bench.answer(
         |query| matches!(query, Query::TakeOffice { .. }),
-        Answer::Office { key: KEY, office },
+        offered(KEY, office),
     );
     let lock = Query::Release {
         leadership: vec![KEY],
@@ -195,10 +198,10 @@ fn who_ranks_higher_and_does_not_come_is_waited_for_once() {
     let mut bench = Bench::successor();
     bench.pass(LEASE / 20);
     bench.answer_campaign(Try::Held(barred(Bar::Outranked, true)));
-    bench.answer(|query| matches!(query, Query::Release { .. }), Answer::Done);
+    bench.answer(|query| matches!(query, Query::Release { .. }), Reply::Done);
     bench.answer(
         |query| matches!(query, Query::Announce { .. }),
-        Answer::Done,
+        Reply::Announced,
     );
     let made_way = bench.now;
     read(
@@ -243,7 +246,7 @@ fn who_has_won_and_cannot_know_whether_it_may_lead_asks_again() {
     bench.pass(LEASE);
     let asks = |query: &Query| matches!(query, Query::TakeOffice { .. });
     let office = Office::Barred(Bar::Unknown);
-    bench.answer(asks, Answer::Office { key: KEY, office });
+    bench.answer(asks, offered(KEY, office));
     assert!(!bench.has_asked(|query| matches!(query, Query::Release { .. })));
     assert!(!bench.has_asked(asks));
     bench.stay_well();
@@ -282,7 +285,11 @@ const OTHER: Key = Key(2);
 /// A candidate in a second election too.
 fn join_other(bench: &mut Bench) {
     let (key, autopsy) = (OTHER, true);
-    bench.event(Event::Join { key, autopsy });
+    bench.event(Event::Join {
+        key,
+        autopsy,
+        graceful: true,
+    });
     bench.answer(|query| matches!(query, Query::Join { .. }), joined(key));
 }
 
@@ -295,7 +302,7 @@ fn one_query_makes_way_in_all_elections() {
     let tries = [KEY, OTHER].map(|key| (key, Try::Held(barred(Bar::Outranked, true))));
     bench.answer(
         campaigns,
-        Answer::Campaigned {
+        Reply::Campaigned {
             tries: tries.into(),
         },
     );
@@ -324,7 +331,7 @@ fn what_is_won_while_the_rest_is_let_go_is_held_to_its_lease() {
     let office = Office::Barred(Bar::Suspended);
     bench.answer(
         |query| matches!(query, Query::TakeOffice { .. }),
-        Answer::Office { key: KEY, office },
+        offered(KEY, office),
     );
     let nothing_more = |query: &Query| {
         matches!(
@@ -336,8 +343,8 @@ fn what_is_won_while_the_rest_is_let_go_is_held_to_its_lease() {
         )
     };
     assert!(bench.has_asked(nothing_more));
-    let tries = vec![(OTHER, Try::Began { term: 3 })];
-    bench.answer(campaigns, Answer::Campaigned { tries });
+    let tries = vec![(OTHER, began(3))];
+    bench.answer(campaigns, Reply::Campaigned { tries });
     let more = |query: &Query| {
         matches!(
             query,

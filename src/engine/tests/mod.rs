@@ -1,16 +1,27 @@
 //! Tables of what the machine does, and properties that hold in any order of events.
 
+mod alone;
+mod apart;
 mod autopsy;
+mod broken_rules;
 mod due;
+mod durations;
 mod ending;
 mod fencing;
 mod following;
+mod handle;
 mod heard;
 mod hosts;
+mod inputs;
 mod levers;
+mod overlooked;
+mod parting;
 mod properties;
+mod restart;
 mod returning;
+mod slices;
 mod standing;
+mod thousands;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +37,9 @@ const COUNTERS: Counters = Counters {
 };
 const LEADER: i32 = 100;
 
+/// More than any test brings in: what would wait for ever fails.
+const ENDLESS: u32 = 20_000;
+
 /// A process with its clock; the test is everything else.
 struct Bench {
     process: Process,
@@ -36,11 +50,16 @@ struct Bench {
     done: Vec<Action>,
     /// What everybody sees.
     published: BTreeMap<Key, Published>,
+    events: u32,
 }
 
 impl Bench {
     fn new() -> Bench {
-        let timings = Timings::new(LEASE, Duration::from_secs(5), Duration::from_secs(10)).unwrap();
+        Bench::with_lease(LEASE)
+    }
+
+    fn with_lease(lease: Duration) -> Bench {
+        let timings = Timings::new(lease, Duration::from_secs(5), Duration::from_secs(10)).unwrap();
         let now = Instant::from_nanos(1_000_000_000_000);
         let process = Process::new(timings, 0);
         let mut bench = Bench {
@@ -49,12 +68,15 @@ impl Bench {
             asked: vec![],
             done: vec![],
             published: BTreeMap::new(),
+            events: 0,
         };
         bench.event(Event::Timer);
         bench
     }
 
     fn event(&mut self, event: Event) {
+        self.events += 1;
+        assert!(self.events < ENDLESS, "it goes on for ever: {event:?}");
         self.process.handle(self.now, event);
         while let Some(action) = self.process.poll() {
             match action {
@@ -95,44 +117,55 @@ impl Bench {
         self.event(Event::Timer);
     }
 
-    /// Answer the oldest query that `wanted` picks.
-    fn answer(&mut self, wanted: impl Fn(&Query) -> bool, answer: Answer) {
+    /// Reply the oldest query that `wanted` picks.
+    fn answer(&mut self, wanted: impl Fn(&Query) -> bool, reply: Reply) {
         let index = self.asked.iter().position(|(_, query)| wanted(query));
         let index =
-            index.unwrap_or_else(|| panic!("not asked: {answer:?}; asked: {:?}", self.asked));
+            index.unwrap_or_else(|| panic!("not asked: {reply:?}; asked: {:?}", self.asked));
         let (sent, _) = self.asked.remove(index);
         let rows = vec![];
-        self.event(Event::Answered { sent, answer, rows });
+        self.event(Event::Answered {
+            sent,
+            reply,
+            rows,
+            refused: vec![],
+            unreached: vec![],
+        });
     }
 
     fn answer_campaign(&mut self, tried: Try) {
         let is_campaign = |query: &Query| matches!(query, Query::Campaign { .. });
         self.answer(
             is_campaign,
-            Answer::Campaigned {
+            Reply::Campaigned {
                 tries: vec![(KEY, tried)],
             },
         );
     }
 
     fn answer_heartbeat(&mut self) {
-        self.answer(is_heartbeat, Answer::Heartbeat { step_downs: vec![] });
+        self.answer(is_heartbeat, Reply::Heartbeat { step_downs: vec![] });
+    }
+
+    fn answer_heartbeats(&mut self) {
+        while self.has_asked(is_heartbeat) {
+            self.answer_heartbeat();
+        }
     }
 
     /// The session is well: heartbeats and announcements are answered, nothing is vacated meanwhile.
     fn stay_well(&mut self) {
-        let asks = |query: &Query| matches!(query, Query::TakeOffice { waited: false, .. });
+        let asks =
+            |query: &Query| matches!(query, Query::TakeOffice { takes } if !takes[0].1.waited);
         while self.has_asked(asks) {
             let office = still_waiting();
-            self.answer(asks, Answer::Office { key: KEY, office });
+            self.answer(asks, offered(KEY, office));
         }
-        while self.has_asked(is_heartbeat) {
-            self.answer_heartbeat();
-        }
+        self.answer_heartbeats();
         while self.has_asked(|query| matches!(query, Query::Announce { .. })) {
             self.answer(
                 |query| matches!(query, Query::Announce { .. }),
-                Answer::Done,
+                Reply::Announced,
             );
         }
     }
@@ -161,14 +194,18 @@ impl Bench {
     fn candidate_with(autopsy: bool) -> Bench {
         let mut bench = Bench::new();
         bench.event(Event::Connected);
-        bench.event(Event::Join { key: KEY, autopsy });
+        bench.event(Event::Join {
+            key: KEY,
+            autopsy,
+            graceful: true,
+        });
         bench.answer(|query| matches!(query, Query::Join { .. }), joined(KEY));
         bench
     }
 
     fn leader() -> Bench {
         let mut bench = Bench::candidate();
-        bench.answer_campaign(Try::Began { term: 7 });
+        bench.answer_campaign(began(7));
         assert!(bench.has_started());
         bench.stay_well();
         bench.done.clear();
@@ -193,7 +230,7 @@ fn held() -> Held {
         leader_pid: Some(LEADER),
         holder_pid: Some(LEADER),
         lease: Some(LEASE),
-        stranger: false,
+        stranger: None,
         successor: true,
         silent_since: Some(1),
         counters: COUNTERS,
@@ -202,9 +239,31 @@ fn held() -> Held {
     }
 }
 
-fn joined(key: Key) -> Answer {
+fn joined(key: Key) -> Reply {
     let heard = Heard::default();
-    Answer::Joined { key, heard }
+    Reply::Joined {
+        joined: vec![(key, heard)],
+    }
+}
+
+fn offered(key: Key, office: Office) -> Reply {
+    let offices = vec![(key, office)];
+    Reply::Office { offices }
+}
+
+fn vacated(key: Key, term: u64, done: bool) -> Reply {
+    let vacated = vec![(key, term, done)];
+    Reply::Vacated { vacated }
+}
+
+fn fenced_ended(key: Key, ended: u32, remaining: u32) -> Reply {
+    let ended = vec![(key, ended, remaining)];
+    Reply::FencedEnded { ended }
+}
+
+fn left(key: Key) -> Reply {
+    let keys = vec![key];
+    Reply::Left { keys }
 }
 
 /// The last term is not vacated.
@@ -238,4 +297,14 @@ fn won() -> Won {
         },
         watched: None,
     }
+}
+
+fn began(term: u64) -> Try {
+    let token = "token".into();
+    Try::Began { term, token }
+}
+
+fn office_begun(term: u64) -> Office {
+    let token = "token".into();
+    Office::Began { term, token }
 }

@@ -92,6 +92,8 @@ struct World {
     contested: bool,
     /// What was last seen to be led there.
     held: Vec<Key>,
+    /// What is seen at this moment not to be led there.
+    clear: Vec<Key>,
 }
 
 impl World {
@@ -115,6 +117,7 @@ impl World {
             shut_down: false,
             contested: false,
             held: vec![],
+            clear: vec![],
         }
     }
 
@@ -136,17 +139,7 @@ impl World {
             Act::Lose => self.event(Event::Disconnected),
             Act::Answer(chance) => self.answer(chance),
             Act::Look(contested, higher, key, held) => {
-                let (held, clear) = if held {
-                    (vec![Key(key)], vec![])
-                } else {
-                    (vec![], vec![Key(key)])
-                };
-                self.event(Event::Looked {
-                    contested,
-                    higher,
-                    held,
-                    clear,
-                });
+                self.look(contested, higher, Key(key), held);
             }
             Act::Hint(key) => self.event(Event::Hint {
                 keys: vec![Key(key)],
@@ -155,6 +148,7 @@ impl World {
                 self.event(Event::Join {
                     key: Key(key),
                     autopsy: true,
+                    graceful: true,
                 });
             }
             Act::Leave(key) => self.event(Event::Leave { key: Key(key) }),
@@ -191,10 +185,38 @@ impl World {
         }
     }
 
-    /// Nothing is held from here on but what an answer under way may still bring, and what work keeps.
+    fn look(&mut self, contested: bool, higher: bool, key: Key, held: bool) {
+        let (held, clear) = if held {
+            (vec![key], vec![])
+        } else {
+            (vec![], vec![key])
+        };
+        self.contested = contested;
+        self.held.clone_from(&held);
+        self.clear.clone_from(&clear);
+        self.event(Event::Looked {
+            contested,
+            higher,
+            held,
+            clear,
+        });
+        self.clear.clear();
+        let told = |key: &Key| self.cancelled.contains(key);
+        assert!(
+            !higher || self.running.keys().all(told),
+            "it works on below a higher host"
+        );
+    }
+
+    /// Nothing is held from here on but what an answer under way may still bring, what work keeps, and what is let go of
+    /// once the vacates under way are answered.
     fn give_up(&mut self, key: Key) {
         self.event(Event::GiveUp { key });
-        let asked = |(_, query): &(Instant, Query)| matches!(query, Query::TakeOffice { key: of, .. } if *of == key);
+        let asked = |(_, query): &(Instant, Query)| match query {
+            Query::TakeOffice { takes } => takes.iter().any(|(of, _)| *of == key),
+            Query::Vacate { .. } => true,
+            _ => false,
+        };
         let keeps = self.leadership.contains(&key) && !self.running.contains_key(&key);
         assert!(
             !keeps || self.bench.asked.iter().any(asked),
@@ -210,9 +232,7 @@ impl World {
         // The driver tells the new machine before it has a session.
         self.contested = false;
         self.held.clear();
-        let timings = Timings::new(LEASE, Duration::from_secs(5), Duration::from_secs(10)).unwrap();
-        let heard = self.bench.process.heard().clone();
-        self.bench.process = Process::new(timings, 1).remembering(heard);
+        self.bench.process = self.bench.process.renewed();
         self.bench.asked.clear();
         self.leadership.clear();
         self.succession.clear();
@@ -221,10 +241,11 @@ impl World {
             self.event(Event::Return {
                 key,
                 autopsy: true,
+                graceful: true,
                 work: self
                     .running
                     .get(&key)
-                    .map(|term| (*term, self.contact + LEASE)),
+                    .map(|term| (*term, self.contact + LEASE * 3 / 4)),
                 owed: self.owed.get(&key).map(|term| (*term, Ending::Deposed)),
             });
             self.cancelled.insert(key);
@@ -239,125 +260,21 @@ impl World {
         if self.bench.asked.is_empty() {
             return;
         }
-        let (sent, query) = self.bench.asked.remove(0);
-        let overdue = match &query {
-            Query::Campaign { overdue, .. } => overdue.clone(),
-            _ => vec![],
-        };
-        let try_one = |world: &mut World, key: Key| match chance % 4 {
-            _ if world.bar(key, &overdue).is_some() => Try::Held(Held {
-                successor: world.succession.contains(&key),
-                bar: world.bar(key, &overdue),
-                ..world.held()
-            }),
-            0 => {
-                world.leadership.insert(key);
-                world.succession.remove(&key);
-                world.last_term += 1;
-                // Now and then a server gives out a number again.
-                let again = u64::from(chance.is_multiple_of(16));
-                Try::Began {
-                    term: world.last_term - again,
-                }
-            }
-            1 => {
-                world.leadership.insert(key);
-                world.succession.remove(&key);
-                Try::Won(world.won())
-            }
-            2 => {
-                world.succession.insert(key);
-                Try::Held(world.held())
-            }
-            _ => {
-                let successor = world.succession.contains(&key);
-                Try::Held(Held {
-                    successor,
-                    ..world.held()
-                })
-            }
-        };
-        let answer = match query {
-            Query::Join { key, .. } => joined(key),
-            Query::Campaign { keys, .. } => {
-                let tries = keys.iter().map(|key| (*key, try_one(self, *key))).collect();
-                Answer::Campaigned { tries }
-            }
-            Query::TakeOffice { key, waited, .. } => {
-                let office = if let Some(bar) = self.bar(key, &[key]) {
-                    Office::Barred(bar)
-                } else if waited || chance.is_multiple_of(2) {
-                    self.last_term += 1;
-                    Office::Began {
-                        term: self.last_term,
-                    }
-                } else {
-                    still_waiting()
-                };
-                Answer::Office { key, office }
-            }
-            Query::Prove => Answer::Heartbeat { step_downs: vec![] },
-            Query::Heartbeat { keys } => {
-                let orders = |key: &Key| {
-                    let orders = [Bar::Suspended, Bar::Excluded];
-                    self.bars.get(key).is_some_and(|bar| orders.contains(bar))
-                };
-                let told = keys.into_iter().filter(orders);
-                let term = |key: Key| Some((key, *self.running.get(&key)?));
-                Answer::Heartbeat {
-                    step_downs: told.filter_map(term).collect(),
-                }
-            }
-            Query::Vacate { key, term, .. } => Answer::Vacated {
-                key,
-                term,
-                done: !chance.is_multiple_of(8),
-            },
-            Query::Read => {
-                let view = |key: &Key| View {
-                    term: self.last_term,
-                    lease: Some(LEASE),
-                    vacant: chance.is_multiple_of(2),
-                    bar: self.bar(*key, &[*key]),
-                    called: chance.is_multiple_of(3) && !self.bars.contains_key(key),
-                };
-                Answer::Read {
-                    views: self.joined.iter().map(|key| (*key, view(key))).collect(),
-                }
-            }
-            Query::Leave { key } => Answer::Left { key },
-            Query::BackendGone { key, .. } => Answer::BackendGone {
-                key,
-                gone: chance.is_multiple_of(2),
-            },
-            Query::Counters { key } => Answer::Counters {
-                key,
-                counters: COUNTERS,
-            },
-            _ => Answer::Done,
-        };
-        match &answer {
-            Answer::Campaigned { tries } => {
-                for (key, tried) in tries {
-                    if let Try::Began { term } = tried {
-                        self.owed.insert(*key, *term);
-                    }
-                }
-            }
-            Answer::Office {
-                key,
-                office: Office::Began { term },
-            } => drop(self.owed.insert(*key, *term)),
-            Answer::Vacated {
-                key, done: true, ..
-            } => drop(self.owed.remove(key)),
-            _ => {}
-        }
+        let (sent, mut query) = self.bench.asked.remove(0);
+        let (refused, unreached) = slice(&mut query, chance);
+        let answer = self.reply(query, chance);
+        self.owes(&answer);
         let obeyed = answer.clone();
         let before = self.told.clone();
         self.tells(&answer);
-        let rows = vec![];
-        self.event(Event::Answered { sent, answer, rows });
+        let (reply, rows) = (answer, vec![]);
+        self.event(Event::Answered {
+            sent,
+            reply,
+            rows,
+            refused,
+            unreached,
+        });
         self.contact = self.contact.max(sent);
         self.assert_obeyed(&obeyed);
         for (key, term) in std::mem::take(&mut self.started) {
@@ -369,19 +286,180 @@ impl World {
         }
     }
 
+    /// What a database says, that gives out locks and terms by chance.
+    fn reply(&mut self, query: Query, chance: u8) -> Reply {
+        match query {
+            Query::Join { joins } => Reply::Joined {
+                joined: joins
+                    .into_iter()
+                    .map(|(key, _)| (key, Heard::default()))
+                    .collect(),
+            },
+            Query::Campaign { keys, overdue, .. } => {
+                let tries = keys.into_iter();
+                let tries = tries.map(|key| (key, self.try_one(key, &overdue, chance)));
+                Reply::Campaigned {
+                    tries: tries.collect(),
+                }
+            }
+            Query::TakeOffice { takes } => {
+                let office =
+                    |(key, taking): (Key, Taking)| (key, self.office(key, &taking, chance));
+                Reply::Office {
+                    offices: takes.into_iter().map(office).collect(),
+                }
+            }
+            Query::Ready { terms } => Reply::Recorded {
+                recorded: terms.into_iter().map(|(key, _)| (key, true)).collect(),
+            },
+            Query::Prove => Reply::Heartbeat { step_downs: vec![] },
+            Query::Heartbeat { keys } => Reply::Heartbeat {
+                step_downs: self.step_downs(&keys),
+            },
+            Query::Vacate { terms } => {
+                let done = !chance.is_multiple_of(8);
+                let vacated = terms.into_iter().map(|(key, term, _)| (key, term, done));
+                Reply::Vacated {
+                    vacated: vacated.collect(),
+                }
+            }
+            Query::Read { keys } => Reply::Read {
+                views: keys
+                    .iter()
+                    .map(|key| (*key, self.view(*key, chance)))
+                    .collect(),
+            },
+            Query::Leave { keys } => Reply::Left { keys },
+            Query::BackendGone { terms } => {
+                let gone = chance.is_multiple_of(2);
+                Reply::BackendGone {
+                    gone: terms.into_iter().map(|(key, _)| (key, gone)).collect(),
+                }
+            }
+            Query::Counters { keys } => Reply::Counters {
+                keys,
+                counters: COUNTERS,
+            },
+            Query::Evict { .. } => Reply::Evicted,
+            Query::EndFenced { keys } => Reply::FencedEnded {
+                ended: keys.into_iter().map(|key| (key, 1, 0)).collect(),
+            },
+            Query::Announce { keys } if chance.is_multiple_of(4) => Reply::NotAnnounced {
+                keys,
+                why: "lock timeout".into(),
+            },
+            Query::Announce { .. } => Reply::Announced,
+            _ => Reply::Done,
+        }
+    }
+
+    fn try_one(&mut self, key: Key, overdue: &[Key], chance: u8) -> Try {
+        let mut held = Held {
+            successor: self.succession.contains(&key),
+            ..self.held()
+        };
+        if let Some(bar) = self.bar(key, overdue) {
+            held.bar = Some(bar);
+            return Try::Held(held);
+        }
+        match chance % 4 {
+            0 => {
+                self.wins(key);
+                self.last_term += 1;
+                // Now and then a server gives out a number again.
+                let again = u64::from(chance.is_multiple_of(16));
+                return began(self.last_term - again);
+            }
+            1 => {
+                self.wins(key);
+                return Try::Won(self.won());
+            }
+            2 => {
+                self.succession.insert(key);
+                held.successor = true;
+            }
+            _ => {}
+        }
+        Try::Held(held)
+    }
+
+    fn wins(&mut self, key: Key) {
+        self.leadership.insert(key);
+        self.succession.remove(&key);
+    }
+
+    fn office(&mut self, key: Key, taking: &Taking, chance: u8) -> Office {
+        if let Some(bar) = self.bar(key, &[key]) {
+            Office::Barred(bar)
+        } else if taking.waited || chance.is_multiple_of(2) {
+            self.last_term += 1;
+            office_begun(self.last_term)
+        } else {
+            still_waiting()
+        }
+    }
+
+    /// An operator's orders, to whom they are told.
+    fn step_downs(&self, keys: &[Key]) -> Vec<(Key, u64)> {
+        let orders = |key: &&Key| {
+            let orders = [Bar::Suspended, Bar::Excluded];
+            self.bars.get(key).is_some_and(|bar| orders.contains(bar))
+        };
+        let term = |key: &Key| Some((*key, *self.running.get(key)?));
+        keys.iter().filter(orders).filter_map(term).collect()
+    }
+
+    fn view(&self, key: Key, chance: u8) -> View {
+        View {
+            term: self.last_term,
+            lease: Some(LEASE),
+            vacant: chance.is_multiple_of(2),
+            bar: self.bar(key, &[key]),
+            called: chance.is_multiple_of(3) && !self.bars.contains_key(&key),
+        }
+    }
+
+    /// Take note of what an answer gives to be vacated, and of what is.
+    fn owes(&mut self, answer: &Reply) {
+        match answer {
+            Reply::Campaigned { tries } => {
+                for (key, tried) in tries {
+                    if let Try::Began { term, .. } = tried {
+                        self.owed.insert(*key, *term);
+                    }
+                }
+            }
+            Reply::Office { offices } => {
+                for (key, office) in offices {
+                    if let Office::Began { term, .. } = office {
+                        self.owed.insert(*key, *term);
+                    }
+                }
+            }
+            Reply::Vacated { vacated } => {
+                for (key, _, done) in vacated {
+                    if *done {
+                        self.owed.remove(key);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Take note of what an answer tells.
-    fn tells(&mut self, answer: &Answer) {
+    fn tells(&mut self, answer: &Reply) {
         let mut tells = |key: &Key, term: u64| {
             let told = self.told.entry(*key).or_default();
             *told = (*told).max(term);
         };
         match answer {
-            Answer::Campaigned { tries } => {
+            Reply::Campaigned { tries } => {
                 for (key, tried) in tries {
                     tells(
                         key,
                         match tried {
-                            Try::Began { term } => *term,
+                            Try::Began { term, .. } => *term,
                             Try::Won(won) => won.heard.term,
                             Try::Fenced { last_term, .. } => *last_term,
                             Try::Held(held) => held.term,
@@ -389,12 +467,16 @@ impl World {
                     );
                 }
             }
-            Answer::Office { key, office } => match office {
-                Office::Began { term } => tells(key, *term),
-                Office::Waiting { heard, .. } => tells(key, heard.term),
-                Office::Fenced | Office::Barred(_) => {}
-            },
-            Answer::Read { views } => {
+            Reply::Office { offices } => {
+                for (key, office) in offices {
+                    match office {
+                        Office::Began { term, .. } => tells(key, *term),
+                        Office::Waiting { heard, .. } => tells(key, heard.term),
+                        Office::Fenced | Office::Barred(_) => {}
+                    }
+                }
+            }
+            Reply::Read { views } => {
                 for (key, view) in views {
                     tells(key, view.term);
                 }
@@ -420,15 +502,16 @@ impl World {
     }
 
     /// Who may not lead keeps no lock, and whose term must end ends it.
-    fn assert_obeyed(&self, answer: &Answer) {
+    fn assert_obeyed(&self, answer: &Reply) {
         match answer {
-            Answer::Office {
-                key,
-                office: Office::Barred(bar),
-            } if *bar != Bar::Unknown => {
-                assert!(!self.leadership.contains(key), "barred, and keeps the lock")
+            Reply::Office { offices } => {
+                for (key, office) in offices {
+                    let barred = matches!(office, Office::Barred(bar) if *bar != Bar::Unknown);
+                    let keeps = barred && self.leadership.contains(key);
+                    assert!(!keeps, "barred, and keeps the lock");
+                }
             }
-            Answer::Campaigned { tries } => {
+            Reply::Campaigned { tries } => {
                 for (key, tried) in tries {
                     if let Try::Held(held) = tried
                         && held.bar.is_some_and(|bar| bar != Bar::Unknown)
@@ -438,7 +521,7 @@ impl World {
                     }
                 }
             }
-            Answer::Heartbeat { step_downs } => {
+            Reply::Heartbeat { step_downs } => {
                 for (key, term) in step_downs {
                     let goes_on =
                         self.running.get(key) == Some(term) && !self.cancelled.contains(key);
@@ -461,132 +544,121 @@ impl World {
             Event::Answered { sent, .. } => self.contact.max(*sent),
             _ => self.contact,
         };
-        let clear = match &event {
-            Event::Looked {
-                contested,
-                held,
-                clear,
-                ..
-            } => {
-                self.contested = *contested;
-                self.held.clone_from(held);
-                clear.clone()
-            }
-            _ => vec![],
-        };
-        let higher = matches!(event, Event::Looked { higher: true, .. });
         self.bench.event(event);
         let abandoned = self
             .bench
             .has_done(|action| matches!(action, Action::Abandon));
-        let new = if abandoned {
-            &self.bench.asked[..]
-        } else {
-            &self.bench.asked[asked..]
-        };
+        let asked = if abandoned { 0 } else { asked };
         if abandoned {
             self.leadership.clear();
             self.succession.clear();
         }
-        for (_, query) in new {
-            let tried = match query {
-                Query::Campaign { keys, .. } => keys.clone(),
-                Query::TakeOffice { key, .. } => vec![*key],
-                _ => vec![],
-            };
-            let clear = !self.contested || tried.iter().all(|key| clear.contains(key));
-            assert!(clear, "it tries without a sight of the other hosts");
-            match query {
-                Query::Campaign {
-                    keys, successor_of, ..
-                } => {
-                    for key in keys {
-                        assert!(
-                            !self.running.contains_key(key),
-                            "it campaigns while its work runs"
-                        );
-                        assert!(!self.leadership.contains(key), "the lock would stack");
-                        let known = successor_of.contains(key);
-                        assert_eq!(known, self.succession.contains(key), "the lock would stack");
-                    }
-                }
-                Query::Vacate { key, term, .. } => {
-                    let running = self.running.get(key);
-                    assert_ne!(running, Some(term), "vacated while its work runs");
-                }
-                Query::Release {
-                    leadership,
-                    succession,
-                    ..
-                } => {
-                    for key in leadership {
-                        assert!(
-                            !self.running.contains_key(key),
-                            "released while its work runs"
-                        );
-                        assert!(
-                            self.leadership.remove(key),
-                            "released what it does not hold"
-                        );
-                    }
-                    for key in succession {
-                        assert!(
-                            self.succession.remove(key),
-                            "released what it does not hold"
-                        );
-                    }
-                }
-                _ => {}
-            }
+        let new: Vec<Query> = (self.bench.asked[asked..].iter())
+            .map(|(_, query)| query.clone())
+            .collect();
+        for query in &new {
+            self.asks(query);
         }
         for action in std::mem::take(&mut self.bench.done) {
-            match action {
-                Action::Connect => self.connecting = true,
-                Action::Cancel { key } => {
-                    self.cancelled.insert(key);
-                }
-                Action::Start { key, term } => {
-                    self.cancelled.remove(&key);
-                    assert!(!self.held.contains(&key), "it was seen led elsewhere");
-                    let overlap = self.running.insert(key, term);
-                    assert_eq!(overlap, None, "two works of one election in one process");
-                    assert!(self.leadership.contains(&key), "work without the lock");
-                    self.started.push((key, term));
-                    assert!(
-                        self.bench.now < contact + LEASE * 75 / 100,
-                        "work after its deadline"
-                    );
-                }
-                Action::GaveUp { key } => {
-                    assert!(!self.running.contains_key(&key), "its work runs");
-                    assert!(!self.leadership.contains(&key), "it holds the lock");
-                }
-                Action::Left { key } => {
-                    assert!(!self.running.contains_key(&key), "gone while its work runs");
-                    self.joined.remove(&key);
-                }
-                Action::Finish => assert!(self.running.is_empty() && self.joined.is_empty()),
-                _ => {}
-            }
+            self.does(action, contact);
         }
-        let told = |key: &Key| self.cancelled.contains(key);
-        assert!(
-            !higher || self.running.keys().all(told),
-            "it works on below a higher host"
-        );
         let leads = self.running.keys().any(|key| self.leadership.contains(key));
         if leads {
-            let until = self
-                .bench
-                .process
-                .current_until()
-                .expect("a lock needs a session");
+            let until = self.bench.process.current_until();
+            let until = until.expect("a lock needs a session");
             assert!(until > self.bench.now, "it leads past its deadline");
         }
         assert!(
             self.bench.process.deadline() > self.bench.now,
             "it would be woken again at once"
         );
+    }
+
+    /// What it asks for fits what it has.
+    fn asks(&mut self, query: &Query) {
+        let tried = match query {
+            Query::Campaign { keys, .. } => keys.clone(),
+            Query::TakeOffice { takes } => takes.iter().map(|(key, _)| *key).collect(),
+            _ => vec![],
+        };
+        let clear = !self.contested || tried.iter().all(|key| self.clear.contains(key));
+        assert!(clear, "it tries without a sight of the other hosts");
+        match query {
+            Query::Campaign {
+                keys, successor_of, ..
+            } => {
+                for key in keys {
+                    assert!(
+                        !self.running.contains_key(key),
+                        "it campaigns while its work runs"
+                    );
+                    assert!(!self.leadership.contains(key), "the lock would stack");
+                    let known = successor_of.contains(key);
+                    assert_eq!(known, self.succession.contains(key), "the lock would stack");
+                }
+            }
+            Query::Vacate { terms } => {
+                for (key, term, _) in terms {
+                    let running = self.running.get(key);
+                    assert_ne!(running, Some(term), "vacated while its work runs");
+                }
+            }
+            Query::Release {
+                leadership,
+                succession,
+                ..
+            } => {
+                for key in leadership {
+                    assert!(
+                        !self.running.contains_key(key),
+                        "released while its work runs"
+                    );
+                    assert!(
+                        self.leadership.remove(key),
+                        "released what it does not hold"
+                    );
+                }
+                for key in succession {
+                    assert!(
+                        self.succession.remove(key),
+                        "released what it does not hold"
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What it does fits what it has. `contact`: before the event.
+    fn does(&mut self, action: Action, contact: Instant) {
+        match action {
+            Action::Connect => self.connecting = true,
+            Action::Cancel { key } => {
+                self.cancelled.insert(key);
+            }
+            Action::Start { key, term } => {
+                self.cancelled.remove(&key);
+                assert!(!self.held.contains(&key), "it was seen led elsewhere");
+                let overlap = self.running.insert(key, term);
+                assert_eq!(overlap, None, "two works of one election in one process");
+                assert!(self.leadership.contains(&key), "work without the lock");
+                self.started.push((key, term));
+                assert!(
+                    self.bench.now < contact + LEASE * 75 / 100,
+                    "work after its deadline"
+                );
+            }
+            Action::GaveUp { key } => {
+                assert!(!self.running.contains_key(&key), "its work runs");
+                assert!(!self.leadership.contains(&key), "it holds the lock");
+            }
+            Action::Left { key } => {
+                assert!(!self.running.contains_key(&key), "gone while its work runs");
+                self.joined.remove(&key);
+            }
+            Action::Finish => assert!(self.running.is_empty() && self.joined.is_empty()),
+            _ => {}
+        }
     }
 }
 
@@ -600,4 +672,52 @@ proptest! {
             world.act(act);
         }
     }
+}
+
+/// Of a slice the server reaches the first ones, and refuses one of them now and then. The query is what is left of it.
+fn slice(query: &mut Query, chance: u8) -> (Vec<(Key, Refused)>, Vec<Key>) {
+    let (mut refused, mut unreached) = (vec![], vec![]);
+    let refuses = chance % 16 == 15;
+    let mut cut = |mut keys: Vec<Key>| {
+        if chance / 16 % 4 == 3 {
+            unreached = keys.split_off(keys.len().min(1));
+        }
+        if refuses && !keys.is_empty() {
+            let why = "for no reason".into();
+            let no_room = chance / 64 == 3;
+            refused.push((
+                keys.remove(0),
+                Refused {
+                    why,
+                    no_room,
+                    taken: Taken::default(),
+                },
+            ));
+        }
+        keys
+    };
+    match query {
+        Query::Campaign { keys, .. }
+        | Query::Leave { keys }
+        | Query::EndFenced { keys }
+        | Query::Read { keys } => *keys = cut(keys.clone()),
+        Query::Join { joins } => {
+            let kept = cut(joins.iter().map(|(key, _)| *key).collect());
+            joins.retain(|(key, _)| kept.contains(key));
+        }
+        Query::TakeOffice { takes } => {
+            let kept = cut(takes.iter().map(|(key, _)| *key).collect());
+            takes.retain(|(key, _)| kept.contains(key));
+        }
+        Query::Vacate { terms } => {
+            let kept = cut(terms.iter().map(|(key, _, _)| *key).collect());
+            terms.retain(|(key, _, _)| kept.contains(key));
+        }
+        Query::Ready { terms } | Query::BackendGone { terms } | Query::Evict { terms } => {
+            let kept = cut(terms.iter().map(|(key, _)| *key).collect());
+            terms.retain(|(key, _)| kept.contains(key));
+        }
+        _ => {}
+    }
+    (refused, unreached)
 }

@@ -7,7 +7,7 @@ fn asks_for_office(query: &Query) -> bool {
 }
 
 fn is_vacate(query: &Query) -> bool {
-    matches!(query, Query::Vacate { term: 8, .. })
+    matches!(query, Query::Vacate { terms } if terms[0].1 == 8)
 }
 
 fn lets_go(query: &Query) -> bool {
@@ -67,7 +67,7 @@ fn a_try_under_way_that_wins_nothing_changes_nothing() {
     assert!(!bench.has_asked(lets_go));
     // It was about that try alone.
     bench.pass(LEASE / 20);
-    bench.answer_campaign(Try::Began { term: 8 });
+    bench.answer_campaign(began(8));
     assert!(bench.has_started());
 }
 
@@ -76,7 +76,7 @@ fn a_term_that_begins_when_it_is_given_up_is_vacated_and_never_works() {
     let taken: [fn(&mut Bench); 2] = [
         |bench| {
             bench.event(Event::GiveUp { key: KEY });
-            bench.answer_campaign(Try::Began { term: 8 });
+            bench.answer_campaign(began(8));
         },
         |bench| {
             bench.answer_campaign(Try::Won(won()));
@@ -85,8 +85,8 @@ fn a_term_that_begins_when_it_is_given_up_is_vacated_and_never_works() {
                 bench.stay_well();
             }
             bench.event(Event::GiveUp { key: KEY });
-            let office = Office::Began { term: 8 };
-            bench.answer(asks_for_office, Answer::Office { key: KEY, office });
+            let office = office_begun(8);
+            bench.answer(asks_for_office, offered(KEY, office));
         },
     ];
     for take in taken {
@@ -97,7 +97,7 @@ fn a_term_that_begins_when_it_is_given_up_is_vacated_and_never_works() {
         assert!(!bench.gave_up(), "the database does not know");
         let done = true;
         let (key, term) = (KEY, 8);
-        bench.answer(is_vacate, Answer::Vacated { key, term, done });
+        bench.answer(is_vacate, vacated(key, term, done));
         assert!(bench.gave_up());
     }
 }
@@ -107,17 +107,12 @@ fn returned(work: Option<u64>, owed: Option<(u64, Ending)>) -> Bench {
     bench.event(Event::Return {
         key: KEY,
         autopsy: true,
+        graceful: true,
         work: work.map(|term| (term, bench.now + LEASE / 2)),
         owed,
     });
     bench.event(Event::Connected);
-    bench.answer(
-        |query| matches!(query, Query::Join { .. }),
-        Answer::Joined {
-            key: KEY,
-            heard: Heard::default(),
-        },
-    );
+    bench.answer(|query| matches!(query, Query::Join { .. }), joined(KEY));
     bench
 }
 
@@ -128,14 +123,14 @@ fn nobody_campaigns_while_work_of_an_earlier_machine_runs() {
     let tries = |query: &Query| matches!(query, Query::Campaign { .. });
     bench.pass(LEASE);
     assert!(!bench.has_asked(tries) && !bench.has_asked(is_vacate));
-    let told = Action::Overrun { key: KEY, term: 8 };
+    let told = Action::Tell(Notice::Overran { key: KEY, term: 8 });
     assert!(bench.has_done(|action| *action == told), "nobody is told");
     let stop = Stop::Dropped;
     let (key, term) = (KEY, 8);
     bench.event(Event::WorkStopped { key, term, stop });
     assert!(bench.has_asked(is_vacate));
     let done = true;
-    bench.answer(is_vacate, Answer::Vacated { key, term, done });
+    bench.answer(is_vacate, vacated(key, term, done));
     bench.pass(LEASE / 8);
     assert!(bench.has_asked(tries), "it does not go on");
 }
@@ -144,14 +139,10 @@ fn nobody_campaigns_while_work_of_an_earlier_machine_runs() {
 fn what_an_earlier_machine_owed_is_vacated() {
     let bench = returned(None, Some((8, Ending::Failed)));
     let owed = |query: &Query| {
-        matches!(
-            query,
-            Query::Vacate {
-                term: 8,
-                ending: Ending::Failed,
-                ..
+        *query
+            == Query::Vacate {
+                terms: vec![(KEY, 8, Ending::Failed)],
             }
-        )
     };
     assert!(bench.has_asked(owed));
 }
@@ -179,7 +170,7 @@ fn a_term_is_given_up_once_its_work_has_stopped_and_it_is_vacated() {
     let done = true;
     bench.answer(
         |query| matches!(query, Query::Vacate { .. }),
-        Answer::Vacated { key, term, done },
+        vacated(key, term, done),
     );
     assert!(bench.gave_up());
     // Once.

@@ -22,22 +22,31 @@ fn led_by(address: &str) -> Row {
 }
 
 /// The oldest query that `wanted` picks is answered, and the answer shows this row.
-fn answer(bench: &mut Bench, wanted: impl Fn(&Query) -> bool, answer: Answer, row: Option<Row>) {
+fn answer(bench: &mut Bench, wanted: impl Fn(&Query) -> bool, reply: Reply, row: Option<Row>) {
     let index = bench.asked.iter().position(|(_, query)| wanted(query));
     let (sent, _) = bench.asked.remove(index.expect("it was asked"));
     let rows = vec![(KEY, row)];
-    bench.event(Event::Answered { sent, answer, rows });
+    bench.event(Event::Answered {
+        sent,
+        reply,
+        rows,
+        refused: vec![],
+        unreached: vec![],
+    });
 }
 
 fn tried(bench: &mut Bench, tried: Try, row: Row) {
     let tries = vec![(KEY, tried)];
     let campaigns = |query: &Query| matches!(query, Query::Campaign { .. });
-    answer(bench, campaigns, Answer::Campaigned { tries }, Some(row));
+    answer(bench, campaigns, Reply::Campaigned { tries }, Some(row));
 }
 
 /// Who only observes, on a session.
 fn observer() -> Bench {
-    let mut bench = Bench::new();
+    observing(Bench::new())
+}
+
+fn observing(mut bench: Bench) -> Bench {
     bench.event(Event::Connected);
     bench.event(Event::Observe { key: KEY });
     bench
@@ -47,8 +56,8 @@ fn read(bench: &mut Bench, row: Option<Row>) {
     let views = vec![];
     answer(
         bench,
-        |query| *query == Query::Read,
-        Answer::Read { views },
+        |query| matches!(query, Query::Read { .. }),
+        Reply::Read { views },
         row,
     );
 }
@@ -66,6 +75,7 @@ fn without_a_session_nothing_is_known() {
     bench.event(Event::Join {
         key: KEY,
         autopsy: true,
+        graceful: true,
     });
     assert_eq!(shown(&bench), Published::default());
 }
@@ -76,17 +86,27 @@ fn what_is_wrong_with_the_schema_is_shown_until_it_is_well() {
     bench.event(Event::Join {
         key: KEY,
         autopsy: true,
+        graceful: true,
     });
-    bench.event(Event::NotOpened { schema: true });
+    bench.event(Event::NotOpened {
+        schema: true,
+        outage: false,
+    });
     assert_eq!(
         state(&bench),
         (ElectionState::Unknown, Some(WaitingFor::Schema))
     );
     bench.pass(LEASE);
-    bench.event(Event::NotOpened { schema: false });
+    bench.event(Event::NotOpened {
+        schema: false,
+        outage: true,
+    });
     assert_eq!(state(&bench), (ElectionState::Unknown, None));
     bench.pass(LEASE);
-    bench.event(Event::NotOpened { schema: true });
+    bench.event(Event::NotOpened {
+        schema: true,
+        outage: false,
+    });
     bench.pass(LEASE);
     bench.event(Event::Connected);
     assert_eq!(state(&bench), (ElectionState::Unknown, None));
@@ -101,6 +121,30 @@ fn what_was_read_is_shown_and_believed_for_three_retry_intervals() {
     assert_eq!(shown.state, ElectionState::Leading);
     assert_eq!(shown.address.as_deref(), Some("b"));
     assert_eq!(shown.known_until, bench.now + Duration::from_secs(15));
+}
+
+/// A session whose lease is long is kept though it is silent for longer than what was read on it is believed.
+#[test]
+fn what_is_believed_no_longer_is_published_as_unknown() {
+    let mut bench = observing(Bench::with_lease(LEASE * 60));
+    read(&mut bench, Some(led_by("b")));
+    let moment = Duration::from_millis(1);
+    let believed = shown(&bench).known_until.since(bench.now);
+    bench.pass(believed - moment);
+    assert_eq!(shown(&bench).state, ElectionState::Leading);
+    bench.pass(moment);
+    let old = shown(&bench);
+    assert_eq!(
+        (old.term, old.state, old.address),
+        (7, ElectionState::Unknown, None)
+    );
+    assert!(
+        !bench.done.contains(&Action::Abandon),
+        "the session is kept"
+    );
+    // What is read then is believed again.
+    read(&mut bench, Some(led_by("c")));
+    assert_eq!(shown(&bench).address.as_deref(), Some("c"));
 }
 
 #[test]
@@ -214,7 +258,7 @@ fn a_stranger_is_shown_until_it_is_gone() {
     let mut bench = Bench::candidate();
     let held = Held {
         holder_pid: Some(LEADER + 1),
-        stranger: true,
+        stranger: Some("somebody".into()),
         ..held()
     };
     tried(&mut bench, Try::Held(held), led_by("b"));
@@ -224,7 +268,7 @@ fn a_stranger_is_shown_until_it_is_gone() {
     );
     bench.pass(LEASE / 10);
     // Its own term is no stranger's, nor is what comes after.
-    tried(&mut bench, Try::Began { term: 8 }, Row::vacant(8));
+    tried(&mut bench, began(8), Row::vacant(8));
     assert_eq!(state(&bench), (ElectionState::Recovering, None));
     bench.event(Event::WorkStopped {
         key: KEY,
@@ -269,7 +313,7 @@ fn who_has_won_waits_for_fenced_transactions() {
 #[test]
 fn who_takes_office_recovers_then_leads_and_is_vacant_once_its_work_has_stopped() {
     let mut bench = Bench::candidate();
-    tried(&mut bench, Try::Began { term: 7 }, led_by("own"));
+    tried(&mut bench, began(7), led_by("own"));
     let own = |bench: &Bench| (shown(bench).own, shown(bench).term, shown(bench).state);
     assert_eq!(own(&bench), (Some(7), 7, ElectionState::Recovering));
     bench.event(Event::Ready { key: KEY, term: 6 });
@@ -295,24 +339,21 @@ fn who_takes_office_recovers_then_leads_and_is_vacant_once_its_work_has_stopped(
 fn a_term_that_was_ready_says_nothing_of_the_next() {
     let mut bench = Bench::leader();
     bench.event(Event::Ready { key: KEY, term: 7 });
+    // Who resigns may lead again soon.
+    bench.event(Event::Resign { key: KEY, term: 7 });
     bench.event(Event::WorkStopped {
         key: KEY,
         term: 7,
         stop: Stop::Returned,
     });
-    bench.answer(|query| matches!(query, Query::Vacate { .. }), vacated(7));
+    bench.answer(
+        |query| matches!(query, Query::Vacate { .. }),
+        vacated(KEY, 7, true),
+    );
     bench.pass(LEASE / 5);
-    tried(&mut bench, Try::Began { term: 8 }, Row::vacant(8));
+    tried(&mut bench, began(8), Row::vacant(8));
     assert_eq!(shown(&bench).own, Some(8));
     assert_eq!(shown(&bench).state, ElectionState::Recovering);
-}
-
-fn vacated(term: u64) -> Answer {
-    Answer::Vacated {
-        key: KEY,
-        term,
-        done: true,
-    }
 }
 
 /// Its work may run on for a time: that is not for others to see, and its stop says nothing of who leads by then.

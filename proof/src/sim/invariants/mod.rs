@@ -2,6 +2,7 @@
 
 mod candidacy_goes_on;
 mod fences_hold;
+mod invariant;
 mod is_current_is_true;
 mod one_worker;
 mod orderly_release;
@@ -9,24 +10,9 @@ mod somebody_leads;
 mod steady_state;
 mod terms_increase;
 
-pub(super) use self::somebody_leads::{Circumstances, bound, bound_after_storm};
-
+use self::invariant::Invariant;
 use super::clock::Time;
 use super::fact::Fact;
-
-/// What must be true in every world.
-trait Invariant {
-    /// Its number and what it says.
-    fn name(&self) -> &'static str;
-
-    /// Take note of a fact. An error says how it breaks the invariant.
-    fn observe(&mut self, at: Time, fact: &Fact) -> Result<(), String>;
-
-    /// Whether an error about this fact says that something did not happen in time.
-    fn is_about_time(&self, _fact: &Fact) -> bool {
-        false
-    }
-}
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Invariant;
+use super::invariant::Invariant;
 use crate::engine::Key;
 use crate::sim::clock::Time;
 use crate::sim::fact::{Fact, Who};
@@ -69,14 +69,8 @@ impl OneWorker {
         }
         Ok(())
     }
-}
 
-impl Invariant for OneWorker {
-    fn name(&self) -> &'static str {
-        "1: one worker at a time"
-    }
-
-    fn observe(&mut self, at: Time, fact: &Fact) -> Result<(), String> {
+    fn check_seen(&self, at: Time) -> Result<(), String> {
         for (who, (_, by)) in &self.seen {
             let works =
                 |((.., of), excuse): (&(Key, u64, Who), &Excuse)| of == who && !excuse.holds(at);
@@ -87,24 +81,41 @@ impl Invariant for OneWorker {
                 return Err(format!("{who} works on although it has seen a higher host"));
             }
         }
+        Ok(())
+    }
+
+    fn note_begun(&mut self, key: Key, term: u64, known: u64) {
+        let lost = self.forgotten.iter();
+        let unheard = lost.filter(|(of, lost)| *of == key && *lost > known);
+        self.unheard.extend(unheard.copied());
+        self.begun.insert((key, term));
+    }
+
+    fn note_forgotten(&mut self, terms: &[(Key, u64)]) {
+        for (key, newest) in terms {
+            let begun = self.begun.iter();
+            let lost = begun.filter(|(of, term)| of == key && term > newest);
+            self.forgotten.extend(lost.copied());
+        }
+    }
+}
+
+impl Invariant for OneWorker {
+    fn name(&self) -> &'static str {
+        "1: one worker at a time"
+    }
+
+    fn observe(&mut self, at: Time, fact: &Fact) -> Result<(), String> {
+        self.check_seen(at)?;
         match fact {
             Fact::Began {
                 key, term, known, ..
             } => {
-                let lost = self.forgotten.iter();
-                let unheard = lost.filter(|(of, lost)| of == key && lost > known);
-                self.unheard.extend(unheard.copied());
-                self.begun.insert((*key, *term));
+                self.note_begun(*key, *term, *known);
                 Ok(())
             }
             Fact::Forgotten { terms } => {
-                for (key, newest) in terms {
-                    let lost = self
-                        .begun
-                        .iter()
-                        .filter(|(of, term)| of == key && term > newest);
-                    self.forgotten.extend(lost.copied());
-                }
+                self.note_forgotten(terms);
                 Ok(())
             }
             Fact::Saw { who, keys, by } => {

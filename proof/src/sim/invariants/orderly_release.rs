@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Invariant;
+use super::invariant::Invariant;
 use crate::engine::Key;
 use crate::sim::clock::Time;
 use crate::sim::fact::{Fact, Who};

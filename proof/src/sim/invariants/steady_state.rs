@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::Invariant;
+use super::invariant::Invariant;
 use crate::sim::clock::Time;
 use crate::sim::fact::{Fact, Steady};
 

@@ -1,0 +1,81 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// Real processes, real servers, random faults, and a judge.
+///
+/// Starts seven candidates, each a process of its own, in two elections on a throw-away PostgreSQL primary with two
+/// standbys: two connect directly, three through a proxy, one by the Unix socket, one by a Unix socket that a proxy listens
+/// on. Then faults come at random: killed sessions and processes, stopped processes and threads, cut and slow networks,
+/// crashed servers, promotions that last and that are thrown away, operators with every lever, logs that nobody reads, busy
+/// processors. Everybody writes down what he does. In the end a judge, who knows nothing but these logs and what is in the
+/// database, says of each invariant whether it held.
+///
+/// What was written is in DIR/SEED: the logs, report.txt and report.json.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo chaos",
+    bin_name = "cargo chaos",
+    args_conflicts_with_subcommands = true,
+    after_help = "EXIT STATUS\n  \
+        0    every invariant held\n  \
+        1    one did not\n  \
+        2    the command line is wrong\n  \
+        3    none is violated, and too little was seen to judge one: a longer run sees more\n\n\
+        EXAMPLES\n  \
+        cargo chaos --seconds 60           a minute, with a fresh seed that is printed\n  \
+        cargo chaos --seconds 60 --seed 7  the same faults at the same times\n  \
+        cargo chaos --plan --seed 7        print them only\n  \
+        cargo chaos judge target/chaos/7   judge again what was written\n\n\
+        ENVIRONMENT\n  \
+        PG_LEADER_POSTGRES_BIN  the directory of the server's binaries; scripts/postgres finds or installs them\n"
+)]
+pub(super) struct Arguments {
+    /// How long faults come, in seconds; some ten more pass before and after.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) seconds: u64,
+
+    /// Where the faults come from. A fresh one by default.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+
+    /// The lease, in milliseconds.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(300..=60_000))]
+    pub(super) lease: u64,
+
+    /// Where to write to.
+    #[arg(long, value_name = "DIR", default_value = "target/chaos")]
+    pub(super) out: PathBuf,
+
+    /// Print the faults and when they come, and do nothing.
+    #[arg(long)]
+    pub(super) plan: bool,
+
+    #[command(subcommand)]
+    pub(super) role: Option<Role>,
+}
+
+/// What else this binary is.
+#[derive(Debug, Subcommand)]
+pub(super) enum Role {
+    /// Judge what an earlier run has written, and write its report anew.
+    Judge {
+        /// The directory of that run, such as target/chaos/7.
+        directory: PathBuf,
+    },
+    /// A proxy between two Unix sockets.
+    #[command(hide = true)]
+    Relay { socket: PathBuf, server: PathBuf },
+    /// Keep all processors busy.
+    #[command(hide = true)]
+    Busy { milliseconds: u64 },
+}
+
+impl Arguments {
+    pub(super) fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease)
+    }
+}

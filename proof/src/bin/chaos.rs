@@ -1,7 +1,0 @@
-//! `cargo chaos`: see `cargo chaos --help`.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    pg_leader_proof::chaos::main()
-}

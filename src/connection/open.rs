@@ -1,0 +1,116 @@
+//! Open a session and prove it fit.
+
+use std::sync::Arc;
+
+use super::addresses::{Addresses, Reached};
+use super::endpoints::{Endpoints, most_telling};
+use super::fitness;
+use super::hosts::{self, Round, Search, SeenHosts};
+use super::pooler;
+use super::sight::{Sight, see};
+use super::wire::Wire;
+use crate::config::Config;
+use crate::engine::Timings;
+use crate::error::Error;
+use crate::shown::shown;
+
+/// A connection that is proven fit for a session.
+pub(crate) struct Connection {
+    pub(crate) wire: Wire,
+    pub(crate) pid: i32,
+    pub(crate) direct: bool,
+    /// pgpool-II is between: whoever ends this session by force has the server detached.
+    pub(crate) pgpool: bool,
+    pub(crate) role: String,
+    /// Where the connection string names several.
+    pub(crate) hosts: Option<SeenHosts>,
+}
+
+/// Connect to the host that is a fit primary. The schema is not looked at.
+pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Connection, Error> {
+    let say = |warning: String| tracing::warn!("{}", shown(&warning));
+    connect_and_say(config, timings, &Search::default(), &say).await
+}
+
+/// The same. `say` hears what somebody should be warned of.
+pub(crate) async fn connect_and_say(
+    config: &Config,
+    timings: &Timings,
+    search: &Search,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<Connection, Error> {
+    let endpoints = Endpoints::find(config, timings, say).await?;
+    let (order, round) = if endpoints.several() {
+        hosts::choose(&endpoints, timings, search).await?
+    } else {
+        ((0..endpoints.count()).collect(), Round::default())
+    };
+    let mut failures: Vec<(String, Error)> = vec![];
+    for index in order {
+        let opened = open(&endpoints, index, timings, search).await;
+        match opened {
+            Ok((connection, own)) => {
+                let hosts = own.map(|own| SeenHosts { own, round });
+                return Ok(Connection {
+                    hosts,
+                    ..connection
+                });
+            }
+            Err(error) => failures.push((endpoints.name(index), error)),
+        }
+    }
+    Err(most_telling(failures))
+}
+
+/// At the first of its addresses that is fit. What it is where the connection string names several hosts.
+async fn open(
+    endpoints: &Arc<Endpoints>,
+    index: usize,
+    timings: &Timings,
+    search: &Search,
+) -> Result<(Connection, Option<Sight>), Error> {
+    let mut calls = Addresses::begin(endpoints, index, timings).await?;
+    while let Some(called) = calls.next().await {
+        let turn = called.turn();
+        let proving = async {
+            let mut connection = prove(called, endpoints, index, timings).await?;
+            if endpoints.several() {
+                let client = Arc::clone(connection.wire.client());
+                let own = see(&client, endpoints.name(index), &search.elections);
+                let own = connection.wire.drive(own).await?;
+                return Ok((connection, Some(own)));
+            }
+            Ok((connection, None))
+        };
+        if let Some(opened) = calls.within(turn, proving).await {
+            return Ok(opened);
+        }
+    }
+    Err(calls.error())
+}
+
+async fn prove(
+    called: Reached,
+    endpoints: &Endpoints,
+    index: usize,
+    timings: &Timings,
+) -> Result<Connection, Error> {
+    let Reached { mut wire, ends, .. } = called;
+    let client = Arc::clone(wire.client());
+    let proof = wire
+        .drive(fitness::server(&client, &endpoints.options, ends))
+        .await?;
+    let pgpool = !proof.direct && wire.drive(pooler::is_pgpool(&client)).await?;
+    if proof.pooled {
+        let second = endpoints.call_again(index, ends, timings);
+        pooler::keeps_backends(&mut wire, proof.pid, second, endpoints.limit() / 2).await?;
+    }
+    Ok(Connection {
+        wire,
+        pid: proof.pid,
+        direct: proof.direct,
+        pgpool,
+        role: endpoints.user(index),
+        hosts: None,
+    })
+}
