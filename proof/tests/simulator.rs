@@ -91,6 +91,9 @@ fn seeds_that_found_something_hold() {
     for seed in [198_023_744_955_444, 94_540_434_466_585] {
         assert_eq!(sim::run(seed, None).broken, None, "seed {seed}");
     }
+    // The rules failed as they ended the process, whose work outlived its lease: what took over did not end it.
+    let seed = 8_035_857_085_595;
+    assert_eq!(sim::run(seed, None).broken, None, "seed {seed}");
 }
 
 #[test]

@@ -119,7 +119,8 @@ impl Engine {
     }
 }
 
-/// What is asked of the session is void without it, and what its terms' work was to do is said anew.
+/// What is asked of the session is void without it, and what its terms' work was to do is said anew; that the process
+/// ends is said once only.
 fn outlives_the_session(output: &Output) -> bool {
     matches!(
         output,
@@ -128,6 +129,7 @@ fn outlives_the_session(output: &Output) -> bool {
             | Output::Finished { .. }
             | Output::Publish { .. }
             | Output::LetGo
+            | Output::Abort
             | Output::Tell(_)
     )
 }

@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::super::restart::BREAKS;
-use super::handle::{Engined, opened};
+use super::handle::{Engined, opened, setup};
 use super::*;
 
 const CANDIDACY: u64 = 1;
@@ -154,4 +154,29 @@ fn who_shuts_down_hears_of_each_candidacy_and_ends() {
             assert_eq!(driven.running, [], "at step {steps}");
         },
     );
+}
+
+/// Work that does not stop ends the process, where that was asked for.
+#[test]
+fn a_process_whose_work_outlives_its_lease_ends() {
+    let aborts = true;
+    let mut broken = 0;
+    for steps in 0.. {
+        let mut engined = Engined::leader_with(Setup { aborts, ..setup() });
+        engined.now += LEASE * 2;
+        engined.engine.break_in(steps);
+        let broke = broke(|| engined.input(Input::Timer));
+        if broke {
+            let running = vec![(KEY, 7)];
+            engined.input(Input::Restarted { running });
+        }
+        let (abort, drop) = (Output::Abort, Output::Drop { key: KEY });
+        assert!(engined.has_done(&abort), "at step {steps}");
+        assert!(engined.has_done(&drop), "at step {steps}");
+        if !broke {
+            break;
+        }
+        broken += 1;
+    }
+    assert!(broken >= 4, "there are more steps than {broken}");
 }

@@ -162,7 +162,11 @@ impl Engined {
 
     /// On a session, its try under way.
     pub(super) fn candidate(key: Key) -> Engined {
-        let mut engined = Engined::with(setup());
+        Engined::candidate_with(setup(), key)
+    }
+
+    fn candidate_with(setup: Setup, key: Key) -> Engined {
+        let mut engined = Engined::with(setup);
         engined.input(opened());
         engined.join(key);
         engined.answer_oldest();
@@ -172,7 +176,11 @@ impl Engined {
 
     /// In office since term 7.
     pub(super) fn leader() -> Engined {
-        let mut engined = Engined::candidate(KEY);
+        Engined::leader_with(setup())
+    }
+
+    pub(super) fn leader_with(setup: Setup) -> Engined {
+        let mut engined = Engined::candidate_with(setup, KEY);
         engined.answer(Answer::Campaigned(vec![tried(id(KEY), began(7))]));
         engined.answer_all();
         engined.done.clear();

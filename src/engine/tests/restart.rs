@@ -179,6 +179,50 @@ fn whoever_waits_is_told_although_what_was_to_tell_him_failed() {
     }
 }
 
+fn aborting() -> Engined {
+    let aborts = true;
+    Engined::leader_with(Setup { aborts, ..setup() })
+}
+
+/// The time of the work is over, and what drives the engine fails once it has done so much of what is then to be done.
+fn fails_when_the_time_is_over(after: usize, fail: fn(&mut Engined)) -> Engined {
+    let mut engined = aborting();
+    engined.now += LEASE * 2;
+    engined.engine.handle(engined.now, Input::Timer);
+    for _ in 0..after {
+        let output = engined.engine.poll().expect("it has more to do");
+        engined.done.push(output);
+    }
+    fail(&mut engined);
+    engined.input(restarted(&[(KEY, 7)]));
+    engined
+}
+
+/// What is decided once is lost with nothing that fails: neither that the process ends nor what is told of it.
+#[test]
+fn a_process_that_is_to_end_ends_wherever_its_driver_fails() {
+    let (key, term) = (KEY, 7);
+    let mut undisturbed = aborting();
+    undisturbed.now += LEASE * 2;
+    let all = undisturbed.outputs(Input::Timer).len();
+    assert!(all >= 4, "only {all}");
+    for fail in [(|_| ()) as fn(&mut Engined), break_rules] {
+        for after in 0..=all {
+            let engined = fails_when_the_time_is_over(after, fail);
+            let done = &engined.done;
+            assert!(done.contains(&Output::Abort), "after {after}: {done:?}");
+            assert!(
+                done.contains(&Output::Drop { key }),
+                "after {after}: {done:?}"
+            );
+            assert!(
+                engined.says(&Notice::Overran { key, term }),
+                "after {after}: {done:?}"
+            );
+        }
+    }
+}
+
 /// Nobody waits for a database that may never be told.
 #[test]
 fn what_fails_again_and_again_owes_nobody_more_than_that_the_work_has_stopped() {
