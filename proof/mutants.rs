@@ -319,7 +319,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "half_a_lease_of_silence",
         edits: &[
             edit(
-                "process/tries.rs",
+                "process/eviction.rs",
                 "watch.silent_for() >= self.timings.eviction(lease));",
                 "watch.silent_for() >= lease / 2);",
             ),

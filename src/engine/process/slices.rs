@@ -265,14 +265,7 @@ impl Process {
         if !terms.is_empty() {
             self.send(now, Query::BackendGone { terms });
         }
-        let keys = self.slice(Errand::Evict, |rules| rules.due(now, Due::Evict));
-        let terms = self.terms(&keys, |place| match place {
-            Place::Following(following) => following.evicts,
-            _ => None,
-        });
-        if !terms.is_empty() {
-            self.send(now, Query::Evict { terms });
-        }
+        self.ask_evict(now);
         let keys = self.slice(Errand::EndFenced, |rules| rules.due(now, Due::EndFenced));
         if !keys.is_empty() {
             self.send(now, Query::EndFenced { keys });
@@ -311,7 +304,11 @@ impl Process {
         }
     }
 
-    fn terms(&self, keys: &[Key], term: impl Fn(&Place) -> Option<u64>) -> Vec<(Key, u64)> {
+    pub(super) fn terms(
+        &self,
+        keys: &[Key],
+        term: impl Fn(&Place) -> Option<u64>,
+    ) -> Vec<(Key, u64)> {
         let terms = keys.iter().filter_map(|key| {
             let candidacy = self.candidacies.get(*key)?;
             Some((*key, term(&candidacy.place)?))

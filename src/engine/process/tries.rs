@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::Process;
-use super::phase::Phase;
 use crate::engine::candidacy::{NextTry, Owed, Place, Waiting};
-use crate::engine::evidence::Evidence;
 use crate::engine::{Action, Bar, Ending, Heard, Held, Instant, Key, Notice, Try};
 
 impl Process {
@@ -108,43 +106,6 @@ impl Process {
         self.meet_stranger(now, key, held);
         self.watch(now, sent, key, held);
         self.barred(key, held.bar);
-    }
-
-    /// What this try shows of the leader's backend. The successor ends it where it is silent for too long.
-    fn watch(&mut self, now: Instant, sent: Instant, key: Key, held: &Held) {
-        let lease = held.lease.unwrap_or(self.timings.lease);
-        let Some(Place::Following(following)) = self.candidacies.get_mut(key).map(|c| &mut c.place)
-        else {
-            return;
-        };
-        following.probe_interval = self.timings.probe_interval(lease);
-        following.watch = Evidence::after(following.watch.take(), held, sent, now);
-        let silent = following
-            .watch
-            .as_ref()
-            .is_some_and(|watch| watch.silent_for() >= self.timings.eviction(lease));
-        let evict = silent
-            && held.successor
-            && following
-                .evicted_at
-                .is_none_or(|at| now.since(at) >= self.timings.next_eviction(lease));
-        if evict {
-            following.evicted_at = Some(now);
-            following.evicts = Some(held.term);
-        }
-        let probe_at = now + following.probe_interval;
-        following.successor = held.successor && !held.makes_way();
-        if let Phase::Up(up) = &mut self.session
-            && following.successor
-        {
-            up.probe_at = up.probe_at.min(probe_at);
-        }
-        if evict {
-            let term = held.term;
-            // Said before it is done: what it ends may be what the log depends on.
-            self.actions
-                .push_back(Action::Tell(Notice::Evicting { key, term }));
-        }
     }
 
     /// Give successors' places up, for those who may lead: in one query for all elections (invariant 7).
