@@ -18,12 +18,12 @@ const CANDIDATE: &str = "announce(text,integer[],integer), backend_gone(text,int
     check_entries(text,text[],integer), check_ids(text,integer[]), check_limit(integer), check_mark(text), \
     check_number(text,bigint), check_terms(bigint[],integer), count_fenced_ended(text,integer,integer), counters(), \
     end_fenced(text,integer[]), end_fenced_backend(text,integer,integer), evict(text,integer[],bigint[]), \
-    evict_silent(text,integer,bigint), fence(text,bigint), fence(text,bigint,uuid), heartbeat(text,oid,integer[]), \
+    evict_silent(text,integer,bigint), fence(text,bigint), fence(text,bigint,uuid), heartbeat(text,oid,integer[]), in_the_way(integer[]), \
     is_behind_pgpool(integer,bigint), \
     join_elections(text,text[],uuid,text[],integer,timestamp with time zone,text,integer[],bigint[],integer[],boolean,integer), \
     leader_backend(integer,bigint), leader_backends(integer[],bigint[]), lease_of(integer), \
-    leave_elections(text,integer[],uuid), lock_name(regclass), may_be_behind_pgpool(integer), queue_usage(), \
-    read_elections(text[],uuid), ready(text,integer[],uuid,bigint[],integer), refractory_period(integer), \
+    leave_elections(text,integer[],uuid), lock_name(regclass), may_be_behind_pgpool(integer), \
+    not_to_be_seen(), queue_usage(), read_elections(text[],uuid), ready(text,integer[],uuid,bigint[],integer), refractory_period(integer), \
     refuse(text,text,text), release(text,integer[],integer[],integer), silent_backend(integer,bigint), \
     strangers_of(integer[]), system_identifier(), \
     take_office(text,integer[],uuid,boolean,boolean[],integer[],bigint[],integer[],integer), text_of(bytea), \

@@ -66,7 +66,7 @@ const GRANTS: &str = "SELECT pgleader.grant_observer('observer'), \
     pgleader.grant_candidate('candidate'), pgleader.grant_operator('operator')";
 
 /// Those that run with the rights of whoever calls: they tell nothing secret, or need the caller's rights.
-const WITH_THE_CALLERS_RIGHTS: [&str; 38] = [
+const WITH_THE_CALLERS_RIGHTS: [&str; 40] = [
     "block",
     "campaign",
     "check_address",
@@ -91,9 +91,11 @@ const WITH_THE_CALLERS_RIGHTS: [&str; 38] = [
     "grant_candidate",
     "grant_observer",
     "grant_operator",
+    "in_the_way",
     "is_the_sessions",
     "lock_name",
     "next_number",
+    "not_to_be_seen",
     "queue_usage",
     "refusal",
     "refuse",

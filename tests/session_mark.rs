@@ -31,7 +31,7 @@ const MARKED: [&str; 17] = [
 ];
 
 /// What a candidate may call besides: for any client, or a part of the others.
-const UNMARKED: [&str; 24] = [
+const UNMARKED: [&str; 26] = [
     "check_entries",
     "check_ids",
     "check_limit",
@@ -39,12 +39,14 @@ const UNMARKED: [&str; 24] = [
     "check_terms",
     "counters",
     "fence",
+    "in_the_way",
     "is_behind_pgpool",
     "leader_backend",
     "leader_backends",
     "lease_of",
     "lock_name",
     "may_be_behind_pgpool",
+    "not_to_be_seen",
     "queue_usage",
     "read_elections",
     "refractory_period",

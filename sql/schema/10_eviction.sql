@@ -273,6 +273,11 @@ BEGIN
 END
 $$;
 
+-- Purpose: who cannot be named, for to look takes room in the lock table.
+CREATE OR REPLACE FUNCTION pgleader.not_to_be_seen() RETURNS text
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$ SELECT 'somebody: the lock table of the server is full'::text $$;
+
 -- Purpose: the strangers of these elections: a row an election that has any, and who they are.
 -- Hazard: who has joined and locked since the caller's snapshot is none. So this has a snapshot of its own.
 CREATE OR REPLACE FUNCTION pgleader.strangers_of(elections integer[]) RETURNS TABLE (election integer, who text)
@@ -286,7 +291,6 @@ BEGIN
     FROM pgleader.stranger AS s WHERE s.election_id = ANY (elections)
     GROUP BY s.election_id;
 EXCEPTION WHEN out_of_memory THEN
-    -- To name somebody takes room in the lock table.
-    RETURN QUERY SELECT u.id, 'somebody: the lock table of the server is full'::text FROM unnest(elections) AS u (id);
+    RETURN QUERY SELECT u.id, pgleader.not_to_be_seen() FROM unnest(elections) AS u (id);
 END
 $$;

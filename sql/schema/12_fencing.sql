@@ -193,13 +193,15 @@ BEGIN
     PERFORM pgleader.check_number('election', election);
     PERFORM pgleader.check_number('backend', backend);
     PERFORM pg_stat_clear_snapshot();
-    -- Must not be null: `NULL AND pg_terminate_backend()` still ends the session.
-    RETURN NOT pgleader.may_be_behind_pgpool(backend)
+    -- Not `AND pg_terminate_backend()`: that ends the session beside a null, too.
+    IF (NOT pgleader.may_be_behind_pgpool(backend)
         AND (pgleader.holds_leadership(election)
                  AND EXISTS (SELECT FROM pgleader.fenced AS f WHERE f.election_id = election AND f.pid = backend)
-             OR (SELECT coalesce(bool_and(s.kind <> 'pgleader.election'::regclass), false) FROM pgleader.stranger AS s
-                 WHERE s.election_id = election AND s.pid = backend))
-        AND pg_terminate_backend(backend);
+             OR (SELECT bool_and(s.kind <> 'pgleader.election'::regclass) FROM pgleader.stranger AS s
+                 WHERE s.election_id = election AND s.pid = backend))) IS NOT TRUE THEN
+        RETURN false;
+    END IF;
+    RETURN coalesce(pg_terminate_backend(backend), false);
 EXCEPTION WHEN insufficient_privilege THEN
     RETURN false;
 END
@@ -228,6 +230,42 @@ BEGIN
 END
 $$;
 
+-- Purpose: who stands in the way of the next terms of these elections: for the holder of the leadership also what is
+--          fenced. All elections at once, for each reads the whole server's locks.
+--   pid       null for a prepared transaction
+--   named     in words; null for an election where nobody stands in the way
+--   may_end   not who holds the leadership too: he would let go of it
+CREATE OR REPLACE FUNCTION pgleader.in_the_way(elections integer[])
+RETURNS TABLE (election integer, pid integer, named text, may_end boolean, is_stranger boolean)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    leads integer[];
+BEGIN
+    PERFORM pgleader.check_ids('elections', elections);
+    leads := ARRAY(
+        SELECT l.election_id FROM pgleader.lock AS l
+        WHERE l.kind = 'pgleader.election'::regclass AND l.pid = pg_backend_pid() AND l.mode = 'ExclusiveLock'
+          AND l.granted);
+    RETURN QUERY
+    SELECT u.id, w.pid, w.named, w.may_end, w.is_stranger
+    FROM unnest(elections) AS u (id)
+    LEFT JOIN (
+        SELECT f.election_id, f.pid, f.who || ', which holds the term' AS named, true AS may_end, false AS is_stranger
+        FROM pgleader.fenced AS f WHERE f.election_id = ANY (leads)
+        UNION ALL
+        SELECT s.election_id, s.pid, concat(s.who, ', which holds the ', pgleader.lock_name(s.kind)),
+               NOT bool_or(s.kind = 'pgleader.election'::regclass) OVER (PARTITION BY s.election_id, s.pid), true
+        FROM pgleader.stranger AS s
+        WHERE NOT (s.election_id = ANY (leads) AND s.kind = 'pgleader.term'::regclass)
+          -- Who has left, and not yet let go.
+          AND s.pid IS DISTINCT FROM pg_backend_pid()) AS w ON w.election_id = u.id
+    ORDER BY u.id, w.pid, w.named;
+EXCEPTION WHEN out_of_memory THEN
+    RETURN QUERY SELECT u.id, NULL::integer, pgleader.not_to_be_seen(), false, false FROM unnest(elections) AS u (id);
+END
+$$;
+
 -- Purpose: end the sessions of strangers with the successor's place or the lock by which terms begin, which have had it
 --          for a lease; and, for the holder of the leadership, those whose fenced transactions of past terms stand in the
 --          way, once the refractory period is over. Who holds the leadership by hand is only named. The caller's own
@@ -240,80 +278,51 @@ RETURNS TABLE (election integer, ended integer, remaining integer, who text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    leads integer[];
     its record;
     done boolean;
 BEGIN
     PERFORM pgleader.check_mark(mark);
     PERFORM pgleader.check_ids('elections', elections);
-    leads := ARRAY(
-        SELECT l.election_id FROM pgleader.lock AS l
-        WHERE l.kind = 'pgleader.election'::regclass AND l.pid = pg_backend_pid() AND l.mode = 'ExclusiveLock'
-          AND l.granted);
-    BEGIN
-        -- All of them at once, for each reads the whole server's locks; a null `named` stands for nobody.
-        FOR its IN
-            SELECT u.id, w.pid, w.named, w.may_end, w.is_stranger
-            FROM unnest(elections) AS u (id)
-            LEFT JOIN (
-                SELECT f.election_id, f.pid, f.who || ', which holds the term' AS named, true AS may_end, false AS is_stranger
-                FROM pgleader.fenced AS f WHERE f.election_id = ANY (leads)
-                UNION ALL
-                SELECT s.election_id, s.pid, concat(s.who, ', which holds the ', pgleader.lock_name(s.kind)),
-                       -- Who has the leadership too would let go of it.
-                       NOT bool_or(s.kind = 'pgleader.election'::regclass) OVER (PARTITION BY s.election_id, s.pid),
-                       true
-                FROM pgleader.stranger AS s
-                WHERE NOT (s.election_id = ANY (leads) AND s.kind = 'pgleader.term'::regclass)
-                  -- Who has left, and not yet let go.
-                  AND s.pid IS DISTINCT FROM pg_backend_pid()) AS w ON w.election_id = u.id
-            ORDER BY u.id, w.pid, w.named
-        LOOP
-            IF its.id IS DISTINCT FROM election THEN
-                IF election IS NOT NULL THEN
-                    RETURN NEXT;
-                END IF;
-                election := its.id;
-                ended := 0;
-                remaining := 0;
-                who := NULL;
+    FOR its IN SELECT * FROM pgleader.in_the_way(elections)
+    LOOP
+        IF its.election IS DISTINCT FROM election THEN
+            IF election IS NOT NULL THEN
+                RETURN NEXT;
             END IF;
-            CONTINUE WHEN its.named IS NULL;
-            IF its.is_stranger AND its.may_end AND its.pid IS NOT NULL THEN
-                -- Who has joined since the snapshot of this query, and locked, is none.
-                PERFORM pg_stat_clear_snapshot();
-                CONTINUE WHEN NOT EXISTS (
-                    SELECT FROM pgleader.stranger AS s WHERE s.election_id = its.id AND s.pid = its.pid);
-            END IF;
-            BEGIN
-                IF its.pid IS NULL OR NOT its.may_end THEN
-                    done := false;
-                ELSIF pgleader.may_be_behind_pgpool(its.pid) THEN
-                    done := false;
-                    PERFORM pg_cancel_backend(its.pid);
-                ELSE
-                    done := coalesce(pg_terminate_backend(its.pid), false);
-                END IF;
-            EXCEPTION WHEN insufficient_privilege THEN
-                done := pgleader.end_fenced_backend(mark, election, its.pid);
-            END;
-            IF done THEN
-                ended := ended + 1;
-                PERFORM pgleader.count_fenced_ended(mark, election, its.pid);
+            election := its.election;
+            ended := 0;
+            remaining := 0;
+            who := NULL;
+        END IF;
+        CONTINUE WHEN its.named IS NULL;
+        IF its.is_stranger AND its.may_end AND its.pid IS NOT NULL THEN
+            -- Who has joined since the snapshot of this query, and locked, is none.
+            PERFORM pg_stat_clear_snapshot();
+            CONTINUE WHEN NOT EXISTS (
+                SELECT FROM pgleader.stranger AS s WHERE s.election_id = its.election AND s.pid = its.pid);
+        END IF;
+        BEGIN
+            IF its.pid IS NULL OR NOT its.may_end THEN
+                done := false;
+            ELSIF pgleader.may_be_behind_pgpool(its.pid) THEN
+                done := false;
+                PERFORM pg_cancel_backend(its.pid);
             ELSE
-                remaining := remaining + 1;
-                who := concat_ws('; ', who, its.named);
+                done := coalesce(pg_terminate_backend(its.pid), false);
             END IF;
-        END LOOP;
-        IF election IS NOT NULL THEN
-            RETURN NEXT;
+        EXCEPTION WHEN insufficient_privilege THEN
+            done := pgleader.end_fenced_backend(mark, election, its.pid);
+        END;
+        IF done THEN
+            ended := ended + 1;
+            PERFORM pgleader.count_fenced_ended(mark, election, its.pid);
+        ELSE
+            remaining := remaining + 1;
+            who := concat_ws('; ', who, its.named);
         END IF;
-    EXCEPTION WHEN out_of_memory THEN
-        -- The lock table is full, and who is in the way cannot be looked at.
-        IF election IS NOT NULL THEN
-            RAISE;
-        END IF;
-        RETURN QUERY SELECT u.id, 0, 1, 'somebody: the lock table of the server is full'::text FROM unnest(elections) AS u (id);
-    END;
+    END LOOP;
+    IF election IS NOT NULL THEN
+        RETURN NEXT;
+    END IF;
 END
 $$;

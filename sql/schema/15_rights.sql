@@ -76,6 +76,8 @@ BEGIN
         'pgleader.evict_silent(text, integer, bigint), '
         'pgleader.fence(text, bigint), '
         'pgleader.fence(text, bigint, uuid), '
+        'pgleader.in_the_way(integer[]), '
+        'pgleader.not_to_be_seen(), '
         'pgleader.end_fenced(text, integer[]), '
         'pgleader.may_be_behind_pgpool(integer), '
         'pgleader.end_fenced_backend(text, integer, integer), '

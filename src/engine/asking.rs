@@ -58,32 +58,32 @@ impl<N: Ord> Named<N> {
         }
         Named { keys, forgotten }
     }
+
+    /// Whom the server means, if it is not forgotten. None where nobody of that name was asked for.
+    fn find(&self, name: &N) -> Option<Option<Key>> {
+        let key = self.keys.get(name).copied();
+        (key.is_some() || self.forgotten).then_some(key)
+    }
 }
 
 impl<T> Sorted<T> {
     /// None where somebody is answered who was not asked for, or twice; or nobody: the server does one at least.
-    fn of<N: Ord>(asked: Named<N>, all: Vec<(N, Told<T>)>) -> Option<Sorted<T>> {
-        let Named {
-            mut keys,
-            forgotten,
-        } = asked;
-        if all.is_empty() && !keys.is_empty() {
+    fn of<N: Ord>(mut asked: Named<N>, all: Vec<(N, Told<T>)>) -> Option<Sorted<T>> {
+        if all.is_empty() && !asked.keys.is_empty() {
             return None;
         }
         let (mut done, mut refused) = (vec![], vec![]);
         for (name, outcome) in all {
-            let Some(key) = keys.remove(&name) else {
-                if forgotten {
-                    continue;
-                }
-                return None;
+            let Some(key) = asked.find(&name)? else {
+                continue;
             };
+            asked.keys.remove(&name);
             match outcome {
                 Ok(it) => done.push((key, it)),
                 Err(why) => refused.push((key, why)),
             }
         }
-        let unreached = keys.into_values().collect();
+        let unreached = asked.keys.into_values().collect();
         Some(Sorted {
             done,
             refused,
@@ -332,11 +332,8 @@ impl Desks {
             asked,
         } in all
         {
-            let Some(&key) = ids.keys.get(&election) else {
-                if ids.forgotten {
-                    continue;
-                }
-                return None;
+            let Some(key) = ids.find(&election)? else {
+                continue;
             };
             let desk = self.get_mut(key)?;
             if desk.running == Some(term) {

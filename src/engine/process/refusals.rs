@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Process;
+use super::phase::Phase;
 use crate::engine::candidacy::{Place, Refusal};
 use crate::engine::{Action, Errand, Instant, Key, Notice, Refused, Taken};
 
@@ -138,14 +139,13 @@ impl Process {
             candidacy.is_some_and(|candidacy| candidacy.place != Place::Joining)
         };
         let keys: Vec<Key> = keys.into_iter().filter(joined).collect();
-        let Some(up) = self.up() else { return };
+        let Phase::Up(up) = &mut self.session else {
+            return;
+        };
         up.unsaid.keys.extend(keys);
         up.unsaid.times = up.unsaid.times.saturating_add(1);
         let times = up.unsaid.times;
-        let again_at = now + self.jitter.around(self.timings.refusal(times));
-        if let Some(up) = self.up() {
-            up.unsaid.again_at = again_at;
-        }
+        up.unsaid.again_at = now + self.jitter.around(self.timings.refusal(times));
         if times == 1 {
             let tell = Action::Tell(Notice::NotAnnounced { why });
             self.actions.push_back(tell);

@@ -146,9 +146,8 @@ impl Process {
             return;
         }
         let mut keys = std::mem::take(&mut up.wanted.announce);
-        let unsaid = std::mem::take(&mut up.unsaid.keys);
+        keys.append(&mut up.unsaid.keys);
         up.unsaid.again_at = Instant::NEVER;
-        keys.extend(unsaid);
         let keys: Vec<Key> = keys.into_iter().collect();
         if !keys.is_empty() {
             self.send(now, Query::Announce { keys });
