@@ -15,8 +15,14 @@ WITH lock AS MATERIALIZED (
     SELECT l.kind, l.election_id, l.pid, l.mode FROM pgleader.lock AS l WHERE l.granted
 ), holder AS MATERIALIZED (
     SELECT h.election_id, h.pid FROM pgleader.holder AS h WHERE h.kind = 'pgleader.election'::regclass
-), alive AS MATERIALIZED (
-    SELECT a.election_id, a.pid, a.address FROM pgleader.alive AS a
+), candidates AS MATERIALIZED (
+    -- Of all elections at once: these may be many, and those many in each.
+    SELECT a.election_id, count(*) AS number, array_agg(a.address) AS addresses
+    FROM pgleader.alive AS a GROUP BY a.election_id
+), successor AS MATERIALIZED (
+    SELECT s.election_id, min((
+        SELECT a.address FROM pgleader.alive AS a WHERE a.election_id = s.election_id AND a.pid = s.pid LIMIT 1)) AS address
+    FROM lock AS s WHERE s.kind = 'pgleader.candidate'::regclass GROUP BY s.election_id
 ), stranger AS MATERIALIZED (
     SELECT s.election_id, min(s.pid) AS pid,
            bool_or(s.kind <> 'pgleader.candidate'::regclass) AS bars,
@@ -30,9 +36,8 @@ SELECT e.name,
        CASE WHEN leads.yes THEN e.pid END AS leader_pid,
        e.changed_at AS since,
        CASE WHEN leads.yes THEN e.lease END AS lease,
-       (SELECT a.address FROM lock AS s JOIN alive AS a ON a.election_id = s.election_id AND a.pid = s.pid
-        WHERE s.kind = 'pgleader.candidate'::regclass AND s.election_id = e.id AND known.yes LIMIT 1) AS successor,
-       CASE WHEN known.yes THEN (SELECT count(*) FROM alive AS a WHERE a.election_id = e.id) END AS candidates,
+       CASE WHEN known.yes THEN successor.address END AS successor,
+       CASE WHEN known.yes THEN coalesce(candidates.number, 0) END AS candidates,
        CASE
            WHEN NOT known.yes OR leads.yes THEN NULL
            WHEN stranger.bars THEN 'stranger'
@@ -43,9 +48,7 @@ SELECT e.name,
                    <= clock_timestamp() THEN 'fenced transactions'
            WHEN h.pid IS NOT NULL THEN 'refractory period'
            WHEN asked.transfer_to IS NOT NULL THEN 'transfer'
-           WHEN NOT EXISTS (
-               SELECT FROM alive AS a
-               WHERE a.election_id = e.id AND a.address <> ALL (asked.excluded)) THEN 'candidates'
+           WHEN coalesce(candidates.addresses <@ asked.excluded, true) THEN 'candidates'
            WHEN stranger.all_of_them IS NOT NULL THEN 'stranger'
        END AS waiting_for,
        stranger.pid AS stranger_pid,
@@ -53,6 +56,8 @@ SELECT e.name,
        coalesce(stranger.all_of_them, '{}') AS strangers
 FROM pgleader.election AS e
 LEFT JOIN holder AS h ON h.election_id = e.id
+LEFT JOIN candidates ON candidates.election_id = e.id
+LEFT JOIN successor ON successor.election_id = e.id
 LEFT JOIN stranger ON stranger.election_id = e.id
 CROSS JOIN (SELECT NOT pg_is_in_recovery() AS yes) AS known
 CROSS JOIN LATERAL (SELECT known.yes AND coalesce(h.pid = e.pid, false) AS yes) AS leads
