@@ -260,6 +260,24 @@ mod tests {
         assert_bounded(release, || oracle.ask(LIMIT)).await;
     }
 
+    #[tokio::test]
+    async fn a_hook_that_hung_is_asked_on_another_thread() {
+        let (release, hang) = hanging();
+        let asked = AtomicUsize::new(0);
+        let oracle = Oracle::new(move || {
+            let first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+            let hang = hang.clone();
+            async move {
+                if first {
+                    hang();
+                }
+            }
+        });
+        assert_eq!(oracle.ask(LIMIT).await, Err(Absent::Late(LIMIT)));
+        assert_eq!(oracle.ask(Duration::from_secs(10)).await, Ok(()));
+        drop(release);
+    }
+
     /// What it keeps on its thread goes on between the calls, also where an answer is late.
     #[tokio::test]
     async fn a_hook_keeps_its_thread_while_that_does_not_hang() {
