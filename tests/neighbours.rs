@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use pg_leader::testing::Cluster;
-use support::client;
+use pg_leader::{ElectionState, ProcessState, WaitingFor};
+use support::record::Record;
+use support::{client, steady, until};
 use tokio_postgres::{Client, Row};
 
 /// A candidate's session of several elections.
@@ -35,9 +37,19 @@ impl Session {
 
     /// By name: the id, or why it was refused.
     async fn join(&self, names: &[&str]) -> BTreeMap<String, Result<i32, String>> {
+        self.join_at(names, &vec!["here"; names.len()]).await
+    }
+
+    async fn join_at(
+        &self,
+        names: &[&str],
+        addresses: &[&str],
+    ) -> BTreeMap<String, Result<i32, String>> {
         let zeros = vec![0_i32; names.len()];
         let heard = vec![0_i64; names.len()];
-        let utf8: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        let bytes = |texts: &[&str]| -> Vec<Vec<u8>> {
+            texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+        };
         let rows = self
             .client
             .query(
@@ -47,11 +59,14 @@ impl Session {
                           pgleader.join_elections('by hand', \
                               ARRAY(SELECT pgleader.text_of(u.n) FROM unnest($1::bytea[]) WITH ORDINALITY AS u (n, p) \
                                     ORDER BY u.p), \
-                              '{}', array_fill('here'::text, ARRAY[cardinality($1::bytea[])]), 1000, a.backend_start, 'test', $2::integer[], \
+                              '{}', \
+                              ARRAY(SELECT pgleader.text_of(u.n) FROM unnest($4::bytea[]) WITH ORDINALITY AS u (n, p) \
+                                    ORDER BY u.p), \
+                              1000, a.backend_start, 'test', $2::integer[], \
                               $3::bigint[], $2::integer[], false) AS j",
                     self.instance
                 ),
-                &[&utf8, &zeros, &heard],
+                &[&bytes(names), &zeros, &heard, &bytes(addresses)],
             )
             .await
             .unwrap();
@@ -408,6 +423,60 @@ async fn a_name_that_the_encoding_cannot_hold_is_refused_alone() {
         .query("SELECT string_agg(name, ' ' ORDER BY name) FROM pgleader.election")
         .unwrap();
     assert_eq!(names.as_deref(), Some("caf\u{e9} first"));
+}
+
+/// Addresses are as names are.
+#[tokio::test]
+async fn an_address_that_cannot_be_is_refused_alone() {
+    let cluster = installed().await;
+    let session = Session::open(&cluster).await;
+    let long = "x".repeat(1001);
+    let (names, addresses) = (["a", "b", "c", "d"], ["here", "", &long, "nul\0"]);
+    let joined = session.join_at(&names, &addresses).await;
+    assert!(joined["a"].is_ok(), "{joined:?}");
+    for (name, sqlstate) in [("b", "22023"), ("c", "22023"), ("d", "22P05")] {
+        let why = joined[name].as_ref().unwrap_err();
+        assert!(why.contains(sqlstate), "{name}: {why}");
+    }
+    let rows = "SELECT string_agg(address, ' ') FROM pgleader.candidate";
+    assert_eq!(cluster.query(rows).unwrap().as_deref(), Some("here"));
+}
+
+/// The same through the library: what cannot be says why, to whoever campaigns and to whoever observes.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_an_elector_only_what_the_encoding_cannot_hold_is_not_led() {
+    let builder = Cluster::builder().initdb("--encoding=LATIN1");
+    let cluster = builder.initdb("--locale=C").start().unwrap();
+    let elector = support::elector(&cluster).await;
+    let record = Record::in_memory();
+    let campaign = |election: &str, address: &str| {
+        elector
+            .campaign((election, address), steady(&record))
+            .unwrap()
+    };
+    let japan = "\u{65e5}\u{672c}";
+    let held = [campaign("plain", "a"), campaign("caf\u{e9}", "\u{e9}")];
+    let refused = [campaign(japan, "a"), campaign("addressed", japan)];
+    let observed =
+        [&format!("{japan} observed"), "plain"].map(|name| elector.observe(name).unwrap());
+    for candidacy in &held {
+        until("it leads", || candidacy.state() == ProcessState::Leading).await;
+    }
+    for candidacy in &refused {
+        let changes = candidacy.changes();
+        until("it says why", || changes.current().refusal.is_some()).await;
+        let why = changes.current().refusal.unwrap();
+        assert!(why.contains("LATIN1") && why.contains("22P05"), "{why}");
+        assert_eq!(changes.current().waiting_for, Some(WaitingFor::Refusal));
+    }
+    // Such an election cannot be, and so nobody leads it. Whoever looks at it beside others sees these.
+    let [nothing, plain] = observed.map(|observer| observer.changes());
+    until("it is seen", || {
+        plain.current().address.as_deref() == Some("a")
+    })
+    .await;
+    assert_eq!(nothing.current().state, ElectionState::Vacant);
+    assert_eq!(record.last_term(), 1, "the others notice nothing");
 }
 
 /// They are made in one order, whatever the order in which they are asked for.
