@@ -418,22 +418,24 @@ async fn who_is_not_on_record_begins_nothing() {
     assert!(seat.client.query(held, &[]).await.unwrap().is_empty());
 }
 
-/// Who may be a candidate is not thereby an operator, and no operator's name is put to what he has not asked for.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_candidate_ends_no_leader_that_speaks_and_forges_no_request() {
+/// Election `e` is led; beside it a session of a role that may be a candidate, of a schema whose owner may end sessions.
+async fn led_beside_another_candidate() -> (Cluster, Seat, Client) {
     let cluster = Cluster::start().unwrap();
-    support::install_by_an_ordinary_owner(
-        &cluster,
-        &[("app", "candidate"), ("other", "candidate")],
-    )
-    .await;
+    support::install_by_an_ordinary_owner(&cluster, &[("app", "candidate")]).await;
     cluster
         .execute("GRANT pg_signal_backend, pg_read_all_stats TO owner")
         .unwrap();
-    let candidacy = Seat::join(&cluster, "e", "a").await;
-    assert_eq!(candidacy.campaign().await, ("began".to_owned(), 1));
+    let leader = Seat::join(&cluster, "e", "a").await;
+    assert_eq!(leader.campaign().await, ("began".to_owned(), 1));
     let app = client(&support::url_of(&cluster, "app")).await;
     app.batch_execute("SET pgleader.mark = 'm'").await.unwrap();
+    (cluster, leader, app)
+}
+
+/// Who may be a candidate is not thereby an operator, and no operator's name is put to what he has not asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_ends_no_leader_that_speaks_and_forges_no_request() {
+    let (cluster, candidacy, app) = led_beside_another_candidate().await;
     for (call, expected) in [
         (
             "SELECT outcome FROM pgleader.evict('m', '{1}', '{1}')",
@@ -546,18 +548,11 @@ async fn an_eviction_from_a_term_that_is_over_ends_nobody() {
 /// Whoever may be a candidate ends nobody by whom nothing is held, of whatever election he speaks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_candidate_ends_no_bystander() {
-    let cluster = Cluster::start().unwrap();
-    support::install_by_an_ordinary_owner(&cluster, &[("app", "candidate")]).await;
-    cluster
-        .execute("GRANT pg_signal_backend, pg_read_all_stats TO owner; CREATE ROLE bystander LOGIN")
-        .unwrap();
-    let candidacy = Seat::join(&cluster, "e", "a").await;
-    assert_eq!(candidacy.campaign().await, ("began".to_owned(), 1));
+    let (cluster, candidacy, app) = led_beside_another_candidate().await;
+    cluster.execute("CREATE ROLE bystander LOGIN").unwrap();
     let bystander = client(&support::url_of(&cluster, "bystander")).await;
     let pid = bystander.query_one("SELECT pg_backend_pid()", &[]).await;
     let pid: i32 = pid.unwrap().get(0);
-    let app = client(&support::url_of(&cluster, "app")).await;
-    app.batch_execute("SET pgleader.mark = 'm'").await.unwrap();
     for election in [1, candidacy.election(), 4711] {
         let call = format!("SELECT pgleader.end_fenced_backend('m', {election}, {pid})");
         let row = app.query_one(&call, &[]).await.unwrap();

@@ -35,11 +35,16 @@ impl Engined {
 
     /// All is answered, and this comes of each try.
     fn tries(&mut self, outcome: impl Fn(Id) -> Try) {
+        self.is_told(|election| tried(election, outcome(election)).1);
+    }
+
+    /// All is answered, and this is told of each try.
+    fn is_told(&mut self, told: impl Fn(Id) -> Told<Campaigned>) {
         while let Some(request) = self.sent.first() {
             match request {
                 Request::Campaign(bids) => {
                     let bids = bids.of.iter();
-                    let came = bids.map(|bid| tried(bid.election, outcome(bid.election)));
+                    let came = bids.map(|bid| (bid.election, told(bid.election)));
                     let answer = Answer::Campaigned(came.collect());
                     self.answer(answer);
                 }
@@ -224,27 +229,11 @@ fn who_was_refused_leaves_at_once() {
         no_room: false,
         taken: Taken::default(),
     };
+    engined.is_told(|_| Err(refused.clone()));
     for _ in 0..6 {
-        while let Some(request) = engined.sent.first() {
-            match request {
-                Request::Campaign(_) => {
-                    let answer = Answer::Campaigned(vec![(id(KEY), Err(refused.clone()))]);
-                    engined.answer(answer);
-                }
-                _ => engined.answer_oldest(),
-            }
-        }
         engined.now += Duration::from_secs(7);
         engined.input(Input::Timer);
-    }
-    while let Some(request) = engined.sent.first() {
-        match request {
-            Request::Campaign(_) => {
-                let answer = Answer::Campaigned(vec![(id(KEY), Err(refused.clone()))]);
-                engined.answer(answer);
-            }
-            _ => engined.answer_oldest(),
-        }
+        engined.is_told(|_| Err(refused.clone()));
     }
     engined.leaves(KEY);
     engined.answer_all();

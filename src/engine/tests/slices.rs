@@ -45,6 +45,16 @@ impl Bench {
         }
     }
 
+    fn resigns(&mut self, key: Key) {
+        self.event(Event::Resign { key, term: 7 });
+        self.work_stops(key);
+    }
+
+    fn work_stops(&mut self, key: Key) {
+        let (term, stop) = (7, Stop::Returned);
+        self.event(Event::WorkStopped { key, term, stop });
+    }
+
     /// What the oldest query that `wanted` picks is about.
     fn asked_for(&self, wanted: impl Fn(&Query) -> bool) -> Vec<Key> {
         let query = self.asked.iter().find(|(_, query)| wanted(query));
@@ -323,8 +333,7 @@ fn of_several_terms_those_that_are_vacated_are_let_go_of() {
     let all = keys(1..=5);
     let mut bench = Bench::leads(&all);
     for &key in &all {
-        let (term, stop) = (7, Stop::Returned);
-        bench.event(Event::WorkStopped { key, term, stop });
+        bench.work_stops(key);
     }
     // The first went alone, and its lock in the same breath.
     assert_eq!(bench.asked_for(vacates), [Key(1)]);
@@ -366,8 +375,7 @@ fn what_was_not_vacated_when_the_session_ended_is_vacated_from_the_next() {
     bench.pass(LEASE / 5);
     bench.stay_well();
     for &key in &all {
-        let (term, stop) = (7, Stop::Returned);
-        bench.event(Event::WorkStopped { key, term, stop });
+        bench.work_stops(key);
     }
     bench.answer(vacates, vacated(Key(1), 7, true));
     bench.event(Event::Disconnected);
@@ -470,26 +478,10 @@ fn what_could_not_be_said_is_said_with_what_is_said_next() {
     let keys = keys(1..=2);
     let mut bench = Bench::leads(&keys);
     bench.stay_well();
-    bench.event(Event::Resign {
-        key: keys[0],
-        term: 7,
-    });
-    bench.event(Event::WorkStopped {
-        key: keys[0],
-        term: 7,
-        stop: Stop::Returned,
-    });
+    bench.resigns(keys[0]);
     bench.answer(vacates, vacated(keys[0], 7, true));
     bench.answer(announces, not_announced(&keys[..1]));
-    bench.event(Event::Resign {
-        key: keys[1],
-        term: 7,
-    });
-    bench.event(Event::WorkStopped {
-        key: keys[1],
-        term: 7,
-        stop: Stop::Returned,
-    });
+    bench.resigns(keys[1]);
     assert_eq!(bench.asked_for(announces), keys);
 }
 
@@ -498,11 +490,7 @@ fn of_what_was_left_nothing_is_said_again() {
     let keys = keys(1..=2);
     let mut bench = Bench::leads(&keys);
     bench.event(Event::Leave { key: keys[0] });
-    bench.event(Event::WorkStopped {
-        key: keys[0],
-        term: 7,
-        stop: Stop::Returned,
-    });
+    bench.work_stops(keys[0]);
     bench.answer(vacates, vacated(keys[0], 7, true));
     bench.answer(announces, not_announced(&keys[..1]));
     bench.answer(|query| matches!(query, Query::Leave { .. }), left(keys[0]));
