@@ -316,6 +316,16 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
+        name: "refused_for_ever",
+        edits: &[edit(
+            "process/refusals.rs",
+            "let until = now + self.jitter.around(self.timings.refusal(times));
+        candidacy",
+            "let until = Instant::NEVER;
+        candidacy",
+        )],
+    },
+    Mutant {
         name: "half_a_lease_of_silence",
         edits: &[
             edit(

@@ -41,6 +41,15 @@ fn servers_that_fail_during_orderly_ends() {
 }
 
 #[test]
+fn what_is_refused_of_one_election() {
+    let menu = [Fault::Refuse, Fault::Killed, Fault::Panic];
+    let name = "two candidates, a refusal and another fault";
+    proves(Bounds::two(name, 2, 0).only(&menu));
+    let name = "two candidates, a refusal and an orderly end";
+    proves(Bounds::two(name, 1, 1).only(&[Fault::Refuse]));
+}
+
+#[test]
 fn promotions_that_are_thrown_away() {
     let menu = [Fault::Promote, Fault::Discard, Fault::PromoteAnother];
     let name = "two candidates after an orderly end, two promotions or one thrown away";

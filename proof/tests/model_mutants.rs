@@ -131,5 +131,6 @@ mutants! {
     begins_what_was_seen_held_meanwhile breaks ONE within |name| two(name, &[Fault::Rival, Fault::Half]).from_the_start();
     stays_below_a_higher_one breaks ONE within |name| one(name, &[Fault::Rival]);
     held_for_ever breaks LIVENESS within |name| one(name, &[Fault::Rival]);
+    refused_for_ever breaks LIVENESS within |name| two(name, &[Fault::Refuse, Fault::Kill]);
     no_reconnection breaks LIVENESS within |name| one(name, &[Fault::Restart]);
 }

@@ -72,6 +72,8 @@ pub enum Fault {
     Proxy,
     /// A statement is held up half-way.
     Half,
+    /// The server refuses what is asked of the election, and nothing else.
+    Refuse,
     /// The server crashes, and starts after any time.
     Crash,
     /// The server is shut down, and starts after any time.
@@ -93,7 +95,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault that a direct connection knows.
-    pub const DIRECT: [Fault; 17] = [
+    pub const DIRECT: [Fault; 18] = [
         Fault::Pause,
         Fault::Kill,
         Fault::Panic,
@@ -104,6 +106,7 @@ impl Fault {
         Fault::Killed,
         Fault::Fatal,
         Fault::Half,
+        Fault::Refuse,
         Fault::Crash,
         Fault::Restart,
         Fault::Promote,
@@ -231,6 +234,7 @@ pub(crate) enum Move {
     Proxy(usize),
     Half(usize),
     Whole(usize),
+    Refuse(usize),
     Crash,
     ShutDown,
     Start,

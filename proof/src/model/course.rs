@@ -4,7 +4,7 @@ use super::rival::looks_at;
 use super::world::{Down, Up, World};
 use super::{FOUR, LIVENESS, Model};
 use crate::engine::{Answer, Input, Instant, Request};
-use crate::postgres::{Cause, Pid, Refusal};
+use crate::postgres::{Cause, Part, Pid, Refusal};
 use crate::tells::{all_told, begun};
 
 /// Something that is to happen now.
@@ -133,6 +133,20 @@ impl Model {
                 world.server.end(pid, Cause::Client);
             }
             None => {}
+        }
+    }
+
+    /// The server refuses the next request's only election.
+    pub(super) fn refuse(&self, world: &mut World, index: usize) {
+        let Some(pid) = world.hosts[index].line else {
+            return;
+        };
+        let line = world.lines.get_mut(&pid);
+        let up = line.and_then(|line| line.up.pop_front());
+        if let Some(Up::Request(request)) = up {
+            let part = Part::of(&request, 1, Some(0));
+            let answer = world.server.execute(world.now, pid, &part.request);
+            self.answered(world, pid, answer.map(|answer| part.answer(answer)));
         }
     }
 

@@ -53,7 +53,10 @@ impl Model {
                 Fault::Killed if serving(index) => moves.push(Move::End(index, Cause::Killed)),
                 Fault::Fatal if serving(index) => moves.push(Move::End(index, Cause::Fatal)),
                 Fault::Proxy if serving(index) => moves.push(Move::Proxy(index)),
-                Fault::Half if self.next_is_campaign(world, index) => moves.push(Move::Half(index)),
+                Fault::Half if next_is(world, index, is_campaign) => moves.push(Move::Half(index)),
+                Fault::Refuse if next_is(world, index, |next| next.slice_limit().is_some()) => {
+                    moves.push(Move::Refuse(index));
+                }
                 _ => {}
             }
         }
@@ -90,13 +93,6 @@ impl Model {
         let work = host.work.as_ref().map(|work| work.line);
         let mut lines = [work, host.line].into_iter().flatten();
         lines.find(|&pid| world.server.serves(pid))
-    }
-
-    fn next_is_campaign(&self, world: &World, index: usize) -> bool {
-        let host = &world.hosts[index];
-        let pid = host.line.filter(|_| !host.stalled_up);
-        let line = pid.and_then(|pid| world.lines.get(&pid));
-        line.is_some_and(|line| line.half.is_none() && !line.swallowed && line.asks_to_campaign())
     }
 
     /// Make a move.
@@ -138,6 +134,7 @@ impl Model {
             }
             Move::Half(index) => self.half(world, index),
             Move::Whole(index) => self.whole(world, index),
+            Move::Refuse(index) => self.refuse(world, index),
             Move::Stop(index) => self.stop_work(world, index, Stop::Returned),
             Move::Return(index) => self.end_by_itself(world, index),
             Move::Fail(index) => self.stop_work(world, index, Stop::Failed),
@@ -321,12 +318,22 @@ fn orders(world: &World, moves: &mut Vec<Move>) {
     }
 }
 
-impl super::world::Line {
-    fn asks_to_campaign(&self) -> bool {
-        let campaign = |up: &Up| matches!(up, Up::Request(Request::Campaign(_)));
-        self.up.front().is_some_and(campaign)
-    }
+/// Whether the server is about to do such a request.
+fn next_is(world: &World, index: usize, wanted: fn(&Request) -> bool) -> bool {
+    let host = &world.hosts[index];
+    let pid = host.line.filter(|_| !host.stalled_up);
+    let line = pid.and_then(|pid| world.lines.get(&pid));
+    line.is_some_and(|line| {
+        let next = matches!(line.up.front(), Some(Up::Request(request)) if wanted(request));
+        next && line.half.is_none() && !line.swallowed
+    })
+}
 
+fn is_campaign(request: &Request) -> bool {
+    matches!(request, Request::Campaign(_))
+}
+
+impl super::world::Line {
     /// Whether something has come for its process.
     pub(super) fn brings(&self) -> bool {
         !self.swallowed && !self.down.is_empty()
