@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::batch::Batch;
 use super::desk::Resigning;
 use super::handle::{Engine, InFlight};
-use super::{Action, Candidature, Event, Instant, Key, Notice, Output, Published, Query};
+use super::{Action, Candidature, Event, Instant, Key, Muddle, Notice, Output, Published, Query};
 
 impl Engine {
     /// Take an event to the rules, and make outputs of their actions.
@@ -123,8 +123,7 @@ impl Engine {
         if !nothing {
             let limit = self.setup.timings.slice();
             let Some(request) = self.desks.request(&query, limit) else {
-                let why = Notice::NEVER_JOINED.into();
-                self.said.push(Notice::GivenUp { why });
+                self.said.push(Notice::Muddled(Muddle::NeverJoined));
                 return Some(Event::Disconnected);
             };
             self.in_flight.push_back(InFlight { sent, query });

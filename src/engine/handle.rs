@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::batch::Batch;
 use super::desk::{Desk, Desks, Resigning};
 use super::{
-    Answer, Candidature, Event, Input, Instant, Key, Notice, Notification, Output, Process, Query,
-    Reply, Setup, Stop,
+    Answer, Candidature, Event, Input, Instant, Key, Muddle, Notice, Notification, Output, Process,
+    Query, Reply, Setup, Stop,
 };
 
 /// Everything that a process decides. Whoever drives it does what comes out, in its order, and brings in what happens.
@@ -289,7 +289,7 @@ impl Engine {
                 };
                 self.event(now, answered);
             }
-            None => self.hang_up(now, Notice::NO_FIT.into()),
+            None => self.hang_up(now, Notice::Muddled(Muddle::NoFit)),
         }
     }
 
@@ -300,7 +300,7 @@ impl Engine {
             return;
         };
         if !query.may_fail() {
-            return self.hang_up(now, why);
+            return self.hang_up(now, Notice::GivenUp { why });
         }
         let reply = match query {
             Query::Announce { keys } => Reply::NotAnnounced { keys, why },
@@ -316,8 +316,8 @@ impl Engine {
         self.event(now, answered);
     }
 
-    fn hang_up(&mut self, now: Instant, why: Arc<str>) {
-        self.said.push(Notice::GivenUp { why });
+    fn hang_up(&mut self, now: Instant, why: Notice) {
+        self.said.push(why);
         self.event(now, Event::Disconnected);
     }
 

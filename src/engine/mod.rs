@@ -135,7 +135,7 @@ pub(crate) use input::{Candidature, Input, Notification, Setup};
 pub(crate) use jitter::Jitter;
 pub use leash::{Demand, Leash};
 pub(crate) use message::{Action, Errand, Event, Query, Reply, Stop, Taking};
-pub(crate) use notice::Notice;
+pub(crate) use notice::{Muddle, Notice};
 pub(crate) use output::Output;
 pub(crate) use process::Process;
 pub(crate) use request::{Bid, Ending, Join, Request, Slice, TakeOffice, Vacate};

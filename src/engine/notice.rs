@@ -76,15 +76,23 @@ pub(crate) enum Notice {
     SessionEnded { why: Option<Arc<str>> },
     /// A request was refused, so the session is given up.
     GivenUp { why: Arc<str> },
+    /// What was to be asked or was answered makes no sense, so the session is given up that has done nothing wrong: a
+    /// fault of this build, or of a proxy.
+    Muddled(Muddle),
     /// Nobody was notified: everybody looks for himself, somewhat later.
     NotAnnounced { why: Arc<str> },
 }
 
-impl Notice {
-    // Why a session is given up that has done nothing wrong: a fault of this build, or of a proxy.
-    pub(crate) const NEVER_JOINED: &str = "an election of its was never joined";
-    pub(crate) const NO_FIT: &str = "an answer does not fit its request";
+/// What makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Muddle {
+    /// Something was to be asked of an election that was never joined.
+    NeverJoined,
+    /// An answer does not fit its request.
+    NoFit,
+}
 
+impl Notice {
     /// The election that it is about.
     pub(crate) fn key(&self) -> Option<Key> {
         match self {
@@ -112,6 +120,7 @@ impl Notice {
             | Notice::NoSession { .. }
             | Notice::SessionEnded { .. }
             | Notice::GivenUp { .. }
+            | Notice::Muddled(_)
             | Notice::NotAnnounced { .. } => None,
         }
     }

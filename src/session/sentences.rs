@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use crate::engine::{Bar, Notice};
+use crate::engine::{Bar, Muddle, Notice};
 use crate::foreign::log::Entry;
 
 const FENCED: &str = "waiting for fenced transactions of past terms, or a stranger that holds their lock (see \
@@ -73,6 +73,13 @@ pub(crate) fn entry(notice: &Notice) -> Entry {
             Entry::new(Level::WARN, format!("the session ended{why}"))
         }
         Notice::GivenUp { why } => {
+            Entry::new(Level::WARN, format!("the session is given up: {why}"))
+        }
+        Notice::Muddled(muddle) => {
+            let why = match muddle {
+                Muddle::NeverJoined => "an election of its was never joined",
+                Muddle::NoFit => "an answer does not fit its request",
+            };
             Entry::new(Level::WARN, format!("the session is given up: {why}"))
         }
         Notice::NotAnnounced { why } => {

@@ -125,11 +125,9 @@ impl Acts {
                     return Some(format!("{key:?} is given up, and not its term {term}"));
                 }
             }
-            Output::Tell(Notice::GivenUp { why })
-                if [Notice::NEVER_JOINED, Notice::NO_FIT].contains(&&**why) =>
-            {
+            Output::Tell(Notice::Muddled(muddle)) => {
                 return Some(format!(
-                    "a session is given up that does what it should: {why}"
+                    "a session is given up that does what it should: {muddle:?}"
                 ));
             }
             Output::Send(Request::Read(_)) => self.looks = true,

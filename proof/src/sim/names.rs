@@ -194,6 +194,8 @@ pub(super) fn notice(notice: &Notice) -> &'static str {
         Notice::NoSession { .. } => "NoSession",
         Notice::SessionEnded { .. } => "SessionEnded",
         Notice::GivenUp { .. } => "GivenUp",
+        // The simulator breaks there.
+        Notice::Muddled(_) => "Muddled",
         Notice::NotAnnounced { .. } => "NotAnnounced",
     }
 }

@@ -370,8 +370,8 @@ fn an_answer_is_to_the_oldest_request() {
     let read = Answer::Read(vec![]);
     let outputs = engined.outputs(Input::Answered(read));
     assert!(outputs.contains(&Output::LetGo));
-    let why = "an answer does not fit its request".into();
-    assert!(outputs.contains(&Output::Tell(Notice::GivenUp { why })));
+    let muddled = Notice::Muddled(Muddle::NoFit);
+    assert!(outputs.contains(&Output::Tell(muddled)));
     // None is expected any more.
     assert_eq!(engined.outputs(Input::Answered(Answer::Done)), []);
 }
