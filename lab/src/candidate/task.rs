@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::Result;
 use crate::record::Work;
 
+/// Of so many elections, or fewer, each step and each look is written down.
+pub const USUAL: usize = 2;
+
 const VARIABLE: &str = "PG_LEADER_LAB_CANDIDATE";
 
 /// What a candidate does.
@@ -68,6 +71,12 @@ impl Task {
             writes: false,
             log: "off".to_owned(),
         }
+    }
+
+    /// How often the usual number of elections it takes part in. What grows with elections is done less often by so much:
+    /// a process of many works, looks and writes down no more than one of few.
+    pub(super) fn stretch(&self) -> u32 {
+        (self.elections.len() / USUAL).max(1) as u32
     }
 
     /// What makes `command` this candidate.
@@ -172,5 +181,15 @@ mod tests {
         for task in [usual, other] {
             assert_eq!(Task::parse(&task.text()).unwrap(), task);
         }
+    }
+
+    #[test]
+    fn who_takes_part_in_many_elections_does_each_thing_less_often() {
+        let of = |count: usize| {
+            let mut task = Task::new("", "", Duration::from_secs(1));
+            task.elections = vec![String::new(); count];
+            task.stretch()
+        };
+        assert_eq!([of(0), of(1), of(2), of(3), of(200)], [1, 1, 1, 1, 100]);
     }
 }
