@@ -209,6 +209,7 @@ fn clean() -> History {
             lease_ms: 1000,
             retry_interval_ms: 1000,
             elections: vec![BILLING.to_owned()],
+            pace_ms: 0,
             description: String::new(),
             began: 10 * MS,
             ended: 3000 * MS,

@@ -30,7 +30,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::Result;
 use crate::record::{Entry, Record, now};
 use looks::Watched;
-pub use task::{Task, USUAL};
+pub use task::{Task, USUAL, stretch};
 use work::Worker;
 pub use writer::TABLE;
 use writer::Writer;

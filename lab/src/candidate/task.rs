@@ -13,6 +13,12 @@ pub const USUAL: usize = 2;
 
 const VARIABLE: &str = "PG_LEADER_LAB_CANDIDATE";
 
+/// How many times the usual number of elections that is. What grows with elections is done less often by so much: a process
+/// of many works, looks and writes down no more than one of few.
+pub fn stretch(elections: usize) -> u32 {
+    (elections / USUAL).max(1) as u32
+}
+
 /// What a candidate does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Task {
@@ -73,10 +79,8 @@ impl Task {
         }
     }
 
-    /// How often the usual number of elections it takes part in. What grows with elections is done less often by so much:
-    /// a process of many works, looks and writes down no more than one of few.
     pub(super) fn stretch(&self) -> u32 {
-        (self.elections.len() / USUAL).max(1) as u32
+        stretch(self.elections.len())
     }
 
     /// What makes `command` this candidate.
@@ -185,11 +189,6 @@ mod tests {
 
     #[test]
     fn who_takes_part_in_many_elections_does_each_thing_less_often() {
-        let of = |count: usize| {
-            let mut task = Task::new("", "", Duration::from_secs(1));
-            task.elections = vec![String::new(); count];
-            task.stretch()
-        };
-        assert_eq!([of(0), of(1), of(2), of(3), of(200)], [1, 1, 1, 1, 100]);
+        assert_eq!([0, 1, 2, 3, 4, 200].map(stretch), [1, 1, 1, 1, 2, 100]);
     }
 }
