@@ -113,7 +113,12 @@ impl Writer {
             wrote
         };
         let wrote = tokio::time::timeout(STUBBORN, write).await;
-        wrote.unwrap_or(Err(Lost::Connection))
+        let wrote = wrote.unwrap_or(Err(Lost::Connection));
+        // Else hundreds of terms knock at once at a server that is away, and keep it from coming back.
+        if matches!(wrote, Err(Lost::Connection)) && self.pace > PACE {
+            tokio::time::sleep(AGAIN * CLIENTS as u32).await;
+        }
+        wrote
     }
 
     async fn line(&self) -> Result<Line, Lost> {

@@ -217,7 +217,7 @@ impl Conductor {
         if let Some(standing) = &self.standing {
             let (led, terms) = standing.seen();
             let all = self.crew.elections.len();
-            progress += &format!("; {terms} terms begun; {led} of {all} elections led now");
+            progress += &format!("; {terms} terms on record; {led} of {all} elections led now");
         }
         self.say(&progress);
     }

@@ -19,7 +19,8 @@ const RESTS: u32 = 4;
 /// A server that answers later does not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-const STANDING: &str = "SELECT name, address, successor, term FROM pgleader.status";
+const STANDING: &str =
+    "SELECT name, address, successor, (SELECT count(*) FROM pgleader.term) FROM pgleader.status";
 
 /// Looks until it is dropped.
 pub(super) struct Standing {
@@ -57,7 +58,7 @@ impl Standing {
         })
     }
 
-    /// How many elections somebody leads, and how many terms have begun in all of them.
+    /// How many elections somebody leads, and how many terms are on record in all of them.
     pub(super) fn seen(&self) -> (usize, i64) {
         let Seen { led, terms } = &*self.seen;
         (led.load(Ordering::Relaxed), terms.load(Ordering::Relaxed))
@@ -100,7 +101,7 @@ async fn ask(client: &Client, seen: &Seen) -> Result<Known, tokio_postgres::Erro
     let mut terms = 0;
     for row in client.query(STANDING, &[]).await? {
         known.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
-        terms += row.try_get::<_, i64>(3)?;
+        terms = row.try_get(3)?;
     }
     let led = known.values().filter(|(leader, _)| leader.is_some());
     seen.led.store(led.count(), Ordering::Relaxed);
