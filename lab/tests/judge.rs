@@ -1297,10 +1297,12 @@ fn the_second_of_three_elections_that_nobody_has_ever_led() {
     // Nor is it taken for a proof of anything else.
     let lacking = judge(&history).into_iter();
     let lacking: Vec<String> = lacking.flat_map(|verdict| verdict.lacking).collect();
-    assert!(
-        lacking.iter().all(|lacking| lacking.contains("reports")) && lacking.len() == 3,
-        "{lacking:#?}"
-    );
+    for words in [
+        "reports has 0 terms at work",
+        "reports has fenced rows of 0 terms",
+    ] {
+        assert!(lacking.iter().any(|said| said == words), "{lacking:#?}");
+    }
 }
 
 #[test]
