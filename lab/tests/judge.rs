@@ -1292,7 +1292,7 @@ fn the_second_of_three_elections_that_nobody_has_ever_led() {
     assert_eq!(violations.len(), 1, "{violations:#?}");
     let (invariant, told) = &violations[0];
     assert_eq!(*invariant, 6);
-    let words = "reports: nobody led for 15.03 s after 10000000 (term 0 had ended by nothing)";
+    let words = "reports: nobody led for 15.04 s after 10000000 (term 0 had ended by nothing)";
     assert!(told.starts_with(words), "{told}");
     // Nor is it taken for a proof of anything else.
     let lacking = judge(&history).into_iter();
