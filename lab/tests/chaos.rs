@@ -10,11 +10,12 @@ use std::time::Duration;
 use pg_leader_lab::chaos::judge::history::Kind;
 use pg_leader_lab::chaos::{Planned, Target, plan};
 
-fn chaos(seed: u64) {
+fn chaos(seed: u64, elections: &str) {
     let seconds = std::env::var("PG_LEADER_CHAOS_SECONDS").unwrap_or_else(|_| "15".to_owned());
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_chaos"))
-        .args(["--seconds", &seconds, "--seed", &seed.to_string(), "--out"])
+        .args(["--seconds", &seconds, "--seed", &seed.to_string()])
+        .args(["--elections", elections, "--out"])
         .arg(directory.path())
         .output()
         .unwrap();
@@ -42,25 +43,44 @@ fn chaos(seed: u64) {
 
 #[test]
 fn the_same_faults_as_always() {
-    chaos(20_261_124);
+    chaos(20_261_124, "2");
 }
 
 #[test]
 fn fresh_faults() {
     let seed = fastrand::u64(..1_000_000_000);
     println!("seed {seed}");
-    chaos(seed);
+    chaos(seed, "2");
+}
+
+#[test]
+fn many_elections_on_one_session_a_process() {
+    chaos(20_261_128, "60");
 }
 
 #[test]
 fn the_same_seed_gives_the_same_faults() {
     let lease = Duration::from_secs(1);
-    let one = plan(7, 600, lease);
-    assert_eq!(one, plan(7, 600, lease));
-    assert_ne!(one, plan(8, 600, lease));
+    for elections in [2, 200] {
+        let one = plan(7, 600, lease, elections);
+        assert_eq!(one, plan(7, 600, lease, elections));
+        assert_ne!(one, plan(8, 600, lease, elections));
+    }
+    let one = plan(7, 600, lease, 2);
     assert!(one.len() >= 300, "{} faults in ten minutes", one.len());
     let times: Vec<Duration> = one.iter().map(|planned| planned.at).collect();
     assert!(times.is_sorted());
+}
+
+/// More elections are befallen by the same faults at the same times.
+#[test]
+fn more_elections_do_not_change_what_comes_and_when() {
+    let faults = |elections: usize| {
+        let plan = plan(7, 600, Duration::from_secs(1), elections).into_iter();
+        let fault = |planned: Planned| (planned.at, planned.kind, planned.target, planned.lasts);
+        plan.map(fault).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(200), faults(2));
 }
 
 /// In ten minutes each kind comes again and again, whatever the seed, and in one mostly too.
@@ -69,7 +89,7 @@ fn no_kind_is_missing_for_long() {
     let seeds = 0..200;
     let mut whole_minutes = 0;
     for seed in seeds.clone() {
-        let plan = plan(seed, 600, Duration::from_secs(1));
+        let plan = plan(seed, 600, Duration::from_secs(1), 2);
         let kinds = |from: u64, to: u64| -> BTreeSet<Kind> {
             let times = Duration::from_secs(from)..Duration::from_secs(to);
             let within = plan.iter().filter(|planned| times.contains(&planned.at));
@@ -100,7 +120,7 @@ fn is_alone(planned: &Planned, plan: &[Planned]) -> bool {
 #[test]
 fn leaders_hang_with_nothing_else_around() {
     for seed in 0..50 {
-        let plan = plan(seed, 600, Duration::from_secs(1));
+        let plan = plan(seed, 600, Duration::from_secs(1), 2);
         let hangs = plan.iter().filter(|planned| {
             planned.kind == Kind::StoppedProcess
                 && planned.target == Target::Leader

@@ -209,6 +209,7 @@ fn clean() -> History {
             lease_ms: 1000,
             retry_interval_ms: 1000,
             elections: vec![BILLING.to_owned()],
+            pace_ms: 0,
             description: String::new(),
             began: 10 * MS,
             ended: 3000 * MS,
@@ -1156,6 +1157,196 @@ fn too_few_gaps_that_have_one_cause_alone() {
         .faults
         .retain(|mark| !matches!(mark, Mark::Standing { .. }));
     assert_not_judged(&history, 6, "only 0 of 10 gaps have one cause");
+}
+
+// Several elections.
+
+const THREE: [&str; 3] = [BILLING, "reports", "election-3"];
+
+/// What is said of the only election, of another one.
+fn renamed(history: &History, name: &str) -> History {
+    let json = |text: String| text.replace(&format!("{BILLING:?}"), &format!("{name:?}"));
+    let mut history = history.clone();
+    for process in &mut history.processes {
+        for entry in &mut process.entries {
+            let line = entry.line("_").replace(BILLING, name);
+            *entry = Entry::parse(&line).unwrap().1;
+        }
+    }
+    for mark in &mut history.faults {
+        *mark = serde_json::from_str(&json(serde_json::to_string(mark).unwrap())).unwrap();
+    }
+    let database = serde_json::to_string(&history.database).unwrap();
+    history.database = serde_json::from_str(&json(database)).unwrap();
+    history
+}
+
+/// The same in three elections at once, but for what is changed in the second. What befalls a process befalls it in all.
+fn three(base: &History, change: impl FnOnce(&mut History)) -> History {
+    let mut changed = base.clone();
+    change(&mut changed);
+    let mut all = base.clone();
+    all.run.elections = THREE.map(str::to_owned).to_vec();
+    for (number, part) in [(1, &changed), (2, base)] {
+        let part = renamed(part, THREE[number]);
+        for (process, of_part) in all.processes.iter_mut().zip(part.processes) {
+            process.entries.extend(of_part.entries);
+        }
+        let shift = 100 * number as u64;
+        all.faults
+            .extend(part.faults.into_iter().filter_map(|mark| match mark {
+                Mark::Begin { process, .. } if process.as_deref() == Some("2-1") => None,
+                Mark::Begin {
+                    at,
+                    id,
+                    kind,
+                    process,
+                    election,
+                } => Some(Mark::Begin {
+                    at,
+                    id: id + shift,
+                    kind,
+                    process,
+                    election,
+                }),
+                Mark::End { at, id } => Some(Mark::End { at, id: id + shift }),
+                Mark::Standing { .. } => Some(mark),
+                _ => None,
+            }));
+        all.database.terms.extend(part.database.terms);
+        all.database.writes.extend(part.database.writes);
+        all.database.candidates.extend(part.database.candidates);
+    }
+    all
+}
+
+/// What speaks against an invariant.
+fn violations(history: &History) -> Vec<(u8, String)> {
+    let verdicts = judge(history).into_iter();
+    let violations = verdicts.flat_map(|verdict| {
+        let told = verdict.violations.into_iter();
+        told.map(move |told| (verdict.invariant, told))
+    });
+    violations.collect()
+}
+
+#[test]
+fn three_elections_are_judged_each_by_its_own() {
+    let history = three(&clean(), |_| {});
+    assert_held(&history);
+    let report = Report::of(&history);
+    assert_eq!((report.terms, report.handovers), (9, 6));
+    let text = report.to_string();
+    let summary = "3 elections, 9 terms at work, 6 hand-overs to another process";
+    assert!(text.contains(summary), "{text}");
+}
+
+#[test]
+fn an_overlap_in_the_second_of_three_elections() {
+    let history = three(&clean(), |history| {
+        replace(second(history), &began(105, 2), began(99, 2));
+    });
+    let violations = violations(&history);
+    assert_eq!(violations.len(), 1, "{violations:#?}");
+    let (invariant, told) = &violations[0];
+    assert_eq!(*invariant, 1);
+    assert!(
+        told.starts_with("reports: 1-1 in term 1") && told.contains("at work at once"),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_second_of_three_elections_that_nobody_leads_any_more() {
+    let history = three(&clean(), |history| {
+        history.database.terms.pop();
+        history.database.writes.pop();
+        first(history).truncate(11);
+    });
+    let violations = violations(&history);
+    assert_eq!(violations.len(), 1, "{violations:#?}");
+    let (invariant, told) = &violations[0];
+    assert_eq!(*invariant, 6);
+    let words = "reports: nobody led for 2.80 s after 200000000 (term 2 had ended by kill -9)";
+    assert!(told.starts_with(words), "{told}");
+}
+
+#[test]
+fn the_second_of_three_elections_that_nobody_has_ever_led() {
+    let mut base = terms(4, 3000, &[]);
+    // Whatever befalls somebody who takes part is waited for.
+    for mark in &mut base.faults {
+        if let Mark::Begin { election, .. } = mark {
+            *election = Some(BILLING.to_owned());
+        }
+    }
+    let history = three(&base, |history| {
+        history.database.terms.clear();
+        history.database.writes.clear();
+        for process in &mut history.processes {
+            process.entries.truncate(2);
+        }
+        history.faults.clear();
+    });
+    let violations = violations(&history);
+    assert_eq!(violations.len(), 1, "{violations:#?}");
+    let (invariant, told) = &violations[0];
+    assert_eq!(*invariant, 6);
+    let words = "reports: nobody led for 15.04 s after 10000000 (term 0 had ended by nothing)";
+    assert!(told.starts_with(words), "{told}");
+    // Nor is it taken for a proof of anything else.
+    let lacking = judge(&history).into_iter();
+    let lacking: Vec<String> = lacking.flat_map(|verdict| verdict.lacking).collect();
+    for words in [
+        "reports has 0 terms at work",
+        "reports has fenced rows of 0 terms",
+    ] {
+        assert!(lacking.iter().any(|said| said == words), "{lacking:#?}");
+    }
+}
+
+#[test]
+fn many_elections_are_told_in_a_few_lines() {
+    let mut history = clean();
+    let others = (2..=200).map(|number| format!("election-{number}"));
+    history.run.elections.extend(others);
+    let text = Report::of(&history).to_string();
+    let lines = text.lines().count();
+    assert!(lines < 60, "{lines} lines: {text}");
+    assert!(text.contains("and 196 that were led more"), "{text}");
+    assert!(text.contains("  and 194 more"), "{text}");
+}
+
+/// A gap begins where the work has ended, also of work that seldom does a step.
+#[test]
+fn work_goes_on_between_two_steps() {
+    let gaps = |pace, change: &dyn Fn(&mut History)| {
+        let mut history = clean();
+        history.run.pace_ms = pace;
+        change(&mut history);
+        let report = Report::of(&history);
+        let of = |cause: &str| report.gaps[cause].milliseconds.clone();
+        (of("step down"), of("kill -9"))
+    };
+    // Stopped at 101, killed at 204.
+    assert_eq!(gaps(0, &|_| {}), (vec![5.0], vec![1006.0]));
+    assert_eq!(gaps(300, &|_| {}), (vec![4.0], vec![1002.0]));
+    // Killed when the next step had been due for long.
+    let later = |history: &mut History| {
+        history.faults[3] = begin(600, 2, Kind::KilledProcess, Some("2-1"));
+        history.faults[4] = gone(601, "2-1");
+    };
+    let (_, killed) = gaps(300, &|history| {
+        later(history);
+        let of_billing = begin_in_election(203, 3, Kind::KilledProcess, Some("2-1"), BILLING);
+        history.faults.extend([of_billing, end(203, 3)]);
+        // A fault of somebody else ends nothing.
+        history.faults.extend([
+            begin(202, 4, Kind::StoppedProcess, Some("3-1")),
+            end(900, 4),
+        ]);
+    });
+    assert_eq!(killed, [1003.0]);
 }
 
 // From files.

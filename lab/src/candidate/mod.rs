@@ -22,16 +22,18 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use pg_leader::testing::{PanicAt, panic_driver};
-use pg_leader::{Campaign, Candidacy, Changes, Config, Elector, Term};
+use pg_leader::{Campaign, Candidacy, Changes, Config, Elector};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use tokio::sync::Notify;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::Result;
 use crate::record::{Entry, Record, now};
-pub use task::Task;
+use looks::Watched;
+pub use task::{Task, USUAL, stretch};
 use work::Worker;
 pub use writer::TABLE;
+use writer::Writer;
 
 /// As many as a small machine has.
 const THREADS: usize = 2;
@@ -43,10 +45,11 @@ const PATIENCE: Duration = Duration::from_millis(200);
 struct Seat {
     election: String,
     candidacy: Mutex<Option<Candidacy>>,
-    /// The terms that are watched, and how often each has been found over.
-    terms: Mutex<Vec<(Term, u32)>>,
+    terms: Mutex<Vec<Watched>>,
     /// Tells the work that there is, if there is any.
     fails: Notify,
+    /// Of fenced transactions, where any are written.
+    writer: Option<Writer>,
 }
 
 /// Every line of its record has its address.
@@ -128,6 +131,7 @@ async fn campaign(task: &Task, diary: &Diary) -> Result<()> {
         diary.write(&Entry::Ended { at: now() });
         return Ok(());
     };
+    let writer = task.writes.then(|| Writer::new(task, diary));
     let mut seats = BTreeMap::new();
     for election in &task.elections {
         let seat = Arc::new(Seat {
@@ -135,13 +139,15 @@ async fn campaign(task: &Task, diary: &Diary) -> Result<()> {
             candidacy: Mutex::default(),
             terms: Mutex::default(),
             fails: Notify::new(),
+            writer: writer.clone(),
         });
         join(&elector, task, diary, &seat, 0)?;
         seats.insert(election.clone(), seat);
     }
     if task.looks {
         let (diary, seats) = (diary.clone(), seats.values().cloned().collect::<Vec<_>>());
-        std::thread::spawn(move || looks::look(&diary, &seats));
+        let every = task.stretch();
+        std::thread::spawn(move || looks::look(&diary, &seats, every));
     }
     while let Ok(Some(order)) = orders.next_line().await {
         if order == "shutdown" {

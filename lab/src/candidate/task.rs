@@ -8,7 +8,16 @@ use std::time::Duration;
 use crate::Result;
 use crate::record::Work;
 
+/// Of so many elections, or fewer, each step and each look is written down.
+pub const USUAL: usize = 2;
+
 const VARIABLE: &str = "PG_LEADER_LAB_CANDIDATE";
+
+/// How many times the usual number of elections that is. What grows with elections is done less often by so much: a process
+/// of many works, looks and writes down no more than one of few.
+pub fn stretch(elections: usize) -> u32 {
+    (elections / USUAL).max(1) as u32
+}
 
 /// What a candidate does.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +77,10 @@ impl Task {
             writes: false,
             log: "off".to_owned(),
         }
+    }
+
+    pub(super) fn stretch(&self) -> u32 {
+        stretch(self.elections.len())
     }
 
     /// What makes `command` this candidate.
@@ -172,5 +185,10 @@ mod tests {
         for task in [usual, other] {
             assert_eq!(Task::parse(&task.text()).unwrap(), task);
         }
+    }
+
+    #[test]
+    fn who_takes_part_in_many_elections_does_each_thing_less_often() {
+        assert_eq!([0, 1, 2, 3, 4, 200].map(stretch), [1, 1, 1, 1, 2, 100]);
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pg_leader::Term;
 
-use super::writer::{self, Writer};
+use super::writer;
 use super::{Diary, Seat, Task};
 use crate::record::{Entry, Work, now};
 
@@ -25,7 +25,8 @@ pub(super) struct Worker {
     step: Duration,
     pace: Duration,
     looks: bool,
-    writer: Option<Writer>,
+    /// Of many works none may take a processor, however short.
+    sparing: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -41,18 +42,14 @@ pub(super) fn is_graceful(work: Work) -> bool {
 
 impl Worker {
     pub(super) fn new(task: &Task, diary: &Diary, seat: &Arc<Seat>) -> Worker {
-        let writer = || Writer {
-            conninfo: task.conninfo.clone(),
-            diary: diary.clone(),
-        };
         Worker {
             seat: Arc::clone(seat),
             diary: diary.clone(),
             kind: task.work,
             step: task.step,
-            pace: task.pace,
+            pace: task.pace * task.stretch(),
             looks: task.looks,
-            writer: task.writes.then(writer),
+            sparing: task.stretch() > 1,
         }
     }
 
@@ -65,7 +62,7 @@ impl Worker {
         if self.looks {
             self.seat.watch(&term);
         }
-        if let Some(writer) = &self.writer {
+        if let Some(writer) = &self.seat.writer {
             tokio::spawn(writer::write(writer.clone(), term.clone()));
         }
         match self.kind {
@@ -75,7 +72,10 @@ impl Worker {
             }
             Work::Spins => {
                 term.ready();
-                self.until_failure(steps.compute()).await
+                match self.sparing {
+                    true => self.until_failure(steps.compute_seldom()).await,
+                    false => self.until_failure(steps.compute()).await,
+                }
             }
             Work::Listens => {
                 let ends = steps.until_told(&term);
@@ -157,6 +157,14 @@ impl Steps {
             }
             // It shall not take a processor from all the others.
             tokio::time::sleep(COMPUTES * 4).await;
+        }
+    }
+
+    async fn compute_seldom(&self) {
+        loop {
+            let until = Instant::now() + self.takes;
+            self.step(now(), || while Instant::now() < until {});
+            tokio::time::sleep(self.pace).await;
         }
     }
 

@@ -1,11 +1,15 @@
 //! Fenced transactions of a term. They go on when its work is over, as if nobody had told them: the fence must.
 
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pg_leader::{ErrorKind, Term};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
-use super::Diary;
+use super::{Diary, Task, lock};
 use crate::record::{Entry, now};
 
 /// So long after the end of its term a writer tries to write all the same.
@@ -13,6 +17,12 @@ const STUBBORN: Duration = Duration::from_secs(10);
 
 /// Between two transactions. Who is stopped within one has to be waited for.
 const PACE: Duration = Duration::from_millis(60);
+
+/// After a connection was lost.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// So many transactions of a process at once, at most: a server has room for a hundred sessions.
+const CLIENTS: usize = 6;
 
 /// The table of what they write. Its defaults are what the judge of invariant 3 needs.
 pub const TABLE: &str = "CREATE TABLE fenced (
@@ -27,21 +37,38 @@ pub const TABLE: &str = "CREATE TABLE fenced (
 const INSERT: &str =
     "INSERT INTO fenced (election, term, process) VALUES ($1, $2, $3) RETURNING sequence";
 
-#[derive(Clone, Debug)]
+/// Of a process, for all of its terms.
+#[derive(Clone)]
 pub(super) struct Writer {
-    pub(super) conninfo: String,
-    pub(super) diary: Diary,
+    conninfo: String,
+    diary: Diary,
+    /// Between two transactions of a term that goes on.
+    pace: Duration,
+    turns: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Line>>>,
+}
+
+/// A connection is gone with its client, whatever its network does.
+struct Line {
+    client: Client,
+    connection: JoinHandle<()>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
 }
 
 /// Until the fence refuses, or nobody has heard of the term for long.
 pub(super) async fn write(writer: Writer, term: Term) {
-    let mut over_since: Option<Instant> = None;
+    let mut ending = pin!(term.ending());
+    let (mut told, mut over_since): (bool, Option<Instant>) = (false, None);
     while over_since.is_none_or(|since| since.elapsed() < STUBBORN) {
-        if let Ok((client, connection)) = tokio_postgres::connect(&writer.conninfo, NoTls).await {
-            let connection = tokio::spawn(connection);
-            let refused = writer.write_until_refused(client, &term).await;
-            connection.abort();
-            if refused {
+        let pace = match writer.write_in_turn(&term).await {
+            Ok(()) if told => PACE,
+            Ok(()) => writer.pace,
+            Err(Lost::Refused) => {
                 let (election, term) = (term.election().to_owned(), term.number());
                 writer.diary.write(&Entry::Refused {
                     at: now(),
@@ -50,8 +77,13 @@ pub(super) async fn write(writer: Writer, term: Term) {
                 });
                 return;
             }
+            Err(Lost::Connection) => AGAIN,
+        };
+        // The fence is tried at the end, also by who writes seldom.
+        tokio::select! {
+            () = &mut ending, if !told && pace > PACE => told = true,
+            () = tokio::time::sleep(pace) => {}
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
         if over_since.is_none() && !term.is_current() {
             over_since = Some(Instant::now());
         }
@@ -59,16 +91,45 @@ pub(super) async fn write(writer: Writer, term: Term) {
 }
 
 impl Writer {
-    /// True when the fence has refused; false when the connection is lost, or gives no answer.
-    async fn write_until_refused(&self, mut client: Client, term: &Term) -> bool {
-        loop {
-            match tokio::time::timeout(STUBBORN, self.write_once(&mut client, term)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(Lost::Refused)) => return true,
-                Ok(Err(Lost::Connection)) | Err(_) => return false,
-            }
-            tokio::time::sleep(PACE).await;
+    pub(super) fn new(task: &Task, diary: &Diary) -> Writer {
+        Writer {
+            conninfo: task.conninfo.clone(),
+            diary: diary.clone(),
+            pace: PACE * task.stretch(),
+            turns: Arc::new(Semaphore::new(CLIENTS)),
+            idle: Arc::default(),
         }
+    }
+
+    /// A client that has lost its connection, or gets no answer, is not used again.
+    async fn write_in_turn(&self, term: &Term) -> Result<(), Lost> {
+        let _turn = self.turns.acquire().await;
+        let write = async {
+            let mut line = self.line().await?;
+            let wrote = self.write_once(&mut line.client, term).await;
+            if !matches!(wrote, Err(Lost::Connection)) {
+                lock(&self.idle).push(line);
+            }
+            wrote
+        };
+        let wrote = tokio::time::timeout(STUBBORN, write).await;
+        let wrote = wrote.unwrap_or(Err(Lost::Connection));
+        // Else hundreds of terms knock at once at a server that is away, and keep it from coming back.
+        if matches!(wrote, Err(Lost::Connection)) && self.pace > PACE {
+            tokio::time::sleep(AGAIN * CLIENTS as u32).await;
+        }
+        wrote
+    }
+
+    async fn line(&self) -> Result<Line, Lost> {
+        while let Some(line) = { lock(&self.idle).pop() } {
+            if !line.client.is_closed() {
+                return Ok(line);
+            }
+        }
+        let (client, connection) = tokio_postgres::connect(&self.conninfo, NoTls).await?;
+        let connection = tokio::spawn(async { drop(connection.await) });
+        Ok(Line { client, connection })
     }
 
     async fn write_once(&self, client: &mut Client, term: &Term) -> Result<(), Lost> {

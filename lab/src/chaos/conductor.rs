@@ -9,17 +9,21 @@ use std::time::{Duration, Instant};
 
 use super::arguments::Arguments;
 use super::befall::Sequel;
-use super::crew::{Crew, PROXIES, Path};
+use super::crew::{Crew, PACE, PROXIES, Path};
 use super::faults::Faults;
 use super::judge::history::{DATABASE, FAULTS, Kind, PROCESSES, RUN, Run};
-use super::plan::{Planned, plan};
+use super::plan::Planned;
 use super::stage::Stage;
 use super::standing::Standing;
-use super::{ELECTIONS, database};
-use crate::{Result, record};
+use super::{database, elections};
+use crate::{Result, candidate, record};
 
 /// So long everything may take to be in order again. What it takes is judged by the judge.
 pub(super) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Between two looks at whether all is in order, and so many times as long as a look takes.
+const LOOKS: Duration = Duration::from_millis(50);
+const RESTS: u32 = 4;
 
 /// Between two looks at what there is to do.
 const TICK: Duration = Duration::from_millis(5);
@@ -32,6 +36,8 @@ pub(super) struct Conductor {
     pub(super) stage: Arc<Stage>,
     pub(super) crew: Crew,
     pub(super) faults: Faults,
+    /// While it is looked at.
+    standing: Option<Standing>,
     pub(super) sequels: BinaryHeap<Reverse<(Instant, Sequel)>>,
     started: Instant,
     pub(super) done: BTreeMap<Kind, usize>,
@@ -60,19 +66,13 @@ pub(super) fn run(arguments: &Arguments, seed: u64, directory: &FilePath) -> Res
     let stage = Arc::new(Stage::start(&runtime, PROXIES, faults.clone())?);
     let description = database::describe(&stage)?;
     println!(
-        "{description}; lease {} ms; writing to {}",
+        "{description}; {} elections; lease {} ms; writing to {}",
+        arguments.elections,
         arguments.lease,
         directory.display()
     );
-    // The retry interval is a lease too: a leader and its successor often die together here.
-    let (lease, retry_interval) = (arguments.lease, arguments.lease);
-    let crew = Crew::start(
-        Arc::clone(&stage),
-        faults.clone(),
-        processes,
-        lease,
-        retry_interval,
-    )?;
+    let mut run = facts(arguments, seed, description);
+    let crew = Crew::start(Arc::clone(&stage), faults.clone(), processes, &run)?;
     let now = Instant::now();
     let mut conductor = Conductor {
         renewals: stage.renewals(),
@@ -82,6 +82,7 @@ pub(super) fn run(arguments: &Arguments, seed: u64, directory: &FilePath) -> Res
         stage,
         crew,
         faults,
+        standing: None,
         sequels: BinaryHeap::new(),
         started: now,
         done: BTreeMap::new(),
@@ -93,28 +94,37 @@ pub(super) fn run(arguments: &Arguments, seed: u64, directory: &FilePath) -> Res
     conductor.faults.compare_clocks();
     conductor.until_in_order()?;
     let standing = Standing::watch(Arc::clone(&conductor.stage), conductor.faults.clone())?;
-    let began = record::now();
-    conductor.perform(plan(seed, arguments.seconds, arguments.lease()))?;
+    conductor.standing = Some(standing);
+    run.began = record::now();
+    conductor.perform(arguments.schedule(seed))?;
     conductor.until_in_order()?;
     let candidates = database::candidates(&conductor.stage)?;
-    let ended = record::now();
-    drop(standing);
+    run.ended = record::now();
+    conductor.standing = None;
     conductor.finish()?;
     let database = database::read(&conductor.stage, candidates)?;
     std::fs::write(directory.join(DATABASE), serde_json::to_vec(&database)?)?;
-    let run = Run {
-        seed,
-        seconds: arguments.seconds,
-        lease_ms: lease,
-        retry_interval_ms: retry_interval,
-        elections: ELECTIONS.map(str::to_owned).to_vec(),
-        description,
-        began,
-        ended,
-    };
     std::fs::write(directory.join(RUN), serde_json::to_vec_pretty(&run)?)?;
     println!();
     Ok(())
+}
+
+/// All but when it began and ended.
+fn facts(arguments: &Arguments, seed: u64, description: String) -> Run {
+    let elections = elections(arguments.elections.into());
+    let pace = PACE * candidate::stretch(elections.len());
+    Run {
+        seed,
+        seconds: arguments.seconds,
+        lease_ms: arguments.lease,
+        // A lease too: a leader and its successor often die together here.
+        retry_interval_ms: arguments.lease,
+        elections,
+        pace_ms: pace.as_millis() as u64,
+        description,
+        began: 0,
+        ended: 0,
+    }
 }
 
 /// Whether Ctrl-C was pressed.
@@ -184,11 +194,7 @@ impl Conductor {
         }
         if self.told_at.elapsed() > TELLS {
             self.told_at = Instant::now();
-            let total: usize = self.done.values().sum();
-            self.say(&format!(
-                "{total} faults so far; {} could not be done",
-                self.missed
-            ));
+            self.tell_progress();
         }
         Ok(())
     }
@@ -205,6 +211,17 @@ impl Conductor {
         }
     }
 
+    fn tell_progress(&self) {
+        let (total, missed) = (self.done.values().sum::<usize>(), self.missed);
+        let mut progress = format!("{total} faults so far; {missed} could not be done");
+        if let Some(standing) = &self.standing {
+            let (led, terms) = standing.seen();
+            let all = self.crew.elections.len();
+            progress += &format!("; {terms} terms on record; {led} of {all} elections led now");
+        }
+        self.say(&progress);
+    }
+
     pub(super) fn say(&self, what: &str) {
         println!("{:7.2} s  {what}", self.started.elapsed().as_secs_f64());
     }
@@ -216,15 +233,17 @@ impl Conductor {
         loop {
             self.look()?;
             let idle = self.sequels.is_empty() && !self.stage.is_at_work();
-            let names = self.crew.names();
-            if idle && database::is_in_order(&self.stage, &names) {
+            let (elections, names) = (&self.crew.elections, self.crew.names());
+            let asked = Instant::now();
+            if idle && database::is_in_order(&self.stage, elections, &names) {
                 return Ok(());
             }
+            let rest = LOOKS.max(asked.elapsed() * RESTS);
             if Instant::now() > deadline {
                 self.say("not everything is in order, and the judge shall say why");
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(rest);
         }
     }
 

@@ -7,10 +7,9 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ELECTIONS;
 use super::debugger::{self, Held};
 use super::faults::Faults;
-use super::judge::history::{RECORD, Work};
+use super::judge::history::{RECORD, Run, Work};
 use super::stage::Stage;
 use super::stderr::Stderr;
 use crate::candidate::Task;
@@ -20,7 +19,7 @@ use crate::{Result, process};
 const STEP: Duration = Duration::from_micros(500);
 
 /// Between two steps.
-const PACE: Duration = Duration::from_millis(3);
+pub(super) const PACE: Duration = Duration::from_millis(3);
 
 /// How long an orderly end waits for the work.
 const GRACE: Duration = Duration::from_secs(2);
@@ -110,6 +109,8 @@ pub(super) struct Crew {
     directory: PathBuf,
     pub(super) lease: u64,
     retry_interval: u64,
+    /// Everybody takes part in each.
+    pub(super) elections: Vec<String>,
     busy: Vec<Child>,
 }
 
@@ -118,8 +119,7 @@ impl Crew {
         stage: Arc<Stage>,
         faults: Faults,
         directory: PathBuf,
-        lease: u64,
-        retry_interval: u64,
+        run: &Run,
     ) -> Result<Crew> {
         let places = PATHS.into_iter().enumerate().map(|(number, path)| Place {
             number,
@@ -134,8 +134,9 @@ impl Crew {
             stage,
             faults,
             directory,
-            lease,
-            retry_interval,
+            lease: run.lease_ms,
+            retry_interval: run.retry_interval_ms,
+            elections: run.elections.clone(),
             busy: vec![],
         };
         for place in 0..PLACES {
@@ -164,7 +165,7 @@ impl Crew {
         place.takes_its_time = matches!(work, Work::Listens | Work::Spawns);
         let task = Task {
             address: name.clone(),
-            elections: ELECTIONS.map(str::to_owned).to_vec(),
+            elections: self.elections.clone(),
             retry_interval: Some(Duration::from_millis(self.retry_interval)),
             grace: Some(GRACE),
             application_name: Some("chaos".to_owned()),

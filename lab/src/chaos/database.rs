@@ -1,5 +1,7 @@
 //! What chaos asks the primary.
 
+use std::collections::BTreeSet;
+
 use pg_leader::testing::ClusterError;
 
 use super::judge::history::Database;
@@ -33,18 +35,27 @@ pub(super) fn candidates(stage: &Stage) -> Result<Vec<(String, String)>> {
     Ok(serde_json::from_str(&text.unwrap_or_default())?)
 }
 
+/// The elections that somebody leads.
+const LED: &str =
+    "SELECT coalesce(json_agg(name), '[]')::text FROM pgleader.status WHERE address IS NOT NULL";
+
+fn led(stage: &Stage) -> Result<BTreeSet<String>> {
+    let text = stage.primary().query(LED)?;
+    Ok(serde_json::from_str(&text.unwrap_or_default())?)
+}
+
 /// Whether these processes, and somebody leading, are in every election.
-pub(super) fn is_in_order(stage: &Stage, processes: &[&str]) -> bool {
-    let Ok(candidates) = candidates(stage) else {
+pub(super) fn is_in_order(stage: &Stage, elections: &[String], processes: &[&str]) -> bool {
+    let (Ok(candidates), Ok(led)) = (candidates(stage), led(stage)) else {
         return false;
     };
-    super::ELECTIONS.iter().all(|election| {
-        let takes_part = |process: &&str| {
-            candidates
-                .iter()
-                .any(|(of, name)| of == election && name == process)
-        };
-        processes.iter().all(takes_part) && standing(stage, election).0.is_some()
+    let candidates: BTreeSet<(&str, &str)> = candidates
+        .iter()
+        .map(|(election, process)| (election.as_str(), process.as_str()))
+        .collect();
+    elections.iter().all(|election| {
+        let takes_part = |process: &&str| candidates.contains(&(election.as_str(), *process));
+        led.contains(election) && processes.iter().all(takes_part)
     })
 }
 

@@ -27,12 +27,24 @@ use judge::{History, Report};
 pub use plan::{Planned, Target, plan};
 
 /// Where the processes are, and how each reaches the database.
+#[cfg(feature = "pictures")]
 pub(crate) const PLACES: [&str; crew::PLACES] = [
     "1 direct", "2 direct", "3 proxy", "4 proxy", "5 proxy", "6 socket", "7 relay",
 ];
 
-/// Every process takes part in both.
-const ELECTIONS: [&str; 2] = ["billing", "reports"];
+/// Of the election with this number, from 0.
+fn election(number: usize) -> String {
+    match number {
+        0 => "billing".to_owned(),
+        1 => "reports".to_owned(),
+        _ => format!("election-{}", number + 1),
+    }
+}
+
+/// Every process takes part in all of them.
+fn elections(count: usize) -> Vec<String> {
+    (0..count).map(election).collect()
+}
 
 /// The command `cargo chaos`.
 pub fn main() -> ExitCode {
@@ -76,7 +88,7 @@ fn run(arguments: &Arguments) -> Result<Said> {
         .unwrap_or_else(|| fastrand::u64(..1_000_000_000));
     println!("seed {seed}: the same faults again with --seed {seed}");
     if arguments.plan {
-        for planned in plan(seed, arguments.seconds, arguments.lease()) {
+        for planned in arguments.schedule(seed) {
             println!("{planned}");
         }
         return Ok(Said::Held);

@@ -114,9 +114,20 @@ pub struct Planned {
     pub lasts: Duration,
 }
 
-/// The faults of `seconds`, in the order of time.
-pub fn plan(seed: u64, seconds: u64, lease: Duration) -> Vec<Planned> {
-    let mut random = fastrand::Rng::with_seed(seed);
+/// What faults are drawn from.
+struct Draw {
+    random: fastrand::Rng,
+    lease: Duration,
+    elections: usize,
+}
+
+/// The faults of `seconds` in so many elections, in the order of time.
+pub fn plan(seed: u64, seconds: u64, lease: Duration, elections: usize) -> Vec<Planned> {
+    let mut draw = Draw {
+        random: fastrand::Rng::with_seed(seed),
+        lease,
+        elections,
+    };
     let mut decks = Decks {
         kinds: Deck::of(&[&KINDS[..], &OFTEN[..]].concat()),
         promotions: Deck::of(&PROMOTIONS),
@@ -130,10 +141,10 @@ pub fn plan(seed: u64, seconds: u64, lease: Duration) -> Vec<Planned> {
         if begin >= end {
             break;
         }
-        storm(&mut plan, begin, &mut decks, &mut random, lease);
+        storm(&mut plan, begin, &mut decks, &mut draw);
         let at = begin + STORM + SETTLES;
         let crash = cycle % 2 == 0;
-        alone(&mut plan, at, crash, &mut decks, &mut random, lease);
+        alone(&mut plan, at, crash, &mut decks, &mut draw);
     }
     plan.retain(|planned| planned.at < end);
     plan.sort_by_key(|planned| planned.at);
@@ -141,33 +152,28 @@ pub fn plan(seed: u64, seconds: u64, lease: Duration) -> Vec<Planned> {
 }
 
 /// Often several at once, seldom two seconds apart.
-fn storm(
-    plan: &mut Vec<Planned>,
-    begin: Duration,
-    decks: &mut Decks,
-    random: &mut fastrand::Rng,
-    lease: Duration,
-) {
+fn storm(plan: &mut Vec<Planned>, begin: Duration, decks: &mut Decks, draw: &mut Draw) {
     let end = begin + STORM;
-    let mut push = |kind: Kind, at: Duration, random: &mut fastrand::Rng| {
-        let mut planned = Planned::random(kind, at, random, lease);
+    let mut push = |kind: Kind, at: Duration, draw: &mut Draw| {
+        let mut planned = draw.fault(kind, at);
         // It shall be over when all settles.
         if !kind.promotes() {
             planned.lasts = planned.lasts.min(end + SETTLES / 2 - at);
         }
         plan.push(planned);
     };
-    let promotes = begin + Duration::from_secs_f64(1.0 + 1.5 * random.f64());
-    push(decks.promotions.deal(random), promotes, random);
-    let crashes = end - Duration::from_secs_f64(1.5 * random.f64());
-    push(decks.crashes.deal(random), crashes, random);
+    let promotes = begin + Duration::from_secs_f64(1.0 + 1.5 * draw.random.f64());
+    push(decks.promotions.deal(&mut draw.random), promotes, draw);
+    let crashes = end - Duration::from_secs_f64(1.5 * draw.random.f64());
+    push(decks.crashes.deal(&mut draw.random), crashes, draw);
     let mut at = begin + Duration::from_millis(500);
     loop {
-        at += Duration::from_secs_f64((-EVERY * (1.0 - random.f64()).ln()).clamp(0.05, 2.5));
+        let pause = -EVERY * (1.0 - draw.random.f64()).ln();
+        at += Duration::from_secs_f64(pause.clamp(0.05, 2.5));
         if at >= end {
             return;
         }
-        push(decks.kinds.deal(random), at, random);
+        push(decks.kinds.deal(&mut draw.random), at, draw);
     }
 }
 
@@ -178,12 +184,11 @@ fn alone(
     mut at: Duration,
     crash: bool,
     decks: &mut Decks,
-    random: &mut fastrand::Rng,
-    lease: Duration,
+    draw: &mut Draw,
 ) {
     let other = match crash {
-        true => decks.crashes.deal(random),
-        false => decks.alone.deal(random),
+        true => decks.crashes.deal(&mut draw.random),
+        false => decks.alone.deal(&mut draw.random),
     };
     let mut kinds = [
         Kind::StoppedProcess,
@@ -191,13 +196,13 @@ fn alone(
         Kind::StoppedProcess,
         other,
     ];
-    random.shuffle(&mut kinds);
+    draw.random.shuffle(&mut kinds);
     for kind in kinds {
-        let mut planned = Planned::random(kind, at, random, lease);
+        let mut planned = draw.fault(kind, at);
         if kind == Kind::DriverPanic {
             // Of one whose session is believed when it ends: see `Conductor::victims`.
-            let place = DIRECT[random.usize(..DIRECT.len())];
-            let mut before = Planned::random(Kind::Transfer, at, random, lease);
+            let place = DIRECT[draw.random.usize(..DIRECT.len())];
+            let mut before = draw.fault(Kind::Transfer, at);
             before.target = Target::Place(place);
             before.election = planned.election;
             plan.push(before);
@@ -205,11 +210,13 @@ fn alone(
             planned.at = at;
         }
         if kind == Kind::StoppedProcess {
-            planned.lasts = lease.mul_f64(1.5 + 0.5 * random.f64());
+            planned.lasts = draw.lease.mul_f64(1.5 + 0.5 * draw.random.f64());
         }
         planned.target = match kind {
             // To whoever is not next in line, half of the time.
-            Kind::Transfer if random.bool() => Target::Place(random.usize(..super::crew::PLACES)),
+            Kind::Transfer if draw.random.bool() => {
+                Target::Place(draw.random.usize(..super::crew::PLACES))
+            }
             _ => Target::Leader,
         };
         at += planned.lasts + REST;
@@ -217,8 +224,13 @@ fn alone(
     }
 }
 
-impl Planned {
-    fn random(kind: Kind, at: Duration, random: &mut fastrand::Rng, lease: Duration) -> Planned {
+impl Draw {
+    fn fault(&mut self, kind: Kind, at: Duration) -> Planned {
+        let Draw {
+            random,
+            lease,
+            elections,
+        } = self;
         let target = match random.u32(..10) {
             0..6 => Target::Leader,
             6..8 => Target::Successor,
@@ -227,9 +239,9 @@ impl Planned {
         Planned {
             at,
             kind,
-            election: random.usize(..super::ELECTIONS.len()),
+            election: random.usize(..*elections),
             target,
-            lasts: lasts(random, kind, lease),
+            lasts: lasts(random, kind, *lease),
         }
     }
 }
@@ -297,7 +309,7 @@ impl fmt::Display for Planned {
         let (at, name) = (self.at.as_secs_f64(), self.kind.name());
         write!(f, "{at:7.2} s  {name}")?;
         if !self.kind.hits_server() && self.kind != Kind::BusyProcessors {
-            let election = super::ELECTIONS[self.election];
+            let election = super::election(self.election);
             match self.target {
                 _ if self.kind == Kind::KilledRelay => {}
                 _ if self.kind == Kind::Suspend => write!(f, " of {election}")?,

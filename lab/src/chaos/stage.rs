@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use pg_leader::testing::Cluster;
 
-use super::ELECTIONS;
 use super::faults::Faults;
 use super::judge::history::Kind;
 use super::relay::Relay;
@@ -173,7 +172,7 @@ impl Stage {
         let id = self.faults.begin(kind, None, None);
         let primary = self.primary();
         match kind {
-            Kind::BackendCrash => match primary.leader_pid(ELECTIONS[0])? {
+            Kind::BackendCrash => match primary.leader_pid(&super::election(0))? {
                 Some(pid) => {
                     primary.kill_backend(pid)?;
                     self.until_it_answers(&primary)?;

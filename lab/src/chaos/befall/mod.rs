@@ -9,7 +9,6 @@ mod victims;
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
-use super::ELECTIONS;
 use super::conductor::Conductor;
 use super::crew::Path;
 use super::judge::history::Kind;
@@ -27,7 +26,7 @@ struct Hit<'a> {
     name: String,
     is_leader: bool,
     /// It is meant for this one, where it is meant for one.
-    election: &'static str,
+    election: String,
 }
 
 /// Why a fault that had begun could not be done.
@@ -68,8 +67,9 @@ impl Conductor {
             self.miss(planned, None, "nobody is fit for it");
             return Ok(());
         };
-        let (name, election) = (self.name(place), ELECTIONS[planned.election]);
-        let of_election = is_of_one_election(kind).then_some(election);
+        let name = self.name(place);
+        let election = self.crew.elections[planned.election].clone();
+        let of_election = is_of_one_election(kind).then_some(election.as_str());
         let hit = Hit {
             planned,
             id: self.faults.begin(kind, Some(&name), of_election),
@@ -83,7 +83,7 @@ impl Conductor {
             Ok(()) => {
                 let role = match hit.is_leader {
                     true if kind == Kind::DriverPanic => ", which leads".to_owned(),
-                    true => format!(", which leads {election}"),
+                    true => format!(", which leads {}", hit.election),
                     false => String::new(),
                 };
                 self.count(planned, &format!(": {}{role}", hit.name));

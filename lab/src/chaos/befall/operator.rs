@@ -2,15 +2,14 @@
 
 use super::{Hit, Missed, Sequel};
 use crate::Result;
-use crate::chaos::ELECTIONS;
 use crate::chaos::conductor::Conductor;
 use crate::chaos::judge::history::Kind;
 use crate::chaos::plan::Planned;
 
 impl Conductor {
     pub(super) fn suspend(&mut self, planned: &Planned) {
-        let election = ELECTIONS[planned.election];
-        let id = self.faults.begin(Kind::Suspend, None, Some(election));
+        let election = self.crew.elections[planned.election].clone();
+        let id = self.faults.begin(Kind::Suspend, None, Some(&election));
         let suspend = format!("SELECT pgleader.suspend('{election}')");
         let resume = format!("SELECT pgleader.resume('{election}')");
         match self.pull(planned, id, &suspend, Some(resume)) {
@@ -57,7 +56,7 @@ impl Conductor {
     /// By its standard input.
     pub(super) fn order(&mut self, hit: &Hit<'_>) -> Result<()> {
         let Hit { place, id, .. } = *hit;
-        let election = hit.election;
+        let election = &hit.election;
         match hit.planned.kind {
             Kind::Resign | Kind::FailedWork => {
                 let verb = match hit.planned.kind {

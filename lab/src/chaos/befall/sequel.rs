@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::chaos::ELECTIONS;
 use crate::chaos::conductor::{Conductor, PATIENCE};
 use crate::chaos::judge::history::Kind;
 
@@ -91,7 +90,7 @@ impl Conductor {
                 priority,
                 id,
             } => {
-                let order = format!("join {} {priority}", ELECTIONS[election]);
+                let order = format!("join {} {priority}", self.crew.elections[election]);
                 self.crew.order(place, &order)?;
                 self.faults.end(id);
             }

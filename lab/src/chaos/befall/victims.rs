@@ -2,9 +2,9 @@
 
 use crate::chaos::conductor::Conductor;
 use crate::chaos::crew::{Path, Place};
+use crate::chaos::database;
 use crate::chaos::judge::history::Kind;
 use crate::chaos::plan::{DIRECT, Planned, Target};
-use crate::chaos::{ELECTIONS, database};
 
 impl Conductor {
     /// Who leads, and whom a fault befalls: whom it is meant for, or the next one that is fit for it.
@@ -33,11 +33,12 @@ impl Conductor {
 
     /// Leader and successor of the election that it is for.
     fn standing(&self, planned: &Planned) -> (Option<String>, Option<String>) {
-        let standing = database::standing(&self.stage, ELECTIONS[planned.election]);
+        let elections = &self.crew.elections;
+        let standing = database::standing(&self.stage, &elections[planned.election]);
         // Of the two leaders the one where it tells more: nobody waits for what is direct.
         if planned.kind == Kind::DriverPanic && planned.target == Target::Leader {
-            let other = (planned.election + 1) % ELECTIONS.len();
-            let other = database::standing(&self.stage, ELECTIONS[other]);
+            let other = (planned.election + 1) % elections.len();
+            let other = database::standing(&self.stage, &elections[other]);
             if !self.tells_more(standing.0.as_deref()) && self.tells_more(other.0.as_deref()) {
                 return other;
             }

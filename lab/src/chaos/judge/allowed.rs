@@ -44,7 +44,7 @@ impl Allowed {
 struct Record<'a> {
     table: Table,
     ended: u64,
-    gaps: &'a [Gap],
+    gaps: BTreeMap<&'a str, Vec<&'a Gap>>,
     faults: &'a [Fault],
     lives: Lives,
     leaders: BTreeMap<(&'a str, i64), Leader<'a>>,
@@ -153,10 +153,14 @@ impl<'a> Record<'a> {
             (key, leader)
         });
         let lives = Lives::of(history);
+        let mut of_elections: BTreeMap<&str, Vec<&Gap>> = BTreeMap::new();
+        for gap in gaps {
+            of_elections.entry(&gap.election).or_default().push(gap);
+        }
         Record {
             table: Table::of(history),
             ended: history.run.ended,
-            gaps,
+            gaps: of_elections,
             faults,
             holds: holds(history, &lives),
             lives,
@@ -343,6 +347,8 @@ impl<'a> Record<'a> {
 
     /// Times in which no candidate was fit, or nobody but one who was not.
     fn hindered(&self, gap: &Gap) -> Vec<(u64, u64)> {
+        let gaps = self.gaps.get(gap.election.as_str());
+        let gaps = gaps.map_or(&[][..], Vec::as_slice);
         let comes_back = COMES_BACK + self.table.retry;
         let given_up = self.table.lease * 20;
         let mut instants: Vec<u64> = self
@@ -366,7 +372,7 @@ impl<'a> Record<'a> {
             let looked = Looked {
                 gap,
                 at: pair[0],
-                gaps: self.gaps,
+                gaps,
                 faults: self.faults,
                 lives: &self.lives,
             };

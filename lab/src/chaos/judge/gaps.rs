@@ -99,13 +99,39 @@ pub fn gaps(history: &History, spans: &[Span], faults: &[Fault]) -> Vec<Gap> {
         };
         for span in spans.iter().filter(|span| span.election == *election) {
             push(from, span.first, after);
-            if span.last >= from {
-                (from, after) = (span.last, Some(span));
+            let ended = ended(history, span, faults);
+            if ended >= from {
+                (from, after) = (ended, Some(span));
             }
         }
         push(from, history.run.ended, after);
     }
     gaps
+}
+
+/// Work that does nothing between two steps goes on all the same, until it stops or its process does, but for no longer than
+/// its pace.
+fn ended(history: &History, span: &Span, faults: &[Fault]) -> u64 {
+    let next = span.last + history.run.pace_ms * 1_000_000;
+    let stops = |fault: &&Fault| {
+        (span.last..next).contains(&fault.begin)
+            && fault.process.as_ref() == Some(&span.process)
+            && ends_work_at_once(fault.kind)
+    };
+    let stopped = faults.iter().find(stops).map(|fault| fault.begin);
+    let ended = next.min(stopped.unwrap_or(u64::MAX));
+    ended.min(span.stopped.unwrap_or(u64::MAX)).max(span.last)
+}
+
+/// Whether no step is done from its beginning on, and no drop says when.
+fn ends_work_at_once(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::KilledProcess
+            | Kind::StoppedProcess
+            | Kind::KilledWhileStopped
+            | Kind::BlockedRuntime
+    )
 }
 
 /// The newest fault that could have ended the work: it befell its process, its election or everybody, and had

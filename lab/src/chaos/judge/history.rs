@@ -208,6 +208,9 @@ pub struct Run {
     pub retry_interval_ms: u64,
     /// The elections' names.
     pub elections: Vec<String>,
+    /// Between two steps of one work, in milliseconds; 0 where nobody has said.
+    #[serde(default)]
+    pub pace_ms: u64,
     /// The server and the machine, in a line.
     pub description: String,
     /// When everything was in order at first.

@@ -56,7 +56,8 @@ impl Lives {
 pub(super) struct Looked<'a> {
     pub(super) gap: &'a Gap,
     pub(super) at: u64,
-    pub(super) gaps: &'a [Gap],
+    /// Of the same election.
+    pub(super) gaps: &'a [&'a Gap],
     pub(super) faults: &'a [Fault],
     pub(super) lives: &'a Lives,
 }
@@ -80,10 +81,7 @@ impl Looked<'_> {
 
     /// Whether a term has begun since, before this gap did.
     fn is_followed(&self, fault: &Fault) -> bool {
-        let mut begun = self
-            .gaps
-            .iter()
-            .filter(|gap| gap.election == self.gap.election);
+        let mut begun = self.gaps.iter();
         begun.any(|gap| fault.begin < gap.to && gap.to <= self.gap.from)
     }
 

@@ -9,9 +9,14 @@ use serde::Serialize;
 use super::history::{History, Kind, Mark, Run};
 use super::{Allowed, Gap, Verdict, faults, gaps, judge, spans};
 use crate::Result;
+use crate::judge::Span;
 
 /// The classes of the histogram: shorter than so many milliseconds, each; the last class has the others.
 const CLASSES: [u64; 7] = [10, 30, 100, 300, 1000, 3000, 10_000];
+
+/// Of more elections than that not each is told, but so many that were led least.
+const TOLD: usize = 8;
+const LEAST: usize = 4;
 
 /// The whole of it.
 #[derive(Clone, Debug, Serialize)]
@@ -22,6 +27,10 @@ pub struct Report {
     pub faults: BTreeMap<&'static str, usize>,
     /// How many could not be done.
     pub missed: usize,
+    /// How many terms were at work in all elections.
+    pub terms: usize,
+    /// How many of them followed a term of another process.
+    pub handovers: usize,
     /// Of every election.
     pub availability: BTreeMap<String, Availability>,
     /// By what ended the term before; "nothing" where no fault is to be blamed.
@@ -73,6 +82,19 @@ pub struct Each {
     pub why: Vec<&'static str>,
 }
 
+impl fmt::Display for Availability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} terms at work; led {:.2} % of the time, {:.2} % of that with a server; longest gap {:.2} s",
+            self.terms,
+            self.of_all * 100.0,
+            self.with_server * 100.0,
+            self.longest_gap
+        )
+    }
+}
+
 impl Report {
     /// Of a run.
     pub fn of(history: &History) -> Report {
@@ -107,6 +129,8 @@ impl Report {
             .iter()
             .filter(|mark| matches!(mark, Mark::Missed { .. }));
         Report {
+            terms: spans.len(),
+            handovers: handovers(&spans),
             run: history.run.clone(),
             faults: by_kind,
             missed: missed.count(),
@@ -156,6 +180,17 @@ impl Availability {
             terms,
         }
     }
+}
+
+/// How often the next term of an election was another process's. The spans are in the order in which they began.
+fn handovers(spans: &[Span]) -> usize {
+    let mut leaders: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut handovers = 0;
+    for span in spans {
+        let before = leaders.insert(&span.election, &span.process);
+        handovers += usize::from(before.is_some_and(|before| before != span.process));
+    }
+    handovers
 }
 
 /// All but the first, which ends with the run's first term, and the last, which is cut off by its end.
@@ -217,17 +252,14 @@ impl fmt::Display for Report {
             kinds.join(", "),
             self.missed
         )?;
-        for (election, of) in &self.availability {
-            writeln!(
-                f,
-                "election {election}: {} terms at work; led {:.2} % of the time, {:.2} % of that with a server; \
-                 longest gap {:.2} s",
-                of.terms,
-                of.of_all * 100.0,
-                of.with_server * 100.0,
-                of.longest_gap
-            )?;
-        }
+        writeln!(
+            f,
+            "{} elections, {} terms at work, {} hand-overs to another process\n",
+            run.elections.len(),
+            self.terms,
+            self.handovers
+        )?;
+        self.write_availability(f)?;
         writeln!(f, "\nwithout a leader, by what ended the term before:\n")?;
         self.write_gaps(f)?;
         writeln!(f)?;
@@ -239,6 +271,30 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    /// Of each election, least led first; of many those alone, and what is usual.
+    fn write_availability(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all: Vec<(&String, &Availability)> = self.availability.iter().collect();
+        let told = match all.len() > TOLD {
+            true => {
+                all.sort_by(|(_, one), (_, other)| one.of_all.total_cmp(&other.of_all));
+                LEAST
+            }
+            false => TOLD,
+        };
+        for (election, of) in all.iter().take(told) {
+            writeln!(f, "election {election}: {of}")?;
+        }
+        if all.len() > told {
+            let (election, of) = all[all.len() / 2];
+            let others = all.len() - told;
+            writeln!(
+                f,
+                "and {others} that were led more; in the middle {election}: {of}"
+            )?;
+        }
+        Ok(())
+    }
+
     fn write_gaps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "| cause | count | median ms | max ms | of allowed |")?;
         for class in CLASSES {

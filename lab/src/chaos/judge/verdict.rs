@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// So many violations are told; the others are counted.
+/// So many violations are told, and of what evidence is lacking; the others are counted.
 const TOLD: usize = 5;
 
 /// Whether an invariant held, and what shows it.
@@ -78,8 +78,11 @@ impl fmt::Display for Verdict {
         };
         let (name, word, evidence) = (self.name, self.word(), &self.evidence);
         writeln!(f, "{number}, {name}: {word} ({evidence})")?;
-        for lacking in &self.lacking {
+        for lacking in self.lacking.iter().take(TOLD) {
             writeln!(f, "  not judged: {lacking}")?;
+        }
+        if self.lacking.len() > TOLD {
+            writeln!(f, "  and {} more", self.lacking.len() - TOLD)?;
         }
         for violation in &self.violations {
             writeln!(f, "  {violation}")?;
