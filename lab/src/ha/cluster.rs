@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pg_leader::Elector;
-use pg_leader::testing::Binaries;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -35,7 +34,7 @@ impl Cluster {
             .arg("--version")
             .output()?;
         let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        let binaries = Binaries::find()?;
+        let binaries = enclosure::binaries()?;
         let directory = std::env::temp_dir().join(format!("pg-leader-ha-{}", fastrand::u32(..)));
         enclosure::run(
             "install",
@@ -49,7 +48,7 @@ impl Cluster {
             etcd,
             version: format!("PostgreSQL {}, {version}, etcd", binaries.version()),
             directory,
-            keep: false,
+            keep: arguments.keep,
         };
         let primary = cluster.until_whole().await?;
         let elector = Elector::connect(cluster.members[primary].url()).await?;

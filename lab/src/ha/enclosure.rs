@@ -24,7 +24,7 @@ pub(super) fn lacking(arguments: &Arguments) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("only root may make network namespaces".to_owned());
     }
-    if let Err(error) = Binaries::find() {
+    if let Err(error) = binaries() {
         return Some(error.to_string());
     }
     if !arguments.patroni.is_file() {
@@ -41,6 +41,20 @@ pub(super) fn lacking(arguments: &Arguments) -> Option<String> {
     lacks
         .map(|name| format!("there is no {name} on the PATH"))
         .or_else(refusal)
+}
+
+/// The server's, in the directory where its other programs are too: what is on the PATH may be two links alone.
+pub(super) fn binaries() -> Result<Binaries> {
+    let found = Binaries::find()?;
+    let postgres = found.directory().join("postgres").canonicalize()?;
+    let directory = postgres.parent().unwrap_or(found.directory());
+    match ["pg_ctl", "pg_basebackup", "pg_rewind"]
+        .iter()
+        .find(|name| !directory.join(name).is_file())
+    {
+        Some(lacks) => Err(format!("there is no {lacks} in {}", directory.display()).into()),
+        None => Ok(Binaries::at(directory)?),
+    }
 }
 
 fn is_on_path(name: &str) -> bool {

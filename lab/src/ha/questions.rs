@@ -50,7 +50,11 @@ pub(super) async fn fence_of(url: &str, term: i64) -> Result<String> {
 /// What a fence that should refuse says: its SQLSTATE, `None` where it lets the term pass.
 pub(super) async fn refusal(url: &str, fence: &str) -> Result<Option<String>> {
     let client = connect(url).await?;
-    let answer = tokio::time::timeout(PATIENCE, client.batch_execute(fence)).await?;
+    let answer = tokio::time::timeout(
+        PATIENCE,
+        client.batch_execute(&format!("BEGIN; {fence}; COMMIT")),
+    )
+    .await?;
     match answer {
         Ok(()) => Ok(None),
         Err(error) => match error.code() {

@@ -45,7 +45,7 @@ pub(super) fn of(name: &str, address: &str, directory: &Path, binaries: &Path) -
             "parameters": {"unix_socket_directories": directory},
             "pg_hba": ["local all all trust", "host all all all trust", "host replication all all trust"],
             "create_replica_methods": ["basebackup"],
-            "basebackup": {"checkpoint": "fast", "no-sync": null},
+            "basebackup": [{"checkpoint": "fast"}, "no-sync"],
         },
         "watchdog": {"mode": "off"},
     })

@@ -196,8 +196,11 @@ impl Outcome {
                 fallen.term, newest.term
             ));
         }
-        if passed {
-            broke("the old term's fence lets it pass on the new primary".to_owned());
+        if !self.fence.starts_with("PL") {
+            broke(format!(
+                "the old term's fence on the new primary: {}",
+                self.fence
+            ));
         }
         if remained {
             broke("what was open on the old primary is committed on the new one".to_owned());
