@@ -1,5 +1,7 @@
 //! The cluster: etcd and three members, made whole again after each event.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -7,7 +9,7 @@ use pg_leader::Elector;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, USER};
 use super::member::Member;
 use super::rest::Standing;
 use super::{Arguments, enclosure, etcd, questions, rest};
@@ -38,7 +40,7 @@ impl Cluster {
         let directory = std::env::temp_dir().join(format!("pg-leader-ha-{}", fastrand::u32(..)));
         enclosure::run(
             "install",
-            &format!("-d -o postgres -m 755 {}", directory.display()),
+            &format!("-d -o {USER} -m 755 {}", directory.display()),
         )?;
         let etcd = etcd::start(&directory)?;
         let start = |number| Member::start(number, &directory, &patroni, binaries.directory());
@@ -72,6 +74,13 @@ impl Cluster {
     pub(super) fn keep(&mut self) -> &Path {
         self.keep = true;
         &self.directory
+    }
+
+    /// Beside the logs.
+    pub(super) fn note(&self, text: &str) -> Result<()> {
+        let trials = self.directory.join("trials.txt");
+        let mut trials = File::options().create(true).append(true).open(trials)?;
+        Ok(trials.write_all(text.as_bytes())?)
     }
 
     /// For candidates that find the primary by themselves.

@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use pg_leader::testing::Binaries;
 
 use super::Arguments;
+use super::daemon::USER;
 use crate::Result;
 
 const INSIDE: &str = "PG_LEADER_HA_INSIDE";
@@ -121,6 +122,14 @@ pub(super) fn add(name: &str, address: &str) -> Result<()> {
     ip(&format!("-n {name} addr add {address}/24 dev eth0"))?;
     ip(&format!("-n {name} link set eth0 up"))?;
     ip(&format!("-n {name} link set lo up"))
+}
+
+/// A directory in memory: a disk that others keep busy would let etcd and rewinds wait.
+pub(super) fn in_memory(directory: &Path) -> Result<()> {
+    let directory = directory.display();
+    run("install", &format!("-d {directory}"))?;
+    run("mount", &format!("-t tmpfs none {directory}"))?;
+    run("install", &format!("-d -o {USER} -m 700 {directory}"))
 }
 
 /// `ip` with these words.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::daemon::Daemon;
-use super::enclosure::OUTSIDE;
+use super::enclosure::{self, OUTSIDE};
 use crate::Result;
 
 pub(super) const PORT: u16 = 2379;
@@ -11,6 +11,7 @@ pub(super) const PORT: u16 = 2379;
 pub(super) fn start(directory: &Path) -> Result<Daemon> {
     let url = format!("http://{OUTSIDE}:{PORT}");
     let data = directory.join("etcd");
+    enclosure::in_memory(&data)?;
     let arguments = [
         format!("--data-dir={}", data.display()),
         format!("--listen-client-urls={url}"),

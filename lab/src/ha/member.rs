@@ -29,10 +29,7 @@ impl Member {
         let address = format!("10.99.0.{}", 10 + number);
         let own = directory.join(&name);
         enclosure::add(&name, &address)?;
-        enclosure::run(
-            "install",
-            &format!("-d -o postgres -m 700 {}", own.display()),
-        )?;
+        enclosure::in_memory(&own)?;
         let text = settings::of(&name, &address, &own, binaries);
         std::fs::write(directory.join(format!("{name}.yml")), text)?;
         let mut member = Member {

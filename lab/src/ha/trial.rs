@@ -113,18 +113,15 @@ async fn perform(
             Duration::from_nanos(span.first.saturating_sub(writable))
         }),
         overlap: Duration::ZERO,
-        fence: refusal.clone().unwrap_or_else(|| "passed".to_owned()),
+        fence: refusal.unwrap_or_else(|| "passed".to_owned()),
         open: commit.to_owned(),
         broken: vec![],
     };
     let remained = stand.open.is_on(&url).await?;
     let leaked = questions::leaked(&url).await?;
-    outcome.judge(
-        &contest.ledger().spans()?,
-        refusal.is_none(),
-        remained,
-        leaked,
-    );
+    let spans = contest.ledger().spans()?;
+    cluster.note(&timeline(&outcome, &spans, began))?;
+    outcome.judge(&spans, remained, leaked);
     Ok(outcome)
 }
 
@@ -166,8 +163,22 @@ async fn stand(cluster: &Cluster, contest: &Contest) -> Result<Stand> {
     })
 }
 
+/// Who worked when, in seconds since the event: for whoever looks into the logs.
+fn timeline(outcome: &Outcome, spans: &[Span], began: u64) -> String {
+    let since = |at: u64| (i128::from(at) - i128::from(began)) as f64 / 1e9;
+    let mut text = format!("{}, {}\n", outcome.event.name(), outcome.path.name());
+    for span in spans {
+        let (process, term) = (&span.process, span.term);
+        let (first, last) = (since(span.first), since(span.last));
+        text.push_str(&format!(
+            "  {process:>8} {term:>20} {first:8.3} to {last:8.3}\n"
+        ));
+    }
+    text
+}
+
 impl Outcome {
-    fn judge(&mut self, spans: &[Span], passed: bool, remained: bool, leaked: u64) {
+    fn judge(&mut self, spans: &[Span], remained: bool, leaked: u64) {
         let all: Vec<&Span> = spans.iter().collect();
         let overlaps = judge::overlaps(&all);
         self.overlap = overlaps.iter().map(|overlap| overlap.lasts).sum();
