@@ -6,13 +6,14 @@ use rustix::process::Signal;
 
 use super::cluster::Cluster;
 use super::event::Event;
-use super::rest;
 use super::trial::{ELECTION, Stand};
+use super::{questions, rest};
 use crate::Result;
 use crate::contest::Contest;
+use crate::judge::Spans;
 
 /// Longer than Patroni tries again: the primary gives up.
-const ETCD_PAUSE: Duration = Duration::from_secs(10);
+const ETCD_PAUSE: Duration = Duration::from_secs(15);
 
 /// The candidate that shares its primary's cable.
 const INSIDE: &str = "inside";
@@ -48,7 +49,7 @@ pub(super) async fn prepare(
             let primary = cluster.until_whole().await?;
             let conninfo = cluster.conninfo(&[0, 1, 2]);
             contest.join_within(INSIDE, &cluster.members[primary].name, &conninfo)?;
-            until_inside_leads(contest).await
+            until_inside_leads(cluster, contest, primary).await
         }
         _ => Ok(()),
     }
@@ -73,13 +74,25 @@ async fn replace_leader(contest: &mut Contest) -> Result<String> {
     Ok(new.process)
 }
 
-async fn until_inside_leads(contest: &mut Contest) -> Result<()> {
-    for _ in 0..20 {
-        if replace_leader(contest).await? == INSIDE {
+/// By an operator's transfer, as soon as it is known as a candidate.
+async fn until_inside_leads(cluster: &Cluster, contest: &Contest, primary: usize) -> Result<()> {
+    let transfer = format!("SELECT pgleader.transfer('{ELECTION}', '{INSIDE}')");
+    let leads = |spans: &Spans| {
+        spans
+            .iter()
+            .any(|span| span.process == INSIDE)
+            .then_some(())
+    };
+    let mut refused = None;
+    for _ in 0..10 {
+        let asked = questions::execute(&cluster.members[primary].url(), &transfer).await;
+        let leads = tokio::time::timeout(Duration::from_secs(2), contest.ledger().until(leads));
+        if leads.await.is_ok() {
             return Ok(());
         }
+        refused = asked.err();
     }
-    Err("the candidate inside never leads".into())
+    Err(format!("the candidate inside never leads: {refused:?}").into())
 }
 
 /// The blow. Its time is taken before.

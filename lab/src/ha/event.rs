@@ -19,7 +19,7 @@ pub(super) enum Event {
     LinkDown,
     /// What the member sends is dropped, what is sent to it arrives.
     PacketsDropped,
-    /// SIGSTOP to etcd for 10 s: the primary gives up, and comes back.
+    /// SIGSTOP to etcd for 15 s: the primary gives up, and comes back.
     EtcdPaused,
     /// Standbys no longer receive, two terms begin, and the member is killed: those terms are lost.
     LastRowsLost,

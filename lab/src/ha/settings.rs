@@ -7,10 +7,10 @@ use serde_json::json;
 use super::daemon::USER;
 use super::{enclosure, etcd, rest};
 
-/// The least that Patroni takes, so that an event takes less than a minute. Its defaults are 30, 10 and 10.
+/// Near the least that Patroni takes, so that an event takes less than a minute. Its defaults are 30, 10 and 10.
 pub(super) const TTL: u64 = 20;
 const LOOP_WAIT: u64 = 1;
-const RETRY_TIMEOUT: u64 = 3;
+const RETRY_TIMEOUT: u64 = 6;
 
 /// YAML, of which JSON is a part.
 pub(super) fn of(name: &str, address: &str, directory: &Path, binaries: &Path) -> String {
