@@ -100,7 +100,7 @@ async fn connect(url: &str) -> Result<Client> {
         tokio::time::timeout(PATIENCE, tokio_postgres::connect(url, NoTls)).await??;
     tokio::spawn(connection);
     client
-        .batch_execute("SET synchronous_commit = local")
+        .batch_execute("SET synchronous_commit = local; SET log_min_messages = fatal")
         .await?;
     Ok(client)
 }

@@ -64,6 +64,7 @@ pub(super) async fn run(
     let mut task = Task::new(&path.conninfo(cluster), ELECTION, lease);
     task.patient = true;
     task.writes = true;
+    task.log = "warn".to_owned();
     let mut contest = Contest::new(task);
     for candidate in CANDIDATES {
         contest.join(candidate)?;
@@ -121,6 +122,7 @@ async fn perform(
     let leaked = questions::leaked(&url).await?;
     let spans = contest.ledger().spans()?;
     cluster.note(&timeline(&outcome, &spans, began))?;
+    cluster.note(&format!("  said last:{}\n", contest.warnings()))?;
     outcome.judge(&spans, remained, leaked);
     Ok(outcome)
 }
