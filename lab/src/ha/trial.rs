@@ -59,7 +59,12 @@ pub(super) async fn run(
     event: Event,
     lease: Duration,
 ) -> Result<Outcome> {
-    let failed = |error| format!("{}, {}: {error}", event.name(), path.name());
+    let failed = |error: crate::Error| {
+        // What a server says is in the source.
+        let source = error.source().map(|source| format!(": {source}"));
+        let source = source.unwrap_or_default();
+        format!("{}, {}: {error}{source}", event.name(), path.name())
+    };
     cluster.until_whole().await?;
     let mut task = Task::new(&path.conninfo(cluster), ELECTION, lease);
     task.patient = true;
@@ -70,7 +75,7 @@ pub(super) async fn run(
         contest.join(candidate)?;
     }
     let outcome = perform(cluster, &mut contest, path, event, lease).await;
-    outcome.map_err(|error| failed(error).into())
+    Ok(outcome.map_err(failed)?)
 }
 
 async fn perform(
