@@ -78,9 +78,9 @@ async fn replace_leader(contest: &mut Contest) -> Result<String> {
 async fn until_inside_leads(cluster: &Cluster, contest: &Contest, primary: usize) -> Result<()> {
     let transfer = format!("SELECT pgleader.transfer('{ELECTION}', '{INSIDE}')");
     let leads = |spans: &Spans| {
+        let mut spans = spans.iter();
         spans
-            .iter()
-            .any(|span| span.process == INSIDE)
+            .any(|span| span.process == INSIDE && span.steps > 0)
             .then_some(())
     };
     let mut refused = None;

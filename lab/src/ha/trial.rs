@@ -96,9 +96,9 @@ async fn perform(
     let writable = timeout(PATIENCE, sights.until_writable(began)).await;
     let (primary, writable) = writable.map_err(|_| "no primary is writable")?;
     let earliest = writable.saturating_sub(u64::try_from(SLACK.as_nanos())?);
-    let led = until_led(contest, stand.term, earliest).await;
-
     let url = cluster.members[primary].url();
+    let led = until_led_on(&url, contest, stand.term, earliest).await;
+
     let refusal = questions::refusal(&url, &stand.fence).await?;
     let commit = stand.open.commit().await;
     befall::follow(event, cluster, contest, &stand)?;
@@ -144,15 +144,26 @@ pub(super) async fn leader(contest: &Contest, least: i64) -> Result<Span> {
     newest.map_err(|_| format!("nobody leads in a term from {least} on").into())
 }
 
-async fn until_led(contest: &Contest, old: i64, earliest: u64) -> Option<Span> {
-    let next = contest.ledger().until(|spans| {
-        let later = |span: &&Span| span.term > old && span.first >= earliest && span.steps > 0;
-        spans
-            .iter()
-            .filter(later)
-            .min_by_key(|span| span.first)
-            .cloned()
-    });
+/// In a term that the new primary has on record: those on the old one are none of it.
+async fn until_led_on(url: &str, contest: &Contest, old: i64, earliest: u64) -> Option<Span> {
+    let next = async {
+        let mut after = (old, earliest);
+        loop {
+            let (old, earliest) = after;
+            let found = contest.ledger().until(|spans| {
+                let later =
+                    |span: &&Span| span.term != old && span.first >= earliest && span.steps > 0;
+                let mut later: Vec<&Span> = spans.iter().filter(later).collect();
+                later.sort_by_key(|span| span.first);
+                later.first().copied().cloned()
+            });
+            let span = found.await;
+            if questions::fence_of(url, span.term).await.is_ok() {
+                return span;
+            }
+            after = (span.term, span.first);
+        }
+    };
     timeout(PATIENCE, next).await.ok()
 }
 
