@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -65,7 +65,33 @@ impl Contest {
     ///
     /// When it cannot be started.
     pub fn join(&mut self, address: &str) -> Result<()> {
-        let candidate = self.start(address)?;
+        let conninfo = self.task.conninfo.clone();
+        self.join_by(address, &conninfo)
+    }
+
+    /// The same, by a connection string of its own.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn join_by(&mut self, address: &str, conninfo: &str) -> Result<()> {
+        self.join_as(address, conninfo, Process::this_binary()?)
+    }
+
+    /// The same, in a network namespace that has a name.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn join_within(&mut self, address: &str, namespace: &str, conninfo: &str) -> Result<()> {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]);
+        command.arg(Process::this_binary()?.get_program());
+        self.join_as(address, conninfo, command)
+    }
+
+    fn join_as(&mut self, address: &str, conninfo: &str, command: Command) -> Result<()> {
+        let candidate = self.start(address, conninfo, command)?;
         self.candidates.retain(|other| other.address != address);
         self.candidates.push(candidate);
         self.candidates
@@ -73,10 +99,10 @@ impl Contest {
         Ok(())
     }
 
-    fn start(&self, address: &str) -> Result<Candidate> {
-        let mut command = Process::this_binary()?;
+    fn start(&self, address: &str, conninfo: &str, mut command: Command) -> Result<Candidate> {
         let task = Task {
             address: address.to_owned(),
+            conninfo: conninfo.to_owned(),
             ..self.task.clone()
         };
         task.give_to(&mut command);

@@ -8,6 +8,8 @@ pub mod candidate;
 #[cfg(feature = "chaos")]
 pub mod chaos;
 pub mod contest;
+#[cfg(feature = "ha")]
+pub mod ha;
 pub mod judge;
 pub mod ledger;
 #[cfg(feature = "pictures")]
