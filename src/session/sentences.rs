@@ -72,20 +72,17 @@ pub(crate) fn entry(notice: &Notice) -> Entry {
             let why = why.as_ref().map_or(String::new(), |why| format!(": {why}"));
             Entry::new(Level::WARN, format!("the session ended{why}"))
         }
-        Notice::GivenUp { why } => {
-            Entry::new(Level::WARN, format!("the session is given up: {why}"))
-        }
-        Notice::Muddled(muddle) => {
-            let why = match muddle {
-                Muddle::NeverJoined => "an election of its was never joined",
-                Muddle::NoFit => "an answer does not fit its request",
-            };
-            Entry::new(Level::WARN, format!("the session is given up: {why}"))
-        }
+        Notice::GivenUp { why } => given_up(why),
+        Notice::Muddled(Muddle::NeverJoined) => given_up("an election of its was never joined"),
+        Notice::Muddled(Muddle::NoFit) => given_up("an answer does not fit its request"),
         Notice::NotAnnounced { why } => {
             Entry::new(Level::WARN, format!("no notification was sent: {why}"))
         }
     }
+}
+
+fn given_up(why: &str) -> Entry {
+    Entry::new(Level::WARN, format!("the session is given up: {why}"))
 }
 
 fn stranger(who: Option<&str>) -> Entry {
