@@ -1,6 +1,6 @@
 //! Highly available clusters: a Patroni cluster of three, what befalls it, and who leads then.
 //!
-//! Each [`trial`] starts candidates on a whole cluster, lets one [`event`] befall it, and sees when a primary is writable
+//! Each trial starts candidates on a whole cluster, lets one event befall it, and sees when a primary is writable
 //! again (not ours) and from there until somebody leads (ours). Nothing here elects: candidates, record and judge are
 //! those of the whole package.
 
