@@ -1,17 +1,21 @@
-//! Copies of the shipped engine, each broken in one way: see `mutants.rs`.
+//! Copies of the shipped engine, broken on purpose: see `mutants.rs`.
 //!
-//! A mutant is the source that ships with a few words replaced. Its copy takes what goes in and out, and the timings,
-//! from the shipped one, so that one model speaks to all of them. Words that are not there exactly once fail the build:
-//! whoever changes the rule shall look after its mutant.
+//! A mutant is the source that ships with a few words replaced. Where they are inside the bodies of functions, it shares
+//! one copy with the others of that kind: each body is there once as it ships and once for every mutant that has broken
+//! it, and `crate::mutants::is` tells which of them runs. A mutant that breaks more, such as a struct, has a copy of its
+//! own. A copy takes what goes in and out, and the timings, from the shipped engine, so that one model speaks to all of
+//! them. Words that are not there exactly once fail the build: whoever changes the rule shall look after its mutant.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 #[path = "mutants.rs"]
 mod mutants;
 
-use mutants::{MUTANTS, Mutant};
+use mutants::{Edit, MUTANTS, Mutant};
 
 /// What all have in common, beside the tests.
 const SHARED: [&str; 14] = [
@@ -44,28 +48,29 @@ fn main() {
     if env::var_os("CARGO_FEATURE_MUTANTS").is_none() {
         return;
     }
-    let mut modules = String::new();
+    let sources: Vec<Source> = files.iter().map(|file| source(&shipped, file)).collect();
+    let wanted: Vec<&Mutant> = MUTANTS
+        .iter()
+        .filter(|mutant| is_wanted(mutant.name))
+        .collect();
+    let (sharing, alone): (Vec<_>, Vec<_>) = wanted
+        .into_iter()
+        .partition(|mutant| is_inside_bodies(mutant, &sources));
+    let mut modules = copy(&out, SWITCHED, &sources, |source| {
+        switched(&sharing, source)
+    });
     let mut make = String::new();
-    for mutant in MUTANTS.iter().filter(|mutant| is_wanted(mutant.name)) {
+    for mutant in sharing {
         let name = mutant.name;
-        let root = out.join(name);
-        let _ = fs::remove_dir_all(&root);
-        for file in &files {
-            let source = fs::read_to_string(shipped.join(file));
-            let source = source.unwrap_or_else(|error| panic!("{file}: {error}"));
-            write(&root.join(file), &broken(mutant, file, &source));
-        }
-        for edit in mutant.edits {
-            let copied = files.iter().any(|file| file == edit.file);
-            assert!(copied, "mutant {name}: {} is not copied", edit.file);
-        }
-        let path = root.join("mod.rs");
-        write(&path, &head(&files));
         writeln!(
-            modules,
-            "#[allow(warnings)]\n#[path = {path:?}]\nmod {name};"
+            make,
+            "{name:?} => Some(|setup, seed| switched({name:?}, setup, seed)),"
         )
         .expect("a string");
+    }
+    for mutant in alone {
+        let name = mutant.name;
+        modules += &copy(&out, name, &sources, |source| broken(mutant, source));
         writeln!(
             make,
             "{name:?} => Some(|setup, seed| Box::new({name}::Engine::new(setup, seed))),"
@@ -78,7 +83,38 @@ fn main() {
     write(&out.join("mutants.rs"), &all);
 }
 
-/// Each copy takes its time to compile: whoever needs a few names them, with commas between.
+/// The copy that mutants share.
+const SWITCHED: &str = "switchable";
+
+/// A file of the shipped engine.
+struct Source {
+    file: String,
+    text: String,
+}
+
+fn source(shipped: &Path, file: &str) -> Source {
+    let text = fs::read_to_string(shipped.join(file));
+    Source {
+        file: file.to_owned(),
+        text: text.unwrap_or_else(|error| panic!("{file}: {error}")),
+    }
+}
+
+/// Writes a copy, and says how it is taken in as a module.
+fn copy(out: &Path, name: &str, sources: &[Source], change: impl Fn(&Source) -> String) -> String {
+    let root = out.join(name);
+    let _ = fs::remove_dir_all(&root);
+    for source in sources {
+        let changed = change(source);
+        let moved = changed.replace("crate::engine::", &format!("crate::mutants::{name}::"));
+        write(&root.join(&source.file), &moved);
+    }
+    let path = root.join("mod.rs");
+    write(&path, &head(sources));
+    format!("#[allow(warnings)]\n#[path = {path:?}]\nmod {name};\n")
+}
+
+/// Each takes its time to compile: whoever needs a few names them, with commas between.
 fn is_wanted(name: &str) -> bool {
     let wanted = env::var("PG_LEADER_PROOF_MUTANTS");
     wanted.map_or(true, |wanted| wanted.split(',').any(|one| one == name))
@@ -104,8 +140,9 @@ fn files(shipped: &Path) -> Vec<String> {
 }
 
 /// The root of a copy.
-fn head(files: &[String]) -> String {
-    let modules = files.iter().filter(|file| !file.contains('/'));
+fn head(sources: &[Source]) -> String {
+    let files = sources.iter().map(|source| &source.file);
+    let modules = files.filter(|file| !file.contains('/'));
     let modules = modules.map(|file| format!("mod {};\n", file.trim_end_matches(".rs")));
     let modules: String = modules.collect();
     format!(
@@ -121,20 +158,106 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).expect("OUT_DIR can be written to");
 }
 
-/// A file of the shipped engine, as the mutant has it.
-fn broken(mutant: &Mutant, file: &str, source: &str) -> String {
-    let mut source = source.replace(
-        "crate::engine::",
-        &format!("crate::mutants::{}::", mutant.name),
+/// Where in the source the words are that an edit replaces.
+fn place(mutant: &Mutant, edit: &Edit, source: &Source) -> Range<usize> {
+    let found: Vec<usize> = source
+        .text
+        .match_indices(edit.from)
+        .map(|(at, _)| at)
+        .collect();
+    assert_eq!(
+        found.len(),
+        1,
+        "mutant {}: {} has {:?} {} times",
+        mutant.name,
+        edit.file,
+        edit.from,
+        found.len()
     );
-    for edit in mutant.edits.iter().filter(|edit| edit.file == file) {
-        let found = source.matches(edit.from).count();
-        assert_eq!(
-            found, 1,
-            "mutant {}: {file} has {:?} {found} times",
-            mutant.name, edit.from
-        );
-        source = source.replace(edit.from, edit.to);
+    found[0]..found[0] + edit.from.len()
+}
+
+fn edits<'m>(mutant: &'m Mutant, source: &Source) -> impl Iterator<Item = &'m Edit> {
+    mutant.edits.iter().filter(|edit| edit.file == source.file)
+}
+
+/// A file of the shipped engine, as the mutant has it.
+fn broken(mutant: &Mutant, source: &Source) -> String {
+    let mut text = source.text.clone();
+    for edit in edits(mutant, source) {
+        place(mutant, edit, source);
+        text = text.replace(edit.from, edit.to);
     }
-    source
+    text
+}
+
+fn is_inside_bodies(mutant: &Mutant, sources: &[Source]) -> bool {
+    mutant.edits.iter().all(|edit| {
+        let source = sources.iter().find(|source| source.file == edit.file);
+        let source =
+            source.unwrap_or_else(|| panic!("mutant {}: {} is not copied", mutant.name, edit.file));
+        body_around(&source.text, &place(mutant, edit, source)).is_some()
+    })
+}
+
+/// Where the body of the function is that has these words in it, without its braces. The formatter sees to it that `fn`
+/// and the closing brace stand at one depth, and that the opening one ends the first line of the signature that it can.
+fn body_around(text: &str, words: &Range<usize>) -> Option<Range<usize>> {
+    let lines = || {
+        text.split_inclusive('\n').scan(0, |next, line| {
+            let start = *next;
+            *next += line.len();
+            Some((start, line.trim_end_matches('\n')))
+        })
+    };
+    let (start, first) = lines()
+        .take_while(|(start, _)| *start < words.start)
+        .filter(|(_, line)| begins_function(line))
+        .last()?;
+    let (opening, line) = lines().find(|(at, line)| *at >= start && line.ends_with('{'))?;
+    let depth = first.len() - first.trim_start().len();
+    let closing = format!("{}}}", &first[..depth]);
+    let (end, _) = lines().find(|(at, line)| *at > opening && *line == closing)?;
+    let body = opening + line.len()..end;
+    (body.start <= words.start && words.end <= body.end).then_some(body)
+}
+
+fn begins_function(line: &str) -> bool {
+    let line = line.trim_start();
+    let line = match line.strip_prefix("pub(") {
+        Some(scope) => scope.split_once(") ").map_or(line, |(_, rest)| rest),
+        None => line.strip_prefix("pub ").unwrap_or(line),
+    };
+    line.starts_with("fn ")
+}
+
+/// A file of the shipped engine with each body that one of these mutants has broken beside what is shipped.
+fn switched(mutants: &[&Mutant], source: &Source) -> String {
+    // By where they begin, last first: what stands before a body that is replaced stays where it is.
+    let mut bodies: BTreeMap<usize, (Range<usize>, String)> = BTreeMap::new();
+    for mutant in mutants {
+        let mut own: BTreeMap<usize, (Range<usize>, String)> = BTreeMap::new();
+        for edit in edits(mutant, source) {
+            let body =
+                body_around(&source.text, &place(mutant, edit, source)).expect("it is in one");
+            let shipped = || (body.clone(), source.text[body.clone()].to_owned());
+            let (_, text) = own.entry(body.start).or_insert_with(shipped);
+            *text = text.replace(edit.from, edit.to);
+        }
+        for (start, (body, text)) in own {
+            let (_, arms) = bodies.entry(start).or_insert((body, String::new()));
+            write!(
+                arms,
+                " if crate::mutants::is({:?}) {{{text}}} else",
+                mutant.name
+            )
+            .expect("a string");
+        }
+    }
+    let mut text = source.text.clone();
+    for (body, arms) in bodies.into_values().rev() {
+        let shipped = &source.text[body.clone()];
+        text.replace_range(body.clone(), &format!("{arms} {{{shipped}}}"));
+    }
+    text
 }

@@ -422,50 +422,168 @@ pub(crate) const MUTANTS: &[Mutant] = &[
             Phase::Down { .. }",
         )],
     },
-    // What the simulator finds (`tests/simulator_mutants.rs`), all in one copy: there only one is broken at a time.
+    // What the simulator finds (`tests/simulator_mutants.rs`).
     Mutant {
-        name: "simulated",
-        edits: &[
-            edit("handle.rs", "if self.setup.fails_fast && self.instance.is_none() {", "let asked = self.setup.fails_fast || crate::mutants::is(\"fails_without_being_asked\");
-        let first = self.instance.is_none() || crate::mutants::is(\"fails_fast_for_ever\");
-        if asked && first && !crate::mutants::is(\"fails_fast_is_forgotten\") {"),
-            edit("process/due.rs", "self.candidacies.any(Role::Worker)", "self.candidacies.any(Role::Worker) && !crate::mutants::is(\"ticks_as_if_nothing_worked\")"),
-            edit("handle.rs", "if Some(notification.pid) != self.pid {", "let own = Some(notification.pid) == self.pid && !crate::mutants::is(\"own_notifications_are_heeded\");
-            if !own && !crate::mutants::is(\"no_notification_is_heeded\") {"),
-            edit("process/session.rs", "if !candidacy.graceful {", "if !candidacy.graceful && !crate::mutants::is(\"deaf_work_is_given_time\") {"),
-            edit("process/ending.rs", "let grace = if candidacy.graceful {", "let grace = if candidacy.graceful || crate::mutants::is(\"deaf_work_is_given_grace\") {"),
-            edit("handle.rs", "if !query.may_fail() {", "let may_fail = query.may_fail() && !crate::mutants::is(\"no_hint_may_be_refused\");
-        if !may_fail && !crate::mutants::is(\"everything_may_be_refused\") {"),
-            edit("process/ending.rs", "candidacy.resigning && !self.has_to_give_up(candidacy)", "candidacy.resigning && (!self.has_to_give_up(candidacy) || crate::mutants::is(\"resigned_before_the_work_stopped\"))"),
-            edit("act.rs", "Action::GaveUp { key } => self.resigned(key),", "Action::GaveUp { .. } if crate::mutants::is(\"who_resigns_is_never_told\") => {}
-            Action::GaveUp { key } => self.resigned(key),"),
-            edit("handle.rs", "let term = self.rules.term(key);", "let term = self.rules.term(key);
-        let term = term.filter(|_| !crate::mutants::is(\"resigned_without_its_term\"));"),
-            edit("process/due.rs", "let settled = told && self.work.is_none() && self.owed.is_none();", "let settled = self.work.is_none() && self.owed.is_none();
-        let settled = told && (settled || crate::mutants::is(\"left_before_the_work_stopped\"));"),
-            edit("handle.rs", "desk.is_candidacy(candidacy)) {
+        name: "fails_without_being_asked",
+        edits: &[edit(
+            "handle.rs",
+            "if self.setup.fails_fast && self.instance.is_none() {",
+            "if self.instance.is_none() {",
+        )],
+    },
+    Mutant {
+        name: "fails_fast_for_ever",
+        edits: &[edit(
+            "handle.rs",
+            "if self.setup.fails_fast && self.instance.is_none() {",
+            "if self.setup.fails_fast {",
+        )],
+    },
+    Mutant {
+        name: "fails_fast_is_forgotten",
+        edits: &[edit(
+            "handle.rs",
+            "if self.setup.fails_fast && self.instance.is_none() {",
+            "if false {",
+        )],
+    },
+    Mutant {
+        name: "ticks_as_if_nothing_worked",
+        edits: &[edit(
+            "process/due.rs",
+            "self.candidacies.any(Role::Worker)",
+            "false",
+        )],
+    },
+    Mutant {
+        name: "own_notifications_are_heeded",
+        edits: &[edit(
+            "handle.rs",
+            "if Some(notification.pid) != self.pid {",
+            "if true {",
+        )],
+    },
+    Mutant {
+        name: "no_notification_is_heeded",
+        edits: &[edit(
+            "handle.rs",
+            "if Some(notification.pid) != self.pid {",
+            "if false {",
+        )],
+    },
+    Mutant {
+        name: "deaf_work_is_given_time",
+        edits: &[edit(
+            "process/session.rs",
+            "if !candidacy.graceful {",
+            "if false {",
+        )],
+    },
+    Mutant {
+        name: "deaf_work_is_given_grace",
+        edits: &[edit(
+            "process/ending.rs",
+            "let grace = if candidacy.graceful {",
+            "let grace = if true {",
+        )],
+    },
+    Mutant {
+        name: "no_hint_may_be_refused",
+        edits: &[edit("handle.rs", "if !query.may_fail() {", "if true {")],
+    },
+    Mutant {
+        name: "everything_may_be_refused",
+        edits: &[edit("handle.rs", "if !query.may_fail() {", "if false {")],
+    },
+    Mutant {
+        name: "resigned_before_the_work_stopped",
+        edits: &[edit(
+            "process/ending.rs",
+            "candidacy.resigning && !self.has_to_give_up(candidacy)",
+            "candidacy.resigning",
+        )],
+    },
+    Mutant {
+        name: "who_resigns_is_never_told",
+        edits: &[edit(
+            "act.rs",
+            "Action::GaveUp { key } => self.resigned(key),",
+            "Action::GaveUp { .. } => {}",
+        )],
+    },
+    Mutant {
+        name: "resigned_without_its_term",
+        edits: &[edit(
+            "handle.rs",
+            "let term = self.rules.term(key);",
+            "let term = self.rules.term(key).filter(|_| false);",
+        )],
+    },
+    Mutant {
+        name: "left_before_the_work_stopped",
+        edits: &[edit(
+            "process/due.rs",
+            "let settled = told && self.work.is_none() && self.owed.is_none();",
+            "let settled = told;",
+        )],
+    },
+    Mutant {
+        name: "who_leaves_is_not_heard",
+        edits: &[edit(
+            "handle.rs",
+            "desk.is_candidacy(candidacy)) {
             desk.leaves = true;
-            self.event(now, Event::Leave { key });", "desk.is_candidacy(candidacy)) {
-            desk.leaves = true;
-            if !crate::mutants::is(\"who_leaves_is_not_heard\") {
-                self.event(now, Event::Leave { key });
-            }"),
-            edit("asking.rs", "if desk.running == Some(term) {", "if desk.running == Some(term) && !crate::mutants::is(\"who_asked_is_forgotten\") {"),
-            edit("asking.rs", ".filter(|(of, _)| ending == Ending::SteppedDown && *of == term)", ".filter(|(of, _)| ending == Ending::SteppedDown && *of == term)
-                    .filter(|_| !crate::mutants::is(\"who_asked_is_not_told\"))"),
-            edit("act.rs", "self.batch.begun.push(Output::Begin { key, term, token });", "if !crate::mutants::is(\"starts_what_has_not_begun\") {
-                    self.batch.begun.push(Output::Begin { key, term, token });
-                }"),
-            edit("act.rs", "self.out.extend(begun.into_iter().chain(shown).chain(done));", "let (shown, done) = if crate::mutants::is(\"starts_before_it_is_shown\") {
-            (done, shown)
-        } else {
-            (shown, done)
-        };
-        self.out.extend(begun.into_iter().chain(shown).chain(done));"),
-            edit("process/slices.rs", "            self.not_reached(now, kind, key);", "            if !crate::mutants::is(\"who_was_not_reached_is_forgotten\") {
-                self.not_reached(now, kind, key);
-            }"),
-            edit("process/mod.rs", "self.stopping && self.candidacies.is_empty()", "self.stopping && (self.candidacies.is_empty() || crate::mutants::is(\"goodbye_while_work_runs\"))"),
-        ],
+            self.event(now, Event::Leave { key });",
+            "desk.is_candidacy(candidacy)) {
+            desk.leaves = true;",
+        )],
+    },
+    Mutant {
+        name: "who_asked_is_forgotten",
+        edits: &[edit(
+            "asking.rs",
+            "if desk.running == Some(term) {",
+            "if false {",
+        )],
+    },
+    Mutant {
+        name: "who_asked_is_not_told",
+        edits: &[edit(
+            "asking.rs",
+            ".filter(|(of, _)| ending == Ending::SteppedDown && *of == term)",
+            ".filter(|_| false)",
+        )],
+    },
+    Mutant {
+        name: "starts_what_has_not_begun",
+        edits: &[edit(
+            "act.rs",
+            "self.batch.begun.push(Output::Begin { key, term, token });",
+            "",
+        )],
+    },
+    Mutant {
+        name: "starts_before_it_is_shown",
+        edits: &[edit(
+            "act.rs",
+            "self.out.extend(begun.into_iter().chain(shown).chain(done));",
+            "self.out.extend(begun.into_iter().chain(done).chain(shown));",
+        )],
+    },
+    Mutant {
+        name: "who_was_not_reached_is_forgotten",
+        edits: &[edit(
+            "process/slices.rs",
+            "            self.not_reached(now, kind, key);",
+            "",
+        )],
+    },
+    Mutant {
+        name: "goodbye_while_work_runs",
+        edits: &[edit(
+            "process/mod.rs",
+            "self.stopping && self.candidacies.is_empty()",
+            "self.stopping",
+        )],
     },
 ];

@@ -1,8 +1,11 @@
 //! What the checker must find fault with: the shipped machine, server or driver, broken in one way each.
 
 use std::cell::Cell;
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
-use crate::machine::Make;
+use crate::engine::{Input, Instant, Output, Setup};
+use crate::machine::{Machine, Make};
 use crate::model::{DriverFlaw, Subject};
 use crate::postgres::Flaw;
 
@@ -38,22 +41,67 @@ pub fn shipped_beside(name: &str) -> Subject {
 }
 
 thread_local! {
-    /// What is broken of the copy for the simulator. A world is run on one thread.
-    static BROKEN: Cell<&'static str> = const { Cell::new("") };
+    /// Which mutant's engine is at work on this thread, of those that share a copy.
+    static AT_WORK: Cell<&'static str> = const { Cell::new("") };
 }
 
-/// Whether this is broken of the copy for the simulator.
-pub(crate) fn is(name: &str) -> bool {
-    BROKEN.get() == name
+/// Whether this mutant's engine is at work.
+fn is(name: &str) -> bool {
+    AT_WORK.get() == name
 }
 
-/// Break it for as long as that takes.
-pub(crate) fn breaking<T>(name: &'static str, run: impl FnOnce(Make) -> T) -> T {
-    let make = maker("simulated").expect("there is a copy for the simulator");
-    BROKEN.set(name);
-    let came = run(make);
-    BROKEN.set("");
+/// An engine of the copy that mutants share, broken in the one way that has this name.
+#[derive(Clone, Debug)]
+struct Switched {
+    name: &'static str,
+    engine: switchable::Engine,
+}
+
+fn switched(name: &'static str, setup: Setup, seed: u64) -> Box<dyn Machine> {
+    let engine = at_work(name, || switchable::Engine::new(setup, seed));
+    Box::new(Switched { name, engine })
+}
+
+fn at_work<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
+    AT_WORK.set(name);
+    let came = work();
+    AT_WORK.set("");
     came
+}
+
+impl Machine for Switched {
+    fn handle(&mut self, now: Instant, input: Input) {
+        at_work(self.name, || self.engine.handle(now, input));
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        at_work(self.name, || self.engine.poll())
+    }
+
+    fn poll_timeout(&self) -> Instant {
+        at_work(self.name, || self.engine.poll_timeout())
+    }
+
+    fn look_every(&self) -> Duration {
+        at_work(self.name, || self.engine.look_every())
+    }
+
+    fn interrupt(&mut self) {
+        at_work(self.name, || self.engine.interrupt());
+    }
+
+    fn boxed(&self) -> Box<dyn Machine> {
+        Box::new(self.clone())
+    }
+
+    fn hash_into(&self, mut hasher: &mut dyn Hasher) {
+        self.engine.hash(&mut hasher);
+    }
+}
+
+/// Makes engines that are broken in the way that has this name.
+pub(crate) fn breaking(name: &str) -> Make {
+    maker(name).unwrap_or_else(|| panic!("there is no mutant {name:?} in proof/mutants.rs"))
 }
 
 /// What is broken in the way that has this name. `None`: there is no such mutant.

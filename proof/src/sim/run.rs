@@ -43,7 +43,7 @@ pub fn run(seed: u64, flaw: Option<Flaw>) -> Outcome {
 /// The same, with engines that are broken in the way that has this name in `proof/mutants.rs`.
 #[cfg(feature = "mutants")]
 pub fn run_mutant(seed: u64, name: &'static str) -> Outcome {
-    crate::mutants::breaking(name, |make| run_to_the_end(seed, None, make))
+    run_to_the_end(seed, None, crate::mutants::breaking(name))
 }
 
 fn run_to_the_end(seed: u64, flaw: Option<Flaw>, make: Make) -> Outcome {
