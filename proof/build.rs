@@ -41,7 +41,6 @@ fn main() {
     let shipped = manifest.join("../src/engine");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     println!("cargo::rerun-if-changed=mutants.rs");
-    println!("cargo::rerun-if-env-changed=PG_LEADER_PROOF_MUTANTS");
     println!("cargo::rerun-if-changed={}", shipped.display());
     let files = files(&shipped);
     // Who changes the engine for a moment need not change what is broken of it, too.
@@ -49,12 +48,8 @@ fn main() {
         return;
     }
     let sources: Vec<Source> = files.iter().map(|file| source(&shipped, file)).collect();
-    let wanted: Vec<&Mutant> = MUTANTS
+    let (sharing, alone): (Vec<_>, Vec<_>) = MUTANTS
         .iter()
-        .filter(|mutant| is_wanted(mutant.name))
-        .collect();
-    let (sharing, alone): (Vec<_>, Vec<_>) = wanted
-        .into_iter()
         .partition(|mutant| is_inside_bodies(mutant, &sources));
     let mut modules = copy(&out, SWITCHED, &sources, |source| {
         switched(&sharing, source)
@@ -112,12 +107,6 @@ fn copy(out: &Path, name: &str, sources: &[Source], change: impl Fn(&Source) -> 
     let path = root.join("mod.rs");
     write(&path, &head(sources));
     format!("#[allow(warnings)]\n#[path = {path:?}]\nmod {name};\n")
-}
-
-/// Each takes its time to compile: whoever needs a few names them, with commas between.
-fn is_wanted(name: &str) -> bool {
-    let wanted = env::var("PG_LEADER_PROOF_MUTANTS");
-    wanted.map_or(true, |wanted| wanted.split(',').any(|one| one == name))
 }
 
 /// Those of the engine that a mutant has a copy of.
