@@ -1,5 +1,5 @@
 //! A name with several addresses, hosts that are frozen and servers that come back: what is dead costs the living little.
-//! Settles rows 47 and 48 of docs/development/known-faults.md.
+//! Settles rows 80 and 81 of docs/development/known-faults.md.
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Who installs the schema, and when: the first connect and `pg-leader install` alone, and nobody stands behind a
 //! lock that the installation waits for. It works in every encoding, under every setting of a role, and beside grants.
-//! Settles row 39 of docs/development/known-faults.md.
+//! Settles rows 39, 47 and 48 of docs/development/known-faults.md.
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Runtimes that are shut down while candidacies have their work to run there: what can never work leaves, and the others
-//! lead. Settles row 49 of docs/development/known-faults.md together with `work`.
+//! lead. Settles row 82 of docs/development/known-faults.md together with `work`.
 
 mod support;
 
