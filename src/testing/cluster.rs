@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 
+use super::ports::free_port;
 use super::server::{self, User};
 use super::template::Template;
 use super::{Binaries, ClusterError, files, io, sql};
@@ -88,7 +89,7 @@ pub(super) fn start(
     settings: &[(String, String)],
     template: Option<&Template>,
 ) -> Result<Cluster, ClusterError> {
-    let cluster = Cluster::prepare(binaries)?;
+    let mut cluster = Cluster::prepare(binaries)?;
     let initdb = || cluster.initdb(arguments);
     let copied_from = match template {
         Some(template) => template
@@ -101,10 +102,11 @@ pub(super) fn start(
     let Some((template, error)) = copied_from.zip(started.as_ref().err()) else {
         return started.map(|()| cluster);
     };
-    // It may be the template's fault, or the settings'.
+    // It may be the template's fault, or the settings', or its port was taken meanwhile.
     tracing::debug!(%error, "a copied cluster does not start");
     let data = cluster.data_dir();
     fs::remove_dir_all(&data).map_err(io(&data))?;
+    cluster.port = free_port()?;
     cluster.initdb(arguments)?;
     cluster.configure(settings)?;
     cluster.start_again()?;
@@ -134,10 +136,7 @@ impl Cluster {
         let name = format!("{PREFIX}{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).map_err(io(&directory))?;
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0))
-            .and_then(|listener| listener.local_addr())
-            .map_err(io("127.0.0.1"))?
-            .port();
+        let port = free_port()?;
         // From here Drop removes the directory.
         let cluster = Cluster {
             binaries,

@@ -25,6 +25,7 @@ mod binaries;
 mod cluster;
 mod files;
 mod identity;
+mod ports;
 mod server;
 mod sql;
 mod standby;
