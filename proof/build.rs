@@ -172,12 +172,29 @@ fn edits<'m>(mutant: &'m Mutant, source: &Source) -> impl Iterator<Item = &'m Ed
 
 /// A file of the shipped engine, as the mutant has it.
 fn broken(mutant: &Mutant, source: &Source) -> String {
-    let mut text = source.text.clone();
-    for edit in edits(mutant, source) {
-        place(mutant, edit, source);
-        text = text.replace(edit.from, edit.to);
+    let edits = edits(mutant, source).map(|edit| (place(mutant, edit, source), edit.to));
+    replaced(&source.text, 0..source.text.len(), edits)
+}
+
+/// Where words are, and what stands there instead.
+type Piece = (Range<usize>, &'static str);
+
+/// These words of the text, with others in the place of some of them.
+fn replaced<W: AsRef<str>>(
+    text: &str,
+    words: Range<usize>,
+    pieces: impl Iterator<Item = (Range<usize>, W)>,
+) -> String {
+    let mut pieces: Vec<_> = pieces.collect();
+    pieces.sort_by_key(|(range, _)| range.start);
+    let (mut all, mut next) = (String::new(), words.start);
+    for (range, instead) in pieces {
+        assert!(next <= range.start, "two pieces overlap: {}", &text[range]);
+        all += &text[next..range.start];
+        all += instead.as_ref();
+        next = range.end;
     }
-    text
+    all + &text[next..words.end]
 }
 
 fn is_inside_bodies(mutant: &Mutant, sources: &[Source]) -> bool {
@@ -222,31 +239,31 @@ fn begins_function(line: &str) -> bool {
 
 /// A file of the shipped engine with each body that one of these mutants has broken beside what is shipped.
 fn switched(mutants: &[&Mutant], source: &Source) -> String {
-    // By where they begin, last first: what stands before a body that is replaced stays where it is.
-    let mut bodies: BTreeMap<usize, (Range<usize>, String)> = BTreeMap::new();
+    let text = &source.text;
+    // By where they begin and end.
+    let mut bodies: BTreeMap<(usize, usize), String> = BTreeMap::new();
     for mutant in mutants {
-        let mut own: BTreeMap<usize, (Range<usize>, String)> = BTreeMap::new();
+        let mut own: BTreeMap<(usize, usize), Vec<Piece>> = BTreeMap::new();
         for edit in edits(mutant, source) {
-            let body =
-                body_around(&source.text, &place(mutant, edit, source)).expect("it is in one");
-            let shipped = || (body.clone(), source.text[body.clone()].to_owned());
-            let (_, text) = own.entry(body.start).or_insert_with(shipped);
-            *text = text.replace(edit.from, edit.to);
+            let words = place(mutant, edit, source);
+            let body = body_around(text, &words).expect("it is in one");
+            let pieces = own.entry((body.start, body.end)).or_default();
+            pieces.push((words, edit.to));
         }
-        for (start, (body, text)) in own {
-            let (_, arms) = bodies.entry(start).or_insert((body, String::new()));
+        for ((start, end), pieces) in own {
+            let body = replaced(text, start..end, pieces.into_iter());
+            let arms = bodies.entry((start, end)).or_default();
             write!(
                 arms,
-                " if crate::mutants::is({:?}) {{{text}}} else",
+                " if crate::mutants::is({:?}) {{{body}}} else",
                 mutant.name
             )
             .expect("a string");
         }
     }
-    let mut text = source.text.clone();
-    for (body, arms) in bodies.into_values().rev() {
-        let shipped = &source.text[body.clone()];
-        text.replace_range(body.clone(), &format!("{arms} {{{shipped}}}"));
-    }
-    text
+    let bodies = bodies.into_iter().map(|((start, end), arms)| {
+        let shipped = &text[start..end];
+        (start..end, format!("{arms} {{{shipped}}}"))
+    });
+    replaced(text, 0..text.len(), bodies)
 }
