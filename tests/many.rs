@@ -296,6 +296,25 @@ impl Thousand {
         began.elapsed()
     }
 
+    /// All are led for the second time, by whoever is first, and nothing was begun in vain.
+    async fn until_led_again(&self) -> Duration {
+        let began = Instant::now();
+        let led = "pgleader.election AS e JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term \
+                   WHERE e.state = 'leading' AND e.term = 2 AND t.ended_at IS NULL";
+        while self.count(led) < MANY {
+            let terms = self.count("pgleader.term");
+            let waited = began.elapsed();
+            assert!(
+                waited < LONG * 20,
+                "{} of {MANY} after {waited:?}, {terms} terms",
+                self.count(led)
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(self.count("pgleader.term"), MANY * 2, "terms in vain");
+        began.elapsed()
+    }
+
     async fn until_followed(&self) {
         let places = "pgleader.lock WHERE kind = 'pgleader.candidate'::regclass AND granted";
         let began = Instant::now();
@@ -363,6 +382,7 @@ async fn a_thousand_elections_are_handed_over_by_a_shutdown() {
     assert_eq!(resigned, MANY);
 }
 
+/// The successor comes first. Where it is slow, as on a busy machine, the first is back for some of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_elections_are_led_again_when_their_session_is_killed() {
     let all = Thousand::start().await;
@@ -371,7 +391,9 @@ async fn a_thousand_elections_are_led_again_when_their_session_is_killed() {
     let _second = all.process("second");
     all.until_followed().await;
     all.cluster.terminate_leader(&name(0)).unwrap();
-    let took = all.until_led_by("second", 2).await;
+    let took = all.until_led_again().await;
+    let by_the_successor = all.count("pgleader.election WHERE address = 'second'");
+    assert!(by_the_successor > MANY / 2, "{by_the_successor}");
     support::say(&format!(
         "{MANY} after a killed session: {took:?}, lease {LONG:?}"
     ));
@@ -389,23 +411,8 @@ async fn a_thousand_elections_are_led_again_when_the_server_restarts() {
     all.until_followed().await;
     all.cluster.stop_fast().unwrap();
     all.cluster.start_again().unwrap();
-    let began = Instant::now();
-    let led = "pgleader.election AS e JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term \
-               WHERE e.state = 'leading' AND e.term = 2 AND t.ended_at IS NULL";
-    while all.count(led) < MANY {
-        let terms = all.count("pgleader.term");
-        let waited = began.elapsed();
-        assert!(
-            waited < LONG * 20,
-            "{} of {MANY} after {waited:?}, {terms} terms",
-            all.count(led)
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    support::say(&format!(
-        "{MANY} after a restart: {:?}, lease {LONG:?}",
-        began.elapsed()
-    ));
+    let took = all.until_led_again().await;
+    support::say(&format!("{MANY} after a restart: {took:?}, lease {LONG:?}"));
     all.until_followed().await;
     all.assert_quiet(2).await;
 }
