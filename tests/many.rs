@@ -280,38 +280,31 @@ impl Thousand {
 
     /// All are led from there, and nothing was begun in vain: so many terms an election.
     async fn until_led_by(&self, address: &str, terms: usize) -> Duration {
-        let began = Instant::now();
         let led = format!("pgleader.election WHERE state = 'leading' AND address = '{address}'");
-        while self.count(&led) < MANY {
+        self.until_led(&led, terms).await
+    }
+
+    /// All are led for the second time, by whoever is first, and nothing was begun in vain.
+    async fn until_led_again(&self) -> Duration {
+        let led = "pgleader.election AS e JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term \
+                   WHERE e.state = 'leading' AND e.term = 2 AND t.ended_at IS NULL";
+        self.until_led(led, 2).await
+    }
+
+    /// `led`: what there is one of for each election that is led as it shall be.
+    async fn until_led(&self, led: &str, terms: usize) -> Duration {
+        let began = Instant::now();
+        while self.count(led) < MANY {
             let waited = began.elapsed();
             assert!(
                 waited < LONG * 20,
-                "{} of {MANY} are led by {address} after {waited:?}, {} terms",
-                self.count(&led),
+                "{} of {MANY} after {waited:?}, {} terms: {led}",
+                self.count(led),
                 self.count("pgleader.term"),
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(self.count("pgleader.term"), MANY * terms, "terms in vain");
-        began.elapsed()
-    }
-
-    /// All are led for the second time, by whoever is first, and nothing was begun in vain.
-    async fn until_led_again(&self) -> Duration {
-        let began = Instant::now();
-        let led = "pgleader.election AS e JOIN pgleader.term AS t ON t.election_id = e.id AND t.number = e.term \
-                   WHERE e.state = 'leading' AND e.term = 2 AND t.ended_at IS NULL";
-        while self.count(led) < MANY {
-            let terms = self.count("pgleader.term");
-            let waited = began.elapsed();
-            assert!(
-                waited < LONG * 20,
-                "{} of {MANY} after {waited:?}, {terms} terms",
-                self.count(led)
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert_eq!(self.count("pgleader.term"), MANY * 2, "terms in vain");
         began.elapsed()
     }
 

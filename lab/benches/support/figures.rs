@@ -37,8 +37,9 @@ pub(crate) fn milliseconds(duration: Duration) -> f64 {
 /// What the marks came to.
 #[derive(Debug)]
 pub(crate) struct Marks {
-    /// Those that were missed by more than this.
+    /// Those that were missed by far.
     failed: Vec<String>,
+    /// By far is more than so many times the mark.
     times: f64,
 }
 
@@ -74,7 +75,7 @@ impl Marks {
         format!("{mark}: {verdict}")
     }
 
-    /// Whether none was missed by so much; those that were are said.
+    /// Whether none was missed by far; those that were are said.
     pub(crate) fn hold(&self) -> bool {
         for failed in &self.failed {
             eprintln!("missed more than {} times: {failed}", self.times);
