@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::addresses::Addresses;
 use super::endpoints::{Endpoints, most_telling};
-use super::sight::{Sight, see};
-use crate::engine::Timings;
+use super::sight::{failure, see};
+use crate::engine::{Missed, Search, Sight, Survey, Timings, best};
 use crate::error::{Error, Kind};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -27,8 +27,18 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Sight> {
-        self.sights.iter().map(|(_, sight)| sight)
+    pub(crate) fn survey(&self) -> Survey {
+        let failures = self.failures.iter();
+        let failed = failures.map(|(_, name, error)| (name, error.is_refusal()));
+        let silent = self.silent.iter().map(|(_, name)| (name, false));
+        let missed = failed.chain(silent).map(|(name, refuses)| Missed {
+            name: name.clone(),
+            refuses,
+        });
+        Survey {
+            sights: self.sights.iter().map(|(_, sight)| sight.clone()).collect(),
+            missed: missed.collect(),
+        }
     }
 
     /// Instead of what was seen of it before.
@@ -45,7 +55,7 @@ impl Round {
     fn all_failures(self) -> Vec<(String, Error)> {
         let refused = self.sights.into_iter();
         let refused = refused.filter_map(|(index, sight)| {
-            let error = sight.failure()?;
+            let error = failure(&sight)?;
             Some((index, sight.name, error))
         });
         let mut all: Vec<_> = self.failures.into_iter().chain(refused).collect();
@@ -226,22 +236,6 @@ async fn look_at(
     idle.ok_or_else(|| calls.error())
 }
 
-/// What a process looks for when it connects.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Search {
-    /// Those that it takes part in.
-    pub(crate) elections: Vec<String>,
-    /// The host that it has left another one for: it gets all the time that there is.
-    pub(crate) wanted: Option<String>,
-}
-
-/// Where the connection string names several hosts: what was seen of them.
-pub(crate) struct SeenHosts {
-    pub(crate) own: Sight,
-    /// What was seen before it was taken.
-    pub(crate) round: Round,
-}
-
 /// Where to connect to, the best first: one of each cluster, in the order of the string.
 ///
 /// Never the second best of a cluster: where the best is not fit, that must be said.
@@ -257,118 +251,4 @@ pub(crate) async fn choose(
         return Err(most_telling(round.all_failures()));
     }
     Ok((order, round))
-}
-
-fn best(sights: &[(usize, Sight)]) -> Vec<usize> {
-    let mut best: Vec<&(usize, Sight)> = vec![];
-    for seen in sights.iter().filter(|(_, sight)| sight.writable()) {
-        let (_, sight) = seen;
-        let same = |(_, other): &&mut &(usize, Sight)| {
-            let both = (sight.server.system, other.server.system);
-            sight.server == other.server || matches!(both, (Some(one), Some(two)) if one == two)
-        };
-        match best.iter_mut().find(same) {
-            Some(other) if sight.rank() > other.1.rank() => *other = seen,
-            Some(_) => {}
-            None => best.push(seen),
-        }
-    }
-    best.into_iter().map(|(index, _)| *index).collect()
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::connection::sight::{Led, Server};
-
-    /// A primary of cluster 7 that tells all, with or without a leader of the election `e`.
-    pub(crate) fn sight(name: &str, started: i64, timeline: i64, led: bool) -> Sight {
-        Sight {
-            name: name.to_owned(),
-            server: Server {
-                system: Some(7),
-                started,
-            },
-            standby: false,
-            read_only: false,
-            timeline: Some(timeline),
-            held: Some(Led {
-                elections: led.then(|| "e".to_owned()).into_iter().collect(),
-                any: false,
-            }),
-        }
-    }
-
-    pub(crate) fn nameless(sight: Sight) -> Sight {
-        let server = Server {
-            system: None,
-            ..sight.server
-        };
-        Sight { server, ..sight }
-    }
-
-    #[test]
-    fn the_newest_timeline_comes_first_then_the_leader_then_the_oldest_server() {
-        let untold = Sight {
-            timeline: None,
-            ..sight("0", 1, 1, true)
-        };
-        let least_first = [
-            untold,
-            sight("a", 1, 1, true),
-            sight("b", 9, 2, false),
-            sight("c", 8, 2, false),
-            sight("d", 9, 2, true),
-            sight("e", 8, 2, true),
-            sight("f", 9, 3, false),
-        ];
-        assert!(least_first.is_sorted_by_key(Sight::rank));
-    }
-
-    /// Two strings call the same two servers by names of their own: both take the same one.
-    #[test]
-    fn whatever_the_hosts_are_called_all_take_the_same() {
-        for led in [false, true] {
-            let first = [
-                (0, sight("db1:5432", 5, 1, led)),
-                (1, sight("db2:5432", 4, 1, led)),
-            ];
-            let second = [
-                (0, sight("10.0.0.9:5432", 5, 1, led)),
-                (1, sight("10.0.0.10:5432", 4, 1, led)),
-            ];
-            let third = [
-                (0, sight("a:5432", 4, 1, led)),
-                (1, sight("z:5432", 5, 1, led)),
-            ];
-            assert_eq!((best(&first), best(&second)), (vec![1], vec![1]));
-            assert_eq!(best(&third), [0]);
-        }
-    }
-
-    #[test]
-    fn one_server_under_two_names_is_no_rival_and_neither_is_a_standby() {
-        let one = sight("a", 1, 1, true);
-        assert!(!one.rivals(&sight("alias", 1, 1, true)));
-        assert!(one.rivals(&sight("b", 2, 1, false)));
-        let standby = Sight {
-            standby: true,
-            ..sight("b", 2, 1, false)
-        };
-        assert!(!one.rivals(&standby));
-        let mut foreign = sight("b", 2, 1, false);
-        foreign.server.system = Some(8);
-        assert!(!one.rivals(&foreign));
-    }
-
-    #[test]
-    fn two_that_do_not_tell_their_cluster_are_of_two() {
-        let one = nameless(sight("a", 1, 1, false));
-        let other = nameless(sight("b", 2, 2, true));
-        assert!(!one.rivals(&other) && !other.rivals(&one));
-        assert!(!one.rivals(&sight("c", 3, 1, false)));
-        // Both are tried, in the order of the string.
-        assert_eq!(best(&[(0, one.clone()), (1, other)]), [0, 1]);
-        assert_eq!(best(&[(0, one.clone()), (1, one)]), [0]);
-    }
 }

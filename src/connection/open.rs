@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::addresses::{Addresses, Reached};
 use super::endpoints::{Endpoints, most_telling};
 use super::fitness;
-use super::hosts::{self, Round, Search, SeenHosts};
+use super::hosts::{self, Round};
 use super::pooler;
-use super::sight::{Sight, see};
+use super::sight::see;
 use super::wire::Wire;
 use crate::config::Config;
-use crate::engine::Timings;
+use crate::engine::{Search, Sight, Surroundings, Timings};
 use crate::error::Error;
 use crate::shown::shown;
 
@@ -23,7 +23,7 @@ pub(crate) struct Connection {
     pub(crate) pgpool: bool,
     pub(crate) role: String,
     /// Where the connection string names several.
-    pub(crate) hosts: Option<SeenHosts>,
+    pub(crate) hosts: Option<Surroundings>,
 }
 
 /// Connect to the host that is a fit primary. The schema is not looked at.
@@ -50,7 +50,8 @@ pub(crate) async fn connect_and_say(
         let opened = open(&endpoints, index, timings, search).await;
         match opened {
             Ok((connection, own)) => {
-                let hosts = own.map(|own| SeenHosts { own, round });
+                let survey = round.survey();
+                let hosts = own.map(|own| Surroundings { own, survey });
                 return Ok(Connection {
                     hosts,
                     ..connection

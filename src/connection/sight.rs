@@ -1,13 +1,11 @@
 //! What a host is: its server, its role, its timeline, and what is led there.
 
-use std::cmp::Reverse;
-use std::collections::BTreeSet;
-
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::row::{Parameter, column, one};
+use crate::engine::{Led, Server, Sight};
 use crate::error::{Error, Kind};
 
 const ROLE: &str = "
@@ -30,78 +28,12 @@ const HELD: &str = "
     LEFT JOIN pgleader.read_elections($1) AS e ON e.election = l.election_id
     WHERE l.kind = 'pgleader.election'::regclass AND l.granted";
 
-/// A running server, whatever its host is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Server {
-    /// `None`: it does not tell.
-    pub(crate) system: Option<i64>,
-    /// When it was started, by its own clock; only ever compared with that of copies of the same cluster.
-    pub(crate) started: i64,
-}
-
-/// What a host was seen to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sight {
-    pub(crate) name: String,
-    pub(crate) server: Server,
-    pub(crate) standby: bool,
-    pub(crate) read_only: bool,
-    /// `None`: it does not tell.
-    pub(crate) timeline: Option<i64>,
-    /// `None`: it could not be found out.
-    pub(crate) held: Option<Led>,
-}
-
-/// What is led on a server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Led {
-    /// Of the elections that were asked for.
-    pub(crate) elections: BTreeSet<String>,
-    /// None were asked for, and some election is led there.
-    pub(crate) any: bool,
-}
-
-impl Sight {
-    pub(crate) fn writable(&self) -> bool {
-        !self.standby && !self.read_only
-    }
-
-    /// Whether both are copies of one cluster that accept writes, and not one server under two names. Two that do
-    /// not tell what they are copies of are of different clusters.
-    pub(crate) fn rivals(&self, other: &Sight) -> bool {
-        self.writable()
-            && other.writable()
-            && self.server.system.is_some()
-            && self.server.system == other.server.system
-            && self.server != other.server
-    }
-
-    fn is_led(&self) -> bool {
-        let held = self.held.as_ref();
-        held.is_some_and(|held| held.any || !held.elections.is_empty())
-    }
-
-    /// Of those that are rivals the greatest is taken, by every process alike: the newest timeline (one that is
-    /// not told counts as older than any), then where the election is led, then the one that has run longest.
-    ///
-    /// Hazard: names come last, for two strings may call a host differently. If they came first, two leaders
-    /// whose strings name the hosts in their own words would each stay where it is, for ever.
-    pub(crate) fn rank(&self) -> impl Ord + use<> {
-        let since = Reverse(self.server.started);
-        (
-            self.timeline,
-            self.is_led(),
-            since,
-            Reverse(self.name.clone()),
-        )
-    }
-
-    pub(super) fn failure(&self) -> Option<Error> {
-        match (self.standby, self.read_only) {
-            (true, _) => Some(Error::new(Kind::Standby)),
-            (_, true) => Some(Error::new(Kind::ReadOnly)),
-            _ => None,
-        }
+/// Why no session can be had there, where it accepts no writes.
+pub(super) fn failure(sight: &Sight) -> Option<Error> {
+    match (sight.standby, sight.read_only) {
+        (true, _) => Some(Error::new(Kind::Standby)),
+        (_, true) => Some(Error::new(Kind::ReadOnly)),
+        _ => None,
     }
 }
 

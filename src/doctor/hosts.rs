@@ -4,8 +4,7 @@ use super::finding::Finding;
 use crate::config::Config;
 use crate::connection::Endpoints;
 use crate::connection::hosts::{Looks, Round};
-use crate::connection::sight::Sight;
-use crate::engine::Timings;
+use crate::engine::{Sight, Timings};
 use crate::error::{Error, Kind};
 use crate::shown::shown;
 

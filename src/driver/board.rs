@@ -1,7 +1,7 @@
 //! What handles and readers have of each election, beside what the engine knows. A panic of the driver leaves it as it
 //! is: plain data, complete after every step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Candidature, Input, Key, Notice, Published};
 use crate::foreign::log::Entry;
-use crate::lookout::Elections;
 use crate::session::{Candidate, Command, sentences};
 use crate::standing::{Shared, Snapshot};
 use crate::work::term_state::TermState;
@@ -203,21 +202,6 @@ impl Board {
             state.end();
             state.drop_work();
         }
-    }
-
-    /// The elections that it leads.
-    pub(super) fn led(&self) -> BTreeSet<String> {
-        let working = self.working();
-        let names = working.map(|(_, election, _)| election.name.to_string());
-        names.collect()
-    }
-
-    pub(super) fn candidacies(&self) -> Elections {
-        let candidates = self.elections.iter();
-        candidates
-            .filter(|(_, election)| election.candidate.is_some())
-            .map(|(&key, election)| (key, Arc::clone(&election.name)))
-            .collect()
     }
 
     /// Whoever looks finds it from here on.

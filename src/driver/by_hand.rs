@@ -13,10 +13,9 @@ use super::Driver;
 use super::board::Board;
 use crate::clock;
 use crate::config::{Config, Overrun};
-use crate::connection::hosts::Search;
 use crate::connection::socket::SocketGuard;
 use crate::engine::{
-    Answer, Campaigned, Engine, Heard, Id, Input, Joined, Key, Request, Row, Setup, Try,
+    Answer, Campaigned, Engine, Heard, Id, Input, Joined, Key, Request, Row, Search, Setup, Try,
 };
 use crate::error::{Error, Kind};
 use crate::foreign::hands::Hands;
@@ -153,7 +152,7 @@ impl Stage {
                 journal: journal.clone(),
                 log: log.clone(),
             },
-            lookout: Lookout::new(&config, &timings, &log, || 1),
+            lookout: Lookout::new(&config, &timings, &log),
             timings,
             commands,
             sender,

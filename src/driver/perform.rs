@@ -43,8 +43,12 @@ impl<D: Door> Driver<D> {
             Output::Drop { key } => self.with_term(key, TermState::drop_work),
             // Its watch does this too, and needs no driver.
             Output::Abort => self.watch.end_process(),
-            Output::Open { instance, first } => {
-                let search = self.lookout.search(&self.board.candidacies());
+            Output::Look { elections } => self.lookout.look(elections),
+            Output::Open {
+                instance,
+                first,
+                search,
+            } => {
                 self.opening = Some(self.door.open(instance, first, search));
             }
             Output::Send(request) => {

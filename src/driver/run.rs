@@ -39,12 +39,9 @@ impl<D: Door> Driver<D> {
         };
         tokio::select! {
             biased;
-            looked = self.lookout.next() => {
-                let (elections, led) = (self.board.candidacies(), self.board.led());
-                match self.lookout.looked(looked, elections, &led) {
-                    Ok(looked) => self.happened = looked,
-                    Err(error) => self.hands.discard(error),
-                }
+            (looked, error) = self.lookout.next() => {
+                self.happened = Some(looked);
+                self.hands.discard(error);
             }
             came = line => {
                 self.happened = Some(came);
@@ -77,14 +74,11 @@ impl<D: Door> Driver<D> {
         let leash = Arc::new(SharedLeash::new(&self.timings, clock::now()));
         let session = opened.session;
         self.line = Some(Live { session, leash });
-        if let Some(hosts) = opened.hosts {
-            let looked = self.lookout.arrived(hosts, self.board.candidacies());
-            self.handle(looked);
-        }
         Input::Opened {
             pid: opened.pid,
             direct: opened.direct,
             instance: opened.instance,
+            hosts: opened.hosts,
         }
     }
 

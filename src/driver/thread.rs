@@ -54,7 +54,7 @@ pub(crate) fn spawn(
         };
         let driver = Driver {
             engine: Engine::new(setup, seed()),
-            lookout: Lookout::new(&config, &timings, &log, seed),
+            lookout: Lookout::new(&config, &timings, &log),
             door: Postgres {
                 config,
                 timings: timings.clone(),

@@ -48,7 +48,13 @@ impl Engine {
             Action::Connect => {
                 let instance = self.instance.clone();
                 let first = instance.is_none();
-                done.push(Output::Open { instance, first });
+                let search = self.search();
+                let open = Output::Open {
+                    instance,
+                    first,
+                    search,
+                };
+                self.batch.done.push(open);
             }
             Action::Send { sent, query } => return self.send(sent, query),
             Action::Abandon => {
@@ -136,6 +142,7 @@ impl Engine {
     pub(super) fn forget_session(&mut self) {
         self.in_flight.clear();
         (self.pid, self.extended) = (None, None);
+        self.lookout.rest();
     }
 
     /// Whoever waits for it is told.

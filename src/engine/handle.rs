@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::desk::{Desk, Desks, Resigning};
+use super::lookout::Lookout;
 use super::{
-    Answer, Candidature, Event, Input, Instant, Key, Muddle, Notice, Notification, Output, Process,
+    Answer, Surroundings, Candidature, Event, Input, Instant, Key, Muddle, Notice, Notification, Output, Process,
     Query, Reply, Setup, Stop,
 };
 
@@ -18,6 +19,7 @@ pub(crate) struct Engine {
     pub(super) setup: Arc<Setup>,
     pub(super) rules: Process,
     pub(super) desks: Desks,
+    pub(super) lookout: Lookout,
     /// Who this process is to the database, once there was a session.
     pub(super) instance: Option<Arc<str>>,
     /// The backend of this session.
@@ -63,6 +65,7 @@ impl Engine {
             rules: Process::new(setup.timings.clone(), seed).aborting(setup.aborts),
             setup: Arc::new(setup),
             desks: Desks::default(),
+            lookout: Lookout::new(seed),
             instance: None,
             pid: None,
             in_flight: VecDeque::new(),
@@ -87,7 +90,7 @@ impl Engine {
 
     /// When the time must come in at the latest.
     pub(crate) fn poll_timeout(&self) -> Instant {
-        self.rules.deadline()
+        self.rules.deadline().min(self.lookout.due())
     }
 
     /// How often the time must come in whatever is due: timers stand still while the machine is suspended, deadlines do
@@ -119,6 +122,7 @@ impl Engine {
         if !self.looked {
             self.event(now, Event::Timer);
         }
+        self.look(now);
         let said = self.said.drain(..).map(Output::Tell);
         self.out.extend(said);
         self.busy = false;
@@ -151,7 +155,8 @@ impl Engine {
                 pid,
                 direct,
                 instance,
-            } => self.opened(now, pid, direct, instance),
+                hosts,
+            } => self.opened(now, pid, direct, instance, hosts),
             Input::NotOpened {
                 why,
                 schema,
@@ -161,20 +166,7 @@ impl Engine {
             Input::Refused { why } => self.refused(now, why),
             Input::Lost { why } => self.lost(now, why),
             Input::Notified(notifications) => self.notified(now, &notifications),
-            Input::Looked {
-                contested,
-                higher,
-                held,
-                clear,
-            } => self.event(
-                now,
-                Event::Looked {
-                    contested,
-                    higher,
-                    held,
-                    clear,
-                },
-            ),
+            Input::Looked { survey, late } => self.looked(now, survey.as_ref(), late),
             Input::Stopped { key, term, stop } => self.stopped(now, key, term, stop),
         }
     }
@@ -246,7 +238,17 @@ impl Engine {
         }
     }
 
-    fn opened(&mut self, now: Instant, pid: i32, direct: bool, instance: Arc<str>) {
+    fn opened(
+        &mut self,
+        now: Instant,
+        pid: i32,
+        direct: bool,
+        instance: Arc<str>,
+        hosts: Option<Surroundings>,
+    ) {
+        if let Some(hosts) = hosts {
+            self.arrived(now, hosts);
+        }
         self.pid = Some(pid);
         self.instance = Some(instance);
         self.trouble = None;
@@ -344,6 +346,7 @@ impl Hash for Engine {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.rules.hash(state);
         self.desks.hash(state);
+        self.lookout.hash(state);
         for in_flight in &self.in_flight {
             in_flight.query.hash(state);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Key, Stop, Timings};
+use super::{Answer, Surroundings, Key, Stop, Survey, Timings};
 
 /// What is the same for the engine's whole life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(crate) enum Input {
         /// No pooler is in between.
         direct: bool,
         instance: Arc<str>,
+        /// Where the connection string names several hosts.
+        hosts: Option<Surroundings>,
     },
     /// None could be had. `schema`: what it finds of the schema keeps this build from it. `outage`: it may be there at
     /// any moment, as in a failover of the database.
@@ -61,14 +63,11 @@ pub(crate) enum Input {
     Lost { why: Option<Arc<str>> },
     /// In the order in which they came.
     Notified(Vec<Notification>),
-    /// The hosts of the connection string were looked at. `contested`: another than this session's server
-    /// accepts writes. `higher`: it comes before this one, by its timeline. `held`: elections whose leadership is
-    /// held there, or may be. `clear`: those that were looked for, and are not.
+    /// The hosts of the connection string were looked at. `survey`: what was seen; `None` where nothing could be looked at.
+    /// `late`: what one host has said after the look that it belongs to. None of either after the session has ended.
     Looked {
-        contested: bool,
-        higher: bool,
-        held: Vec<Key>,
-        clear: Vec<Key>,
+        survey: Option<Survey>,
+        late: bool,
     },
     /// Nothing of the work of this term runs any more.
     Stopped { key: Key, term: u64, stop: Stop },

@@ -61,9 +61,10 @@
 //!
 //! # Several hosts that accept writes
 //!
-//! Whoever drives the engine looks at them, and tells it what there is (`Input::Looked`): whether there are any,
-//! whether one comes before this one, and what is led there or may be. The first bars every beginning but in the
-//! moment of a look, the second ends the session and with it all terms, the last bars its elections.
+//! The engine says when they are to be looked at (`Output::Look`), and makes of what was seen (`Input::Looked`,
+//! `rivals.rs`) whether there are any, whether one comes before this one, and what is led there or may be. The first bars
+//! every beginning but in the moment of a look, the second ends the session and with it all terms, the last bars its
+//! elections.
 //!
 //! # Whose turn it is
 //!
@@ -110,12 +111,15 @@ mod ids;
 mod input;
 mod jitter;
 mod leash;
+mod lookout;
 mod message;
 mod notice;
 mod output;
 mod process;
 mod request;
 mod restart;
+mod rivals;
+mod sight;
 mod state;
 mod time;
 mod timings;
@@ -139,6 +143,7 @@ pub(crate) use notice::{Muddle, Notice};
 pub(crate) use output::Output;
 pub(crate) use process::Process;
 pub(crate) use request::{Bid, Ending, Join, Request, Slice, TakeOffice, Vacate};
+pub(crate) use sight::{Surroundings, Led, Missed, Search, Server, Sight, Survey, best};
 pub use state::{ElectionState, WaitingFor};
 pub use time::Instant;
 pub(crate) use timings::Timings;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bar, Ending, Key};
+use super::{Bar, Ending, Key, Sight};
 
 /// What people should know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +74,13 @@ pub(crate) enum Notice {
     NoSession { why: Arc<str>, again: bool },
     /// The session has ended.
     SessionEnded { why: Option<Arc<str>> },
+    /// Several hosts accept writes, `own` is the session's; none are named once it is one again.
+    Writers {
+        own: Arc<Sight>,
+        hosts: Vec<Sight>,
+    },
+    /// Another host comes before that of the session, which ends.
+    LeavesFor { own: Arc<Sight>, best: Arc<Sight> },
     /// A request was refused, so the session is given up.
     GivenUp { why: Arc<str> },
     /// What was to be asked or was answered makes no sense, so the session is given up that has done nothing wrong: a
@@ -119,6 +126,8 @@ impl Notice {
             Notice::Connected { .. }
             | Notice::NoSession { .. }
             | Notice::SessionEnded { .. }
+            | Notice::Writers { .. }
+            | Notice::LeavesFor { .. }
             | Notice::GivenUp { .. }
             | Notice::Muddled(_)
             | Notice::NotAnnounced { .. } => None,

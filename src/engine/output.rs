@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Instant, Key, Notice, Published, Request};
+use super::{Instant, Key, Notice, Published, Request, Search};
 
 /// Something to do. Of what one input brings first comes what shows and begins, then what is done, last what is said.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +42,12 @@ pub(crate) enum Output {
     Open {
         instance: Option<Arc<str>>,
         first: bool,
+        search: Search,
+    },
+    /// Look at all hosts of the connection string, and who leads these elections there. Answered by `Looked`, unless the
+    /// session ends before.
+    Look {
+        elections: Vec<String>,
     },
     Send(Request),
     /// All terms of the session are over: let go of it without a word. Its socket stays open while work runs.

@@ -334,6 +334,16 @@ impl Timings {
         self.lease / 2
     }
 
+    /// How long a host that accepted writes, and of which nothing can be found out, is taken to lead everything.
+    pub(crate) fn unknown_rival(&self) -> Duration {
+        self.retry_interval.max(self.lease)
+    }
+
+    /// How long one at which nobody listens any more is: its sessions are over, and their work is within that.
+    pub(crate) fn refusing_rival(&self) -> Duration {
+        self.lease
+    }
+
     /// How long a look at the hosts waits for the rest of them once the first has answered.
     pub(crate) fn look_limit(&self) -> Duration {
         self.lease / 4

@@ -4,9 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::connection::hosts::{Search, SeenHosts};
 use crate::connection::socket::SocketGuard;
-use crate::engine::{Input, Request};
+use crate::engine::{Input, Request, Search, Surroundings};
 use crate::error::Error;
 
 /// Where sessions come from.
@@ -31,7 +30,7 @@ pub(crate) struct Opened<S> {
     pub(crate) direct: bool,
     pub(crate) instance: Arc<str>,
     /// Where the connection string names several.
-    pub(crate) hosts: Option<SeenHosts>,
+    pub(crate) hosts: Option<Surroundings>,
 }
 
 pub(crate) trait Session {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use crate::engine::{Bar, Muddle, Notice};
+use crate::engine::{Bar, Muddle, Notice, Sight};
 use crate::foreign::log::Entry;
 
 const FENCED: &str = "waiting for fenced transactions of past terms, or a stranger that holds their lock (see \
@@ -72,6 +72,15 @@ pub(crate) fn entry(notice: &Notice) -> Entry {
             let why = why.as_ref().map_or(String::new(), |why| format!(": {why}"));
             Entry::new(Level::WARN, format!("the session ended{why}"))
         }
+        Notice::Writers { own, hosts } => writers(own, hosts),
+        Notice::LeavesFor { own, best } => Entry::new(
+            Level::WARN,
+            format!(
+                "leaving {} for {}, which accepts writes too: terms here are over",
+                with_timeline(own),
+                with_timeline(best)
+            ),
+        ),
         Notice::GivenUp { why } => given_up(why),
         Notice::Muddled(Muddle::NeverJoined) => given_up("an election of its was never joined"),
         Notice::Muddled(Muddle::NoFit) => given_up("an answer does not fit its request"),
@@ -79,6 +88,31 @@ pub(crate) fn entry(notice: &Notice) -> Entry {
             Entry::new(Level::WARN, format!("no notification was sent: {why}"))
         }
     }
+}
+
+fn with_timeline(sight: &Sight) -> String {
+    match sight.timeline {
+        Some(timeline) => format!("{} (timeline {timeline})", sight.name),
+        None => sight.name.clone(),
+    }
+}
+
+fn writers(own: &Sight, hosts: &[Sight]) -> Entry {
+    if hosts.is_empty() {
+        let message = format!("one host accepts writes again: {}", own.name);
+        return Entry::new(Level::INFO, message);
+    }
+    let each = hosts.iter().map(|sight| match sight.timeline {
+        _ if sight.server != own.server && !own.rivals(sight) => {
+            format!("{}, which is of another cluster", sight.name)
+        }
+        Some(timeline) => format!("{} on timeline {timeline}", sight.name),
+        None => format!("{}, which does not tell its timeline", sight.name),
+    });
+    let each: Vec<_> = each.collect();
+    let advice = "Only one of them may: stop the others, or follow the newest timeline with them (pg_rewind)";
+    let message = format!("several hosts accept writes: {}. {advice}", each.join("; "));
+    Entry::new(Level::WARN, message)
 }
 
 fn given_up(why: &str) -> Entry {

@@ -1,6 +1,6 @@
 //! The course of things: what happens by itself, one thing after the other.
 
-use super::rival::looks_at;
+use super::rival::sees;
 use super::world::{Down, Up, World};
 use super::{FOUR, LIVENESS, Model};
 use crate::engine::{Answer, Input, Instant, Request};
@@ -53,10 +53,8 @@ impl Model {
                 return Some(Pending::Open(index));
             }
         }
-        for (index, host) in hosts() {
-            if looks_at(host).is_some_and(|at| at <= host.clock(world.now)) {
-                return Some(Pending::Look(index));
-            }
+        if let Some((index, _)) = hosts().find(|(_, host)| sees(host)) {
+            return Some(Pending::Look(index));
         }
         for (index, host) in hosts() {
             let machine = host.machine.as_ref();
@@ -105,8 +103,7 @@ impl Model {
         let hosts = world.hosts.iter().filter(|host| !host.paused);
         let wakes = hosts.filter_map(|host| {
             let machine = host.machine.as_ref()?;
-            let look_at = looks_at(host).unwrap_or(Instant::NEVER);
-            Some(host.global(machine.poll_timeout().min(look_at)))
+            Some(host.global(machine.poll_timeout()))
         });
         let next = wakes.min().unwrap_or(Instant::NEVER);
         let next = next.min(world.server.idle_deadline());

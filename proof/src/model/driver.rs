@@ -47,6 +47,7 @@ impl Model {
     fn perform(&self, world: &mut World, index: usize, output: Output) -> bool {
         match output {
             Output::Open { .. } => world.hosts[index].connecting = true,
+            Output::Look { .. } => world.hosts[index].looking = true,
             Output::Send(request) => {
                 let now = world.hosts[index].clock(world.now);
                 if let Some(pid) = world.hosts[index].line {
@@ -124,6 +125,7 @@ impl Model {
 
     /// Let go of the session. While work runs its socket stays open.
     pub(super) fn hang_up(&self, world: &mut World, index: usize) {
+        world.hosts[index].looking = false;
         let Some(pid) = world.hosts[index].line.take() else {
             return;
         };
@@ -160,6 +162,7 @@ impl Model {
         host.work = None;
         host.stopped = None;
         host.connecting = false;
+        host.looking = false;
         host.line = None;
         let lines = world.lines.iter();
         let its: Vec<Pid> = lines
@@ -220,6 +223,7 @@ impl Model {
                     pid,
                     direct: self.bounds.direct,
                     instance: Arc::clone(&self.instance),
+                    hosts: self.surroundings(world),
                 };
                 self.tell(world, index, opened);
             }

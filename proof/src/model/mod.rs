@@ -125,9 +125,6 @@ impl Model {
             lease: timings.lease,
         };
         let mut world = World::new(machines, self.flaw, budget, memory);
-        if self.bounds.menu.contains(&Fault::Rival) {
-            world.hosts.iter_mut().for_each(|host| host.look_at = DAWN);
-        }
         for index in 0..rates.len() {
             self.join(&mut world, index);
         }

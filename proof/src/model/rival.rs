@@ -1,66 +1,58 @@
 //! Another host of the connection string that accepts writes, and what processes see of it.
 //!
-//! As the shipped lookout does it: looked at before connecting, each retry interval and, where it was
-//! seen, at once after connecting. A process that is cut off sees nothing, and goes by what it has seen.
+//! When they look and what they make of it is the engine's. A process that is cut off sees nothing.
 
-use super::world::{Host, KEY, Rival, World};
-use super::{Model, ONE};
-use crate::engine::{Input, Instant};
+use super::world::{ELECTION, Host, Rival, World};
+use super::{Fault, Model, ONE};
+use crate::engine::{Input, Led, Missed, Server, Sight, Surroundings, Survey, best};
 
-/// When a process looks next, by its own clock.
-pub(super) fn looks_at(host: &Host) -> Option<Instant> {
-    let sees = host.line.is_some() && !host.stalled_up && !host.stalled_down;
-    (sees && host.look_at != Instant::NEVER).then_some(host.look_at)
+/// Whether a process is about to be told what it sees.
+pub(super) fn sees(host: &Host) -> bool {
+    host.looking && host.line.is_some() && !host.stalled_up && !host.stalled_down
 }
 
 impl Model {
+    /// Whether the connection string names several hosts.
+    fn several(&self) -> bool {
+        self.bounds.menu.contains(&Fault::Rival)
+    }
+
     /// Before a process connects. Whether it goes to the other host.
     pub(super) fn chooses_the_other(&self, world: &mut World, index: usize) -> bool {
-        let rival = world.rival;
-        let now = world.hosts[index].clock(world.now);
-        let host = &mut world.hosts[index];
-        if host.look_at == Instant::NEVER {
+        if !self.several() {
             return false;
         }
-        host.saw = rival.is_some();
-        host.moved = rival.is_some_and(|rival| rival.higher);
-        if host.moved {
+        let sights = survey(world.rival).sights.into_iter().enumerate();
+        let goes = best(&sights.collect::<Vec<_>>()) == [1];
+        let host = &mut world.hosts[index];
+        host.saw = world.rival.is_some();
+        host.moved = goes;
+        if goes {
             host.connecting = true;
-            return true;
         }
-        host.look_at = now;
-        let looked = Input::Looked {
-            contested: rival.is_some(),
-            higher: false,
-            held: vec![],
-            clear: vec![],
-        };
-        self.tell(world, index, looked);
-        false
+        goes
+    }
+
+    /// What a session is told of where it has arrived.
+    pub(super) fn surroundings(&self, world: &World) -> Option<Surroundings> {
+        self.several().then(|| Surroundings {
+            own: own(),
+            survey: survey(world.rival),
+        })
     }
 
     /// A process looks at the other host.
     pub(super) fn look(&self, world: &mut World, index: usize) {
         let rival = world.rival;
         let host = &mut world.hosts[index];
-        host.look_at = host.clock(world.now) + self.timings.retry_interval;
-        host.saw = rival.is_some();
-        let higher = rival.is_some_and(|rival| rival.higher);
-        let (held, clear) = match rival {
-            Some(_) => (vec![KEY], vec![]),
-            None => (vec![], vec![KEY]),
-        };
+        (host.looking, host.saw) = (false, rival.is_some());
         if let Some(Rival { higher }) = rival {
             world.note(|| format!("P{index} sees that another host is led (higher: {higher})"));
         }
-        let looked = Input::Looked {
-            contested: rival.is_some(),
-            higher,
-            held,
-            clear,
-        };
-        self.tell(world, index, looked);
-        if higher {
+        let survey = Some(survey(rival));
+        let late = false;
+        self.tell(world, index, Input::Looked { survey, late });
+        if rival.is_some_and(|rival| rival.higher) {
             world.hosts[index].moved = true;
             let work = world.hosts[index].work.as_ref();
             if work.is_some_and(|work| work.cancelled.is_none()) {
@@ -68,5 +60,46 @@ impl Model {
                 world.broken = Some(ONE);
             }
         }
+    }
+}
+
+fn own() -> Sight {
+    sight("own", 1, 2, false)
+}
+
+fn survey(rival: Option<Rival>) -> Survey {
+    let Some(Rival { higher }) = rival else {
+        return Survey {
+            sights: vec![own()],
+            missed: vec![Missed {
+                name: OTHER.to_owned(),
+                refuses: true,
+            }],
+        };
+    };
+    let timeline = if higher { 3 } else { 1 };
+    Survey {
+        sights: vec![own(), sight(OTHER, 2, timeline, true)],
+        missed: vec![],
+    }
+}
+
+const OTHER: &str = "other";
+
+fn sight(name: &str, started: i64, timeline: i64, led: bool) -> Sight {
+    let elections = led.then(|| ELECTION.to_owned()).into_iter().collect();
+    Sight {
+        name: name.to_owned(),
+        server: Server {
+            system: Some(1),
+            started,
+        },
+        standby: false,
+        read_only: false,
+        timeline: Some(timeline),
+        held: Some(Led {
+            elections,
+            any: false,
+        }),
     }
 }

@@ -86,8 +86,8 @@ pub(super) struct Host {
     pub(super) ended: Option<Instant>,
     /// The greatest term that an answer has told this process of.
     pub(super) told: u64,
-    /// When it looks at the other host, by its own clock. Never where there is but one.
-    pub(super) look_at: Instant,
+    /// It looks at the other host.
+    pub(super) looking: bool,
     /// It has seen that somebody leads there.
     pub(super) saw: bool,
     /// It has gone there.
@@ -173,7 +173,7 @@ impl World {
             began: DAWN,
             ended: None,
             told: 0,
-            look_at: Instant::NEVER,
+            looking: false,
             saw: false,
             moved: false,
         });
@@ -340,7 +340,7 @@ impl Hash for World {
             (host.connecting, host.line).hash(&mut hasher);
             host.work.hash(&mut hasher);
             (host.stopped, host.panics, host.told, host.ended).hash(&mut hasher);
-            (host.look_at, host.saw, host.moved).hash(&mut hasher);
+            (host.looking, host.saw, host.moved).hash(&mut hasher);
             for (pid, line) in self.lines.iter().filter(|(_, line)| line.host == index) {
                 (pid, line).hash(&mut hasher);
             }

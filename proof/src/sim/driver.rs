@@ -47,12 +47,6 @@ impl World {
             &arrival,
             Arrival::Ended(_) | Arrival::Reply { answer: Err(_), .. }
         );
-        if let Arrival::Opened(cid) = &arrival
-            && let Some(running) = self.hosts[host].running.as_ref()
-            && running.opening == Some(*cid)
-        {
-            self.opened_beside(host);
-        }
         let direct = self.hosts[host].direct;
         let pid = match &arrival {
             Arrival::Opened(cid) => self.connections.get(cid).and_then(|c| c.pid),
@@ -61,7 +55,10 @@ impl World {
         let Some(running) = self.hosts[host].running.as_mut() else {
             return;
         };
-        let input = running.input(now, arrival, pid.unwrap_or(0), direct);
+        let mut input = running.input(now, arrival, pid.unwrap_or(0), direct);
+        if let Some(Input::Opened { hosts, .. }) = &mut input {
+            *hosts = self.surroundings(host);
+        }
         if let Some(input) = input {
             match &input {
                 Input::Refused { why } => {
@@ -214,6 +211,7 @@ impl World {
                     });
                 }
             }
+            Output::Look { .. } => self.begin_to_look(host),
             Output::Open { .. } if self.connects_elsewhere(host) => {}
             Output::Open { .. } => {
                 let cid = self.dial(host);

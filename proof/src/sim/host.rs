@@ -277,6 +277,7 @@ impl Running {
                     pid,
                     direct,
                     instance,
+                    hosts: None,
                 })
             }
             Arrival::NotOpened(cid) => {

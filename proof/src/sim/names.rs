@@ -4,7 +4,7 @@ use super::office::Manner;
 use crate::engine::{Answer, Bar, Input, Notice, Office, Output, Try};
 
 /// Every kind that a run can meet, by what it is a kind of.
-pub(super) const ALL: [(&str, &str); 112] = [
+pub(super) const ALL: [(&str, &str); 115] = [
     ("input", "Timer"),
     ("input", "Join"),
     ("input", "Observe"),
@@ -33,6 +33,7 @@ pub(super) const ALL: [(&str, &str); 112] = [
     ("output", "Drop"),
     ("output", "Abort"),
     ("output", "Open"),
+    ("output", "Look"),
     ("output", "Send"),
     ("output", "LetGo"),
     ("output", "Goodbye"),
@@ -60,6 +61,8 @@ pub(super) const ALL: [(&str, &str); 112] = [
     ("notice", "Connected"),
     ("notice", "NoSession"),
     ("notice", "SessionEnded"),
+    ("notice", "Writers"),
+    ("notice", "LeavesFor"),
     ("notice", "GivenUp"),
     ("notice", "NotAnnounced"),
     ("request", "Join"),
@@ -154,6 +157,7 @@ pub(super) fn output(output: &Output) -> &'static str {
         Output::Drop { .. } => "Drop",
         Output::Abort => "Abort",
         Output::Open { .. } => "Open",
+        Output::Look { .. } => "Look",
         Output::Send(_) => "Send",
         Output::LetGo => "LetGo",
         Output::Goodbye => "Goodbye",
@@ -193,6 +197,8 @@ pub(super) fn notice(notice: &Notice) -> &'static str {
         Notice::Connected { .. } => "Connected",
         Notice::NoSession { .. } => "NoSession",
         Notice::SessionEnded { .. } => "SessionEnded",
+        Notice::Writers { .. } => "Writers",
+        Notice::LeavesFor { .. } => "LeavesFor",
         Notice::GivenUp { .. } => "GivenUp",
         // The simulator breaks there.
         Notice::Muddled(_) => "Muddled",

@@ -1,42 +1,22 @@
 //! Another host of the connection string that now and then accepts writes too, and is led.
 //!
 //! Few worlds have one, and it draws from a chance of its own, so that the others are what they are without it.
-//! As with the shipped lookout, processes look before they connect, soon after, each retry interval,
-//! and each half lease while it accepts writes; one that is cut off sees nothing, and goes by what it has seen.
+//! Processes look before they connect, and when their engine wants it; one that is cut off sees nothing, and goes by
+//! what it has seen.
+
+use std::collections::BTreeSet;
 
 use super::clock::nanos;
 use super::connection::Cid;
+use super::elections::name;
 use super::fact::Fact;
 use super::fault::Fault;
 use super::flaw::Flaw;
 use super::other_host::Led;
 use super::world::{Event, World};
-use crate::engine::{Input, Key};
+use crate::engine::{Input, Key, Led as LedThere, Missed, Server, Sight, Surroundings, Survey};
 
 impl World {
-    /// The first look of a process.
-    pub(super) fn begin_to_look(&mut self, host: usize) {
-        if self.second.is_some() {
-            let life = self.hosts[host].life;
-            let at = self.now + self.between_looks(host);
-            self.queue.plan(at, look(host, life, true));
-        }
-    }
-
-    fn between_looks(&self, host: usize) -> u64 {
-        let machine = &self.hosts[host];
-        let led = self
-            .second
-            .as_ref()
-            .is_some_and(|second| second.led.is_some());
-        let interval = if led {
-            machine.timings.contested_look_interval()
-        } else {
-            machine.timings.retry_interval
-        };
-        machine.clock.lasts(interval)
-    }
-
     /// Now and then, while a storm lasts.
     pub(super) fn strike_beside(&mut self) {
         let lease = self.longest_lease();
@@ -101,60 +81,76 @@ impl World {
         !(machine.path.cut_up || machine.path.cut_down || machine.is_silent())
     }
 
-    /// A session has been opened: nothing begins on it before a look, where the other host was seen.
-    pub(super) fn opened_beside(&mut self, host: usize) {
-        if self.second.is_none() {
-            return;
-        }
-        let contested = self.see(host);
-        let life = self.hosts[host].life;
-        let told = contested && self.flaw != Some(Flaw::BlindToOtherHosts);
-        let looked = Input::Looked {
-            contested: told,
-            higher: false,
-            held: vec![],
-            clear: vec![],
-        };
-        self.handle(host, looked);
-        if contested {
-            let soon = self.now + nanos(self.hosts[host].timings.lease / 50);
-            self.queue.plan(soon, look(host, life, false));
-        }
+    /// What a session is told of where it has arrived.
+    pub(super) fn surroundings(&mut self, host: usize) -> Option<Surroundings> {
+        self.second.as_ref()?;
+        self.see(host);
+        let survey = self.survey(host);
+        let own = own();
+        Some(Surroundings { own, survey })
     }
 
-    pub(super) fn looks_beside(&mut self, host: usize, life: u32, again: bool) {
+    /// The engine wants to look.
+    pub(super) fn begin_to_look(&mut self, host: usize) {
+        let lease = self.hosts[host].timings.lease;
+        let Some(second) = self.second.as_mut() else {
+            return;
+        };
+        let takes = second.chance.any_scale(lease / 1000, lease / 4);
+        let Some(line) = self.hosts[host].running.as_ref().and_then(|r| r.line.as_ref()) else {
+            return;
+        };
+        let (life, cid) = (self.hosts[host].life, line.cid);
+        let at = self.now + nanos(takes);
+        self.queue.plan(at, Event::LooksBeside { host, life, cid });
+    }
+
+    /// It is told what it sees, on the session that it looked from.
+    pub(super) fn looks_beside(&mut self, host: usize, life: u32, cid: Cid) {
         let running = self.hosts[host].running.as_ref();
         let Some(running) = running.filter(|_| self.hosts[host].life == life) else {
             return;
         };
-        if running.line.is_some() && running.halted.is_none() && self.sees(host) {
-            self.look_beside(host);
-        }
-        if again {
-            let at = self.now + self.between_looks(host);
-            self.queue.plan(at, look(host, life, true));
-        }
-    }
-
-    fn look_beside(&mut self, host: usize) {
-        let contested = self.see(host);
-        let led = self.second.as_ref().and_then(|second| second.led.clone());
-        let stands_in = self.stands_in(host);
-        let is_held = |key: &Key| led.as_ref().is_some_and(|led| led.keys.contains(key));
-        let (held, clear) = stands_in.into_iter().partition(is_held);
-        let higher = led.as_ref().is_some_and(|led| led.higher);
-        if self.flaw == Some(Flaw::BlindToOtherHosts) {
+        if running.line.as_ref().is_none_or(|line| line.cid != cid) {
             return;
         }
-        self.handle(
-            host,
-            Input::Looked {
-                contested,
-                higher: higher && self.flaw != Some(Flaw::StaysBelow),
-                held,
-                clear,
-            },
-        );
+        if running.halted.is_some() {
+            // It stands still, and sees it once it wakes.
+            return self.begin_to_look(host);
+        }
+        let survey = if self.sees(host) {
+            self.see(host);
+            self.survey(host)
+        } else {
+            Survey {
+                sights: vec![],
+                missed: [OWN, OTHER].map(|name| missed(name, false)).into(),
+            }
+        };
+        let survey = Some(survey);
+        let late = false;
+        self.handle(host, Input::Looked { survey, late });
+    }
+
+    fn survey(&self, host: usize) -> Survey {
+        let led = self.second.as_ref().and_then(|second| second.led.as_ref());
+        let led = led.filter(|_| self.flaw != Some(Flaw::BlindToOtherHosts));
+        let Some(led) = led else {
+            return Survey {
+                sights: vec![own()],
+                missed: vec![missed(OTHER, true)],
+            };
+        };
+        let higher = led.higher && self.flaw != Some(Flaw::StaysBelow);
+        let running = self.hosts[host].running.as_ref();
+        let names = running.into_iter().flat_map(|running| &running.elections);
+        let held = names.filter(|(key, _)| led.keys.contains(key));
+        let held = held.map(|(key, _)| name(*key).to_string()).collect();
+        let other = sight(OTHER, 2, if higher { 3 } else { 1 }, held);
+        Survey {
+            sights: vec![own(), other],
+            missed: vec![],
+        }
     }
 
     /// From here a process knows what there is. Whether the other host accepts writes.
@@ -177,6 +173,31 @@ impl World {
     }
 }
 
-fn look(host: usize, life: u32, again: bool) -> Event {
-    Event::LooksBeside { host, life, again }
+const OWN: &str = "own";
+const OTHER: &str = "other";
+
+fn own() -> Sight {
+    sight(OWN, 1, 2, BTreeSet::new())
+}
+
+fn missed(name: &str, refuses: bool) -> Missed {
+    let name = name.to_owned();
+    Missed { name, refuses }
+}
+
+fn sight(name: &str, started: i64, timeline: i64, elections: BTreeSet<String>) -> Sight {
+    Sight {
+        name: name.to_owned(),
+        server: Server {
+            system: Some(1),
+            started,
+        },
+        standby: false,
+        read_only: false,
+        timeline: Some(timeline),
+        held: Some(LedThere {
+            elections,
+            any: false,
+        }),
+    }
 }

@@ -130,11 +130,11 @@ pub(super) enum Event {
     Copies,
     Strikes,
     StrikesBeside,
-    /// A process looks at the other host, and again later.
+    /// A process has looked at the other host, from this session.
     LooksBeside {
         host: usize,
         life: u32,
-        again: bool,
+        cid: Cid,
     },
     Over {
         struck: u64,
@@ -189,7 +189,7 @@ impl World {
             Event::Copies => self.copy_to_standby(),
             Event::Strikes => self.strike_next(),
             Event::StrikesBeside => self.strike_beside(),
-            Event::LooksBeside { host, life, again } => self.looks_beside(host, life, again),
+            Event::LooksBeside { host, life, cid } => self.looks_beside(host, life, cid),
             Event::Over { struck } => self.over(struck),
             Event::Round => self.next_phase(),
         }
@@ -224,7 +224,6 @@ impl World {
         let who = machine.who(host);
         let keys = machine.takes_part.clone();
         self.tell(Fact::Lives { who });
-        self.begin_to_look(host);
         self.arrive(host, who.life, Arrival::Timer);
         for key in keys {
             self.enter(host, key);

@@ -34,6 +34,8 @@ fn with_a_lease_of_a_second() {
         ("belief", timings.belief(), 15_000),
         ("stale belief", timings.stale_belief(), 7500),
         ("contested look", timings.contested_look_interval(), 500),
+        ("unknown rival", timings.unknown_rival(), 5000),
+        ("refusing rival", timings.refusing_rival(), 1000),
         ("look limit", timings.look_limit(), 250),
         ("recovered", timings.recovered(), 20_000),
         ("last words", timings.last_words(), 90),

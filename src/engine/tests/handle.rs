@@ -40,6 +40,7 @@ pub(super) fn opened() -> Input {
         pid: OWN,
         direct: true,
         instance: "instance".into(),
+        hosts: None,
     }
 }
 
@@ -248,16 +249,22 @@ fn whoever_waits_for_the_first_session_hears_at_once_that_there_is_none() {
     engined.input(not_opened());
     engined.done.clear();
     engined.pass(Duration::from_secs(5));
-    let (instance, first) = (Some("instance".into()), false);
-    assert!(engined.has_done(&Output::Open { instance, first }));
+    assert!(engined.has_done(&Output::Open {
+        instance: Some("instance".into()),
+        first: false,
+        search: Search::default(),
+    }));
     assert!(!engined.has_done(&REFUSED));
 }
 
 #[test]
 fn whoever_does_not_wait_for_the_first_session_goes_on_trying_for_it() {
     let mut engined = Engined::with(setup());
-    let (instance, first) = (None, true);
-    let opens = Output::Open { instance, first };
+    let opens = Output::Open {
+        instance: None,
+        first: true,
+        search: Search::default(),
+    };
     assert_eq!(engined.done, std::slice::from_ref(&opens));
     for again in [false, true] {
         let why = "nobody is there".into();

@@ -19,6 +19,8 @@ mod parting;
 mod properties;
 mod restart;
 mod returning;
+mod rivals;
+mod sight;
 mod slices;
 mod standing;
 mod thousands;
