@@ -9,8 +9,8 @@ use super::batch::Batch;
 use super::desk::{Desk, Desks, Resigning};
 use super::lookout::Lookout;
 use super::{
-    Answer, Surroundings, Candidature, Event, Input, Instant, Key, Muddle, Notice, Notification, Output, Process,
-    Query, Reply, Setup, Stop,
+    Answer, Candidature, Event, Input, Instant, Key, Muddle, Notice, Notification, Output, Process,
+    Query, Reply, Setup, Stop, Surroundings,
 };
 
 /// Everything that a process decides. Whoever drives it does what comes out, in its order, and brings in what happens.

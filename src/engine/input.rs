@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Surroundings, Key, Stop, Survey, Timings};
+use super::{Answer, Key, Stop, Surroundings, Survey, Timings};
 
 /// What is the same for the engine's whole life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +65,7 @@ pub(crate) enum Input {
     Notified(Vec<Notification>),
     /// The hosts of the connection string were looked at. `survey`: what was seen; `None` where nothing could be looked at.
     /// `late`: what one host has said after the look that it belongs to. None of either after the session has ended.
-    Looked {
-        survey: Option<Survey>,
-        late: bool,
-    },
+    Looked { survey: Option<Survey>, late: bool },
     /// Nothing of the work of this term runs any more.
     Stopped { key: Key, term: u64, stop: Stop },
     /// What drives the engine has failed and goes on: the session is gone, and what was to be done may not have

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::handle::Engine;
 use super::jitter::Jitter;
 use super::rivals::Rivals;
-use super::sight::{Surroundings, Search, Sight, Survey};
+use super::sight::{Search, Sight, Surroundings, Survey};
 use super::{Event, Instant, Key, Notice, Output};
 
 /// What was seen outlives sessions.
@@ -176,7 +176,12 @@ impl Engine {
         if late && foreign.is_empty() && !lookout.rivals.is_contested(now) {
             return;
         }
-        let mut all: Vec<&Sight> = lookout.rivals.all(now).chain(foreign).chain([own]).collect();
+        let mut all: Vec<&Sight> = lookout
+            .rivals
+            .all(now)
+            .chain(foreign)
+            .chain([own])
+            .collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all.dedup_by_key(|sight| sight.server);
         let several = all.len() > 1;

@@ -143,7 +143,7 @@ pub(crate) use notice::{Muddle, Notice};
 pub(crate) use output::Output;
 pub(crate) use process::Process;
 pub(crate) use request::{Bid, Ending, Join, Request, Slice, TakeOffice, Vacate};
-pub(crate) use sight::{Surroundings, Led, Missed, Search, Server, Sight, Survey, best};
+pub(crate) use sight::{Led, Missed, Search, Server, Sight, Surroundings, Survey, best};
 pub use state::{ElectionState, WaitingFor};
 pub use time::Instant;
 pub(crate) use timings::Timings;

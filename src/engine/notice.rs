@@ -75,10 +75,7 @@ pub(crate) enum Notice {
     /// The session has ended.
     SessionEnded { why: Option<Arc<str>> },
     /// Several hosts accept writes, `own` is the session's; none are named once it is one again.
-    Writers {
-        own: Arc<Sight>,
-        hosts: Vec<Sight>,
-    },
+    Writers { own: Arc<Sight>, hosts: Vec<Sight> },
     /// Another host comes before that of the session, which ends.
     LeavesFor { own: Arc<Sight>, best: Arc<Sight> },
     /// A request was refused, so the session is given up.

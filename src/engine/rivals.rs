@@ -65,7 +65,11 @@ impl Rivals {
         leads: &BTreeSet<String>,
     ) {
         let Some(own) = &mut self.own else { return };
-        if let Some(sight) = survey.sights.iter().find(|sight| sight.server == own.server) {
+        if let Some(sight) = survey
+            .sights
+            .iter()
+            .find(|sight| sight.server == own.server)
+        {
             *own = sight.clone();
         }
         // It may have been looked at before that.

@@ -97,7 +97,11 @@ impl World {
             return;
         };
         let takes = second.chance.any_scale(lease / 1000, lease / 4);
-        let Some(line) = self.hosts[host].running.as_ref().and_then(|r| r.line.as_ref()) else {
+        let Some(line) = self.hosts[host]
+            .running
+            .as_ref()
+            .and_then(|r| r.line.as_ref())
+        else {
             return;
         };
         let (life, cid) = (self.hosts[host].life, line.cid);

@@ -74,10 +74,7 @@ fn what_cannot_be_found_out_counts_as_held_for_a_while() {
     let mut bench = Bench::on(sight("a", 1, 2, false));
     bench.note(&sees(&[sight("b", 2, 1, false)]));
     assert_eq!(bench.holds(), [true, false]);
-    for round in [
-        sees(&[unknown(sight("b", 2, 1, false))]),
-        silence("b"),
-    ] {
+    for round in [sees(&[unknown(sight("b", 2, 1, false))]), silence("b")] {
         bench.note(&sees(&[sight("b", 2, 1, false)]));
         bench.note(&round);
         assert_eq!(bench.holds(), [true, true], "{round:?}");
