@@ -18,7 +18,7 @@ mod mutants;
 use mutants::{Edit, MUTANTS, Mutant};
 
 /// What all have in common, beside the tests.
-const SHARED: [&str; 14] = [
+const SHARED: [&str; 15] = [
     "answer.rs",
     "bar.rs",
     "display.rs",
@@ -30,6 +30,7 @@ const SHARED: [&str; 14] = [
     "notice.rs",
     "output.rs",
     "request.rs",
+    "sight.rs",
     "state.rs",
     "time.rs",
     "timings.rs",

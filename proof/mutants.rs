@@ -54,6 +54,22 @@ const LATE_ANSWERS_COUNT: [Edit; 4] = [
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "works_before_it_has_looked",
+        edits: &[edit(
+            "process/seen_hosts.rs",
+            "!self.unlooked.contains(&key) && !self.looking.contains(&key)",
+            "true",
+        )],
+    },
+    Mutant {
+        name: "any_look_will_do",
+        edits: &[edit(
+            "process/seen_hosts.rs",
+            "!self.unlooked.contains(&key) && !self.looking.contains(&key)",
+            "!self.unlooked.contains(&key)",
+        )],
+    },
+    Mutant {
         name: "begins_before_it_has_looked",
         edits: &[edit(
             "process/hosts.rs",

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::connection::Endpoints;
 use crate::connection::hosts::{Looks, Round};
 use crate::engine::{Input, Timings};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::foreign::log::{Entry, Log};
 
 pub(crate) struct Lookout {
@@ -45,9 +45,13 @@ impl Lookout {
         let (config, timings, log) = (self.config.clone(), self.timings.clone(), self.log.clone());
         self.doing = Doing::Looking(Box::pin(async move {
             let say = |warning| log.say(Entry::new(Level::WARN, warning));
-            let endpoints = Endpoints::find(&config, &timings, &say).await?;
+            let find = Endpoints::find(&config, &timings, &say);
+            let limit = timings.round_limit();
+            let found = tokio::time::timeout(limit, find).await;
+            let late = |_| Error::new(Kind::Unreachable(format!("nothing within {limit:?}")));
+            let endpoints = found.map_err(late)??;
             let mut looks = Looks::begin(&endpoints, &timings, &elections);
-            let round = looks.round(Some(timings.look_limit()), None).await;
+            let round = looks.short_round().await;
             Ok((round, looks))
         }));
     }

@@ -124,6 +124,67 @@ async fn two_primaries_are_led_together_no_longer_than_documented() {
     assert_eq!(record::overlap(&record.steps()), overlap);
 }
 
+/// It wins the lock of the lower before its next look, which is far away: it looks first, and leaves.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wins_a_lock_looks_before_it_works() {
+    let primary = Cluster::start().unwrap();
+    let standby = primary.standby().unwrap();
+    let record = Record::in_memory();
+    // Both know of one host alone.
+    let old = Candidate::start(config(&primary.url()), "late", "old", &record).await;
+    until("the old one leads", || old.leads()).await;
+    let patience = LEASE * 100;
+    let hosts = config(&any_of(&[&primary, &standby])).retry_interval(patience);
+    let late = Candidate::start(hosts, "late", "late", &record).await;
+    support::until_successor(&primary, "late").await;
+    support::until_replicated(&standby, "late").await;
+
+    standby.promote().unwrap();
+    let apart = Record::in_memory();
+    let new = Candidate::start(config(&standby.url()), "late", "new", &apart).await;
+    until("the new one leads on the higher", || new.leads()).await;
+    old.candidacy.leave().await;
+    until("the late one has gone to the higher", || {
+        status(&standby, "late", "successor").as_deref() == Some("late")
+    })
+    .await;
+    assert_eq!(
+        record.last_term(),
+        1,
+        "it worked beside the leader of the higher"
+    );
+    assert!(new.leads());
+
+    new.candidacy.leave().await;
+    until("it leads there", || late.leads()).await;
+    assert_eq!(record.last_term(), apart.last_term() + 1);
+}
+
+/// A host that neither answers nor refuses holds nobody up for longer than a look.
+#[tokio::test(flavor = "multi_thread")]
+async fn work_starts_though_a_host_says_nothing() {
+    let primary = Cluster::start().unwrap();
+    let standby = primary.standby().unwrap();
+    let mute = Proxy::start(standby.port()).await;
+    let hosts = url_at(&format!(
+        "127.0.0.1:{},127.0.0.1:{}",
+        primary.port(),
+        mute.port
+    ));
+    let record = Record::in_memory();
+    let first = Candidate::start(config(&hosts), "mute", "first", &record).await;
+    until("the first leads", || first.leads()).await;
+    let second = Candidate::start(config(&hosts), "mute", "second", &record).await;
+    support::until_successor(&primary, "mute").await;
+    mute.swallow(true, true);
+    let began = Instant::now();
+    first.candidacy.leave().await;
+    until("the second leads", || second.leads()).await;
+    let took = began.elapsed();
+    assert!(took < LEASE * 3, "{took:?}");
+    record::assert_no_overlap(&record.steps());
+}
+
 /// Without one right no more is hidden than what it is for.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_tells_of_writers_that_do_not_tell_their_cluster() {

@@ -114,21 +114,29 @@ impl Looks {
         }));
     }
 
-    /// All that answer. `rest`: so long the others get after the first that accepts writes, but for the one that
-    /// is `wanted`.
-    pub(crate) async fn round(&mut self, rest: Option<Duration>, wanted: Option<&str>) -> Round {
-        self.gather(rest, None, wanted).await
+    /// All that answer.
+    pub(crate) async fn round(&mut self) -> Round {
+        self.gather(None, None, None, None).await
+    }
+
+    /// Those that answer while somebody waits for it.
+    pub(crate) async fn short_round(&mut self) -> Round {
+        let (rest, all) = (self.timings.look_limit(), self.timings.round_limit());
+        self.gather(Some(all), Some(rest), None, None).await
     }
 
     /// The same, as soon as one accepts writes. A host that is silent costs no more than its own time: until then those
     /// that accept none are looked at again and again, for a standby may be promoted meanwhile.
     pub(crate) async fn until_writable(&mut self, wanted: Option<&str>) -> Round {
         let (rest, again) = (self.timings.look_limit(), self.timings.next_look());
-        self.gather(Some(rest), Some(again), wanted).await
+        self.gather(None, Some(rest), Some(again), wanted).await
     }
 
+    /// `all`: it takes no longer. `rest`: so long the others get after the first that accepts writes, but for the one that
+    /// is `wanted`.
     async fn gather(
         &mut self,
+        all: Option<Duration>,
         rest: Option<Duration>,
         again: Option<Duration>,
         wanted: Option<&str>,
@@ -139,6 +147,7 @@ impl Looks {
                 None => Box::pin(std::future::pending()),
             }
         };
+        let mut all_over = timer(all);
         let (mut over, mut is_over) = (timer(None), false);
         let mut next = timer(again);
         let mut round = Round::default();
@@ -151,6 +160,7 @@ impl Looks {
             let (index, seen) = tokio::select! {
                 biased;
                 Some(answer) = self.running.next() => answer,
+                () = &mut all_over => break,
                 () = &mut over, if !is_over => {
                     is_over = true;
                     continue;

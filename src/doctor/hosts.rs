@@ -16,7 +16,7 @@ pub(super) async fn check(config: &Config, timings: &Timings) -> Result<Option<F
         return Ok(None);
     }
     let mut looks = Looks::begin(&endpoints, timings, &[]);
-    Ok(Some(judge(looks.round(None, None).await)))
+    Ok(Some(judge(looks.round().await)))
 }
 
 fn judge(round: Round) -> Finding {

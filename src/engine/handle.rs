@@ -90,7 +90,7 @@ impl Engine {
 
     /// When the time must come in at the latest.
     pub(crate) fn poll_timeout(&self) -> Instant {
-        self.rules.deadline().min(self.lookout.due())
+        self.rules.deadline().min(self.look_due())
     }
 
     /// How often the time must come in whatever is due: timers stand still while the machine is suspended, deadlines do

@@ -1,6 +1,7 @@
 //! The other hosts of the connection string, while there is a session: when they are looked at, and what comes of it.
 //!
-//! Each retry interval, and oftener while several accept writes. One host in the connection string is never looked at.
+//! Each retry interval, oftener while several accept writes, and once a leadership lock is won. One host in the
+//! connection string is never looked at.
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -9,8 +10,7 @@ use std::sync::Arc;
 use super::handle::Engine;
 use super::jitter::Jitter;
 use super::rivals::Rivals;
-use super::sight::{Search, Sight, Surroundings, Survey};
-use super::{Event, Instant, Key, Notice, Output};
+use super::{Event, Instant, Key, Notice, Output, Search, Sight, Surroundings, Survey};
 
 /// What was seen outlives sessions.
 #[derive(Clone, Debug)]
@@ -43,14 +43,6 @@ impl Lookout {
     /// The session is gone.
     pub(super) fn rest(&mut self) {
         (self.due, self.looking) = (Instant::NEVER, false);
-    }
-
-    pub(super) fn due(&self) -> Instant {
-        if self.looking {
-            Instant::NEVER
-        } else {
-            self.due
-        }
     }
 }
 
@@ -91,8 +83,20 @@ impl Engine {
             higher: false,
             held: vec![],
             clear: vec![],
+            ends: false,
         };
         self.event(now, looked);
+    }
+
+    /// When the next look begins.
+    pub(super) fn look_due(&self) -> Instant {
+        if self.lookout.looking {
+            Instant::NEVER
+        } else if self.rules.wants_a_look() {
+            Instant::default()
+        } else {
+            self.lookout.due
+        }
     }
 
     fn look_later(&mut self, now: Instant) {
@@ -107,9 +111,10 @@ impl Engine {
 
     /// Look, if that is due.
     pub(super) fn look(&mut self, now: Instant) {
-        if now < self.lookout.due() {
+        if now < self.look_due() {
             return;
         }
+        self.rules.look_begins();
         self.lookout.asked = self.candidacies().collect();
         self.lookout.looking = true;
         let names = self.lookout.asked.iter().map(|(_, name)| name.to_string());
@@ -121,29 +126,32 @@ impl Engine {
     pub(super) fn looked(&mut self, now: Instant, survey: Option<&Survey>, late: bool) {
         let was = self.lookout.rivals.is_contested(now);
         if let Some(survey) = survey {
-            self.judge(now, survey, late);
+            let leads = self.leads();
+            let rivals = &mut self.lookout.rivals;
+            rivals.note(now, &self.setup.timings, survey, &leads);
+            self.tell_of_writers(now, survey, late);
         }
+        if !late {
+            self.lookout.looking = false;
+        }
+        self.judge(now, survey.is_some(), late);
         if self.rules.current_until().is_none() {
             return;
         }
         if !late {
-            self.lookout.looking = false;
             self.look_later(now);
         } else if !was && self.lookout.rivals.is_contested(now) {
             self.lookout.due = now;
         }
     }
 
-    fn judge(&mut self, now: Instant, survey: &Survey, late: bool) {
-        let leads = self.leads();
-        let rivals = &mut self.lookout.rivals;
-        rivals.note(now, &self.setup.timings, survey, &leads);
-        self.tell_of_writers(now, survey, late);
+    /// What is known now bears on the rules. `saw`: something was seen.
+    fn judge(&mut self, now: Instant, saw: bool, late: bool) {
         let rivals = &mut self.lookout.rivals;
         let Some(own) = rivals.own().cloned() else {
             return;
         };
-        let better = rivals.better().cloned();
+        let better = rivals.better().filter(|_| saw).cloned();
         let higher = better.is_some();
         if let Some(best) = better {
             rivals.want(best.name.clone());
@@ -159,7 +167,8 @@ impl Engine {
             higher,
             held: keys(held),
             // What comes late tells of one host alone.
-            clear: if late { vec![] } else { keys(clear) },
+            clear: if saw && !late { keys(clear) } else { vec![] },
+            ends: !late,
         };
         self.event(now, looked);
     }

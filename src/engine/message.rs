@@ -37,12 +37,14 @@ pub(crate) enum Event {
     NeverJoined { keys: Vec<Key>, sent: Instant },
     /// The hosts of the connection string were looked at. `contested`: another than this session's server
     /// accepts writes. `higher`: it comes before this one, by its timeline. `held`: elections whose leadership is
-    /// held there, or may be. `clear`: those that were looked for, and are not.
+    /// held there, or may be. `clear`: those that were looked for, and are not. `ends`: a look has ended, with what there
+    /// was to see; else something was seen beside.
     Looked {
         contested: bool,
         higher: bool,
         held: Vec<Key>,
         clear: Vec<Key>,
+        ends: bool,
     },
     /// Notifications concern these elections. Believed never: they only make us look.
     Hint { keys: Vec<Key> },

@@ -6,8 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sight::{Led, Server, Sight, Survey};
-use super::{Instant, Timings};
+use super::{Instant, Led, Server, Sight, Survey, Timings};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Rivals {

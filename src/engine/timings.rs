@@ -349,6 +349,11 @@ impl Timings {
         self.lease / 4
     }
 
+    /// How long it waits at most, while the work of a term may wait for it.
+    pub(crate) fn round_limit(&self) -> Duration {
+        self.lease / 2
+    }
+
     /// A driver that has lived so long has got over its last failure.
     pub(crate) fn recovered(&self) -> Duration {
         self.retry_interval * 4

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::world::{Down, ELECTION, KEY, Line, Panics, Up, Work, World};
+use super::world::{Down, ELECTION, KEY, Line, Panics, Rival, Up, Work, World};
 use super::{DriverFlaw, Model};
 use crate::engine::{
     Answer, Candidature, Counters, Input, Notification, Output, Request, Stop, Try,
@@ -47,7 +47,7 @@ impl Model {
     fn perform(&self, world: &mut World, index: usize, output: Output) -> bool {
         match output {
             Output::Open { .. } => world.hosts[index].connecting = true,
-            Output::Look { .. } => world.hosts[index].looking = true,
+            Output::Look { .. } => world.hosts[index].looking = Some(world.rival),
             Output::Send(request) => {
                 let now = world.hosts[index].clock(world.now);
                 if let Some(pid) = world.hosts[index].line {
@@ -62,7 +62,9 @@ impl Model {
             Output::Start { term, .. } => {
                 if let Some(line) = world.hosts[index].line {
                     world.note(|| format!("P{index} STARTS the work of term {term}"));
-                    if world.hosts[index].saw {
+                    // Whoever has won the lock since can have seen it, and must.
+                    let knows = |rival: Rival| rival.found != Some(line);
+                    if world.hosts[index].saw || world.rival.is_some_and(knows) {
                         world.broken = Some(super::ONE);
                     }
                     let host = &mut world.hosts[index];
@@ -125,7 +127,7 @@ impl Model {
 
     /// Let go of the session. While work runs its socket stays open.
     pub(super) fn hang_up(&self, world: &mut World, index: usize) {
-        world.hosts[index].looking = false;
+        world.hosts[index].looking = None;
         let Some(pid) = world.hosts[index].line.take() else {
             return;
         };
@@ -162,7 +164,7 @@ impl Model {
         host.work = None;
         host.stopped = None;
         host.connecting = false;
-        host.looking = false;
+        host.looking = None;
         host.line = None;
         let lines = world.lines.iter();
         let its: Vec<Pid> = lines

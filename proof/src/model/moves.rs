@@ -188,7 +188,10 @@ impl Model {
                     world.server.end(pid, Cause::Client);
                 }
             }
-            Move::RivalComes { higher } => world.rival = Some(Rival { higher }),
+            Move::RivalComes { higher } => {
+                let found = world.server.holder(Kind::Leadership, ELECTION);
+                world.rival = Some(Rival { higher, found });
+            }
             Move::RivalGoes => {
                 world.rival = None;
                 world.hosts.iter_mut().for_each(|host| host.moved = false);

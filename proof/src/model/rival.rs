@@ -8,7 +8,7 @@ use crate::engine::{Input, Led, Missed, Server, Sight, Surroundings, Survey, bes
 
 /// Whether a process is about to be told what it sees.
 pub(super) fn sees(host: &Host) -> bool {
-    host.looking && host.line.is_some() && !host.stalled_up && !host.stalled_down
+    host.looking.is_some() && host.line.is_some() && !host.stalled_up && !host.stalled_down
 }
 
 impl Model {
@@ -41,12 +41,14 @@ impl Model {
         })
     }
 
-    /// A process looks at the other host.
+    /// A look at the other host ends. It shows what was there when it began: what was asked first is the oldest.
     pub(super) fn look(&self, world: &mut World, index: usize) {
-        let rival = world.rival;
         let host = &mut world.hosts[index];
-        (host.looking, host.saw) = (false, rival.is_some());
-        if let Some(Rival { higher }) = rival {
+        let Some(rival) = host.looking.take() else {
+            return;
+        };
+        host.saw = rival.is_some();
+        if let Some(Rival { higher, .. }) = rival {
             world.note(|| format!("P{index} sees that another host is led (higher: {higher})"));
         }
         let survey = Some(survey(rival));
@@ -68,7 +70,7 @@ fn own() -> Sight {
 }
 
 fn survey(rival: Option<Rival>) -> Survey {
-    let Some(Rival { higher }) = rival else {
+    let Some(Rival { higher, .. }) = rival else {
         return Survey {
             sights: vec![own()],
             missed: vec![Missed {

@@ -48,6 +48,8 @@ pub(crate) struct World {
 pub(super) struct Rival {
     /// On a newer timeline.
     pub(super) higher: bool,
+    /// Who held the leadership when it came, and may not have known.
+    pub(super) found: Option<Pid>,
 }
 
 /// How far back the rules look.
@@ -86,8 +88,8 @@ pub(super) struct Host {
     pub(super) ended: Option<Instant>,
     /// The greatest term that an answer has told this process of.
     pub(super) told: u64,
-    /// It looks at the other host.
-    pub(super) looking: bool,
+    /// It looks at the other host, and this was there when the look began.
+    pub(super) looking: Option<Option<Rival>>,
     /// It has seen that somebody leads there.
     pub(super) saw: bool,
     /// It has gone there.
@@ -173,7 +175,7 @@ impl World {
             began: DAWN,
             ended: None,
             told: 0,
-            looking: false,
+            looking: None,
             saw: false,
             moved: false,
         });

@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::flaw::Flaw;
 use super::other_host::Led;
 use super::world::{Event, World};
-use crate::engine::{Input, Key, Led as LedThere, Missed, Server, Sight, Surroundings, Survey};
+use crate::engine::{Input, Led as LedThere, Missed, Server, Sight, Surroundings, Survey};
 
 impl World {
     /// Now and then, while a storm lasts.

@@ -162,10 +162,14 @@ impl Process {
                 higher,
                 held,
                 clear,
+                ends,
             } => {
                 self.looked(contested, held, clear);
                 if higher {
                     self.lose_session(now, "another host comes before this one");
+                }
+                if ends {
+                    self.look_ended(now);
                 }
             }
             Event::Hint { keys } => keys.into_iter().for_each(|key| self.hinted(now, key)),

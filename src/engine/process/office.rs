@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Process;
 use super::contenders::Role;
 use super::phase::Phase;
-use crate::engine::candidacy::{Place, Waiting, Work};
+use crate::engine::candidacy::{Place, Waiting};
 use crate::engine::evidence::Evidence;
 use crate::engine::{Action, Bar, Ending, Heard, Instant, Key, Notice, Office, Won};
 
@@ -28,6 +28,7 @@ impl Process {
             candidacy.place = Place::Waiting(waiting);
             candidacy.stranger = None;
         }
+        self.hosts.won(key);
         self.barred(key, None);
         let heartbeat_at = now + self.timings.heartbeat_interval;
         if let Some(up) = self.up()
@@ -193,6 +194,10 @@ impl Process {
                 .push_back(Action::Tell(Notice::Declined { key }));
             return;
         }
+        if self.waiting(key).is_none() {
+            // The same query has won the lock.
+            self.hosts.won(key);
+        }
         let Some(candidacy) = self.candidacies.get_mut(key) else {
             return;
         };
@@ -218,13 +223,8 @@ impl Process {
         if std::mem::take(&mut candidacy.declines) {
             self.hold_off(now, key);
             self.end(now, key, term, Ending::Resigned);
-        } else if candidacy.leave_by.is_none() {
-            candidacy.work = Some(Work {
-                brief_until: Some(now + self.timings.brief()),
-                ..Work::new(term, self.timings.leash())
-            });
-            self.actions.push_back(Action::Start { key, term });
-            self.announce(key);
+        } else {
+            self.start(now, key);
         }
     }
 }

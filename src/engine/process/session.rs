@@ -111,6 +111,7 @@ impl Process {
         let failures = if lasted { 0 } else { up.failures + 1 };
         self.actions.push_back(Action::Abandon);
         self.displays.lose();
+        self.hosts.lose();
         for (key, candidacy) in self.candidacies.iter_mut() {
             candidacy.declines = false;
             candidacy.recovered = None;

@@ -37,6 +37,7 @@ fn with_a_lease_of_a_second() {
         ("unknown rival", timings.unknown_rival(), 5000),
         ("refusing rival", timings.refusing_rival(), 1000),
         ("look limit", timings.look_limit(), 250),
+        ("round limit", timings.round_limit(), 500),
         ("recovered", timings.recovered(), 20_000),
         ("last words", timings.last_words(), 90),
         ("last words limit", timings.last_words_limit(), 1),

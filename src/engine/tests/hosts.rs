@@ -2,18 +2,24 @@
 
 use super::*;
 
-fn look(bench: &mut Bench, contested: bool, held: bool) {
+fn looked(contested: bool, held: bool) -> Event {
     let (held, clear) = if held {
         (vec![KEY], vec![])
     } else {
         (vec![], vec![KEY])
     };
-    bench.event(Event::Looked {
+    Event::Looked {
         contested,
         higher: false,
         held,
         clear,
-    });
+        ends: true,
+    }
+}
+
+fn look(bench: &mut Bench, contested: bool, held: bool) {
+    bench.process.look_begins();
+    bench.event(looked(contested, held));
 }
 
 fn campaigns(query: &Query) -> bool {
@@ -85,6 +91,7 @@ fn who_sees_a_higher_one_ends_as_if_deposed() {
     for mut bench in [Bench::leader(), Bench::successor()] {
         let leads = bench.published[&KEY].own.is_some();
         bench.event(Event::Looked {
+            ends: true,
             contested: true,
             higher: true,
             held: vec![],
@@ -125,6 +132,70 @@ fn what_is_seen_held_meanwhile_is_given_up_without_work() {
     bench.answer(takes_office, offered(key, office));
     assert!(!bench.has_started());
     assert!(bench.has_asked(|query| matches!(query, Query::Vacate { terms } if terms[0].1 == 8)));
+}
+
+/// Whoever has not looked since another host was promoted cannot know of its leader.
+#[test]
+fn no_work_starts_before_a_look_that_began_once_the_lock_was_won() {
+    for held in [false, true] {
+        let mut bench = Bench::candidate();
+        look(&mut bench, false, false);
+        // This one has begun before the lock was won.
+        bench.process.look_begins();
+        bench.answer_campaign(began(7));
+        bench.event(looked(false, false));
+        assert!(!bench.has_started(), "it began too early");
+        assert!(bench.process.wants_a_look());
+        bench.stay_well();
+
+        bench.process.look_begins();
+        assert!(!bench.process.wants_a_look(), "one is under way");
+        bench.event(Event::Timer);
+        assert!(!bench.has_started(), "it has not ended");
+        bench.event(looked(held, held));
+        assert_eq!(bench.has_started(), !held);
+        let ends = |query: &Query| matches!(query, Query::Vacate { terms } if terms[0] == (KEY, 7, Ending::Resigned));
+        assert_eq!(bench.has_asked(ends), held);
+    }
+}
+
+/// While it waits for the last leader's work, whoever has won the lock looks once, and begins at once then.
+#[test]
+fn who_waits_looks_meanwhile() {
+    let mut bench = Bench::candidate();
+    look(&mut bench, false, false);
+    bench.answer_campaign(Try::Won(won()));
+    bench.stay_well();
+    assert!(bench.process.wants_a_look());
+    look(&mut bench, false, false);
+    for _ in 0..9 {
+        bench.pass(LEASE / 8);
+        bench.stay_well();
+    }
+    assert!(bench.has_asked(takes_office));
+    bench.answer(takes_office, offered(KEY, office_begun(8)));
+    assert!(bench.has_started());
+}
+
+/// What is to be asked for meanwhile ends the term all the same.
+#[test]
+fn what_waits_for_a_look_can_be_ended() {
+    let mut bench = Bench::candidate();
+    look(&mut bench, false, false);
+    bench.answer_campaign(began(7));
+    bench.event(Event::GiveUp { key: KEY });
+    assert!(bench.has_asked(|query| matches!(query, Query::Vacate { terms } if terms[0].1 == 7)));
+    bench.process.look_begins();
+    bench.event(looked(false, false));
+    assert!(!bench.has_started());
+
+    let mut bench = Bench::candidate();
+    look(&mut bench, false, false);
+    bench.answer_campaign(began(7));
+    bench.event(Event::Disconnected);
+    bench.event(looked(false, false));
+    assert!(!bench.has_started());
+    assert!(!bench.process.wants_a_look(), "there is no session");
 }
 
 /// The sight outlives the session: the next one begins nothing before it is looked at again.

@@ -222,6 +222,7 @@ fn what_bars_a_candidate_is_shown_while_it_does() {
 fn what_is_led_on_another_host_is_shown() {
     let mut bench = follower();
     bench.event(Event::Looked {
+        ends: true,
         contested: true,
         higher: false,
         held: vec![KEY],
@@ -229,6 +230,7 @@ fn what_is_led_on_another_host_is_shown() {
     });
     assert_eq!(shown(&bench).waiting_for, Some(WaitingFor::AnotherHost));
     bench.event(Event::Looked {
+        ends: true,
         contested: true,
         higher: false,
         held: vec![],
