@@ -62,26 +62,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
-        name: "any_look_will_do",
-        edits: &[edit(
-            "process/seen_hosts.rs",
-            "!self.unlooked.contains(&key) && !self.looking.contains(&key)",
-            "!self.unlooked.contains(&key)",
-        )],
-    },
-    Mutant {
-        name: "begins_before_it_has_looked",
-        edits: &[edit(
-            "process/hosts.rs",
-            "!self.hosts.contested || self.hosts.clear.contains(&key)",
-            "true",
-        )],
-    },
-    Mutant {
         name: "begins_what_was_seen_held_meanwhile",
         edits: &[edit(
-            "process/office.rs",
-            "if self.held_elsewhere(key).is_some() {",
+            "process/hosts.rs",
+            "if self.hosts.held.contains(&key) {",
             "if false {",
         )],
     },
@@ -92,9 +76,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "held_for_ever",
         edits: &[edit(
-            "process/hosts.rs",
-            "held: held.into_iter().collect(),",
-            "held: held.into_iter().chain(self.hosts.held.clone()).collect(),",
+            "process/seen_hosts.rs",
+            "self.contested = contested;",
+            "self.contested = contested;
+        let held: Vec<Key> = held.into_iter().chain(self.held.clone()).collect();",
         )],
     },
     Mutant {
@@ -380,7 +365,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "work_not_aborted",
         edits: &[edit(
-            "process/office.rs",
+            "process/hosts.rs",
             "Work::new(term, self.timings.leash())",
             "Work::new(term, crate::engine::Leash::until(Instant::NEVER, self.timings.dropped - self.timings.deposed))",
         )],
@@ -558,7 +543,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "who_asked_is_forgotten",
         edits: &[edit(
             "asking.rs",
-            "if desk.running == Some(term) {",
+            "if !noted && desk.running.is_none_or(|running| running == term) {",
             "if false {",
         )],
     },

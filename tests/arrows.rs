@@ -66,15 +66,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("statements", &["engine"]),
     (
         "lookout",
-        &[
-            "config",
-            "connection",
-            "engine",
-            "error",
-            "foreign",
-            "platform",
-            "time",
-        ],
+        &["config", "connection", "engine", "error", "foreign"],
     ),
     (
         "work",

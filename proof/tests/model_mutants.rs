@@ -128,8 +128,6 @@ mutants! {
     office_unasked breaks ONE within |name| one(name, &[Fault::Killed]);
     closed_is_vacated breaks ONE within |name| one(name, &[Fault::Killed]);
     works_before_it_has_looked breaks ONE within |name| two(name, &[Fault::Rival]);
-    any_look_will_do breaks ONE within |name| two(name, &[Fault::Rival]);
-    begins_before_it_has_looked breaks ONE within |name| two(name, &[Fault::Rival, Fault::Killed]);
     begins_what_was_seen_held_meanwhile breaks ONE within |name| two(name, &[Fault::Rival, Fault::Half]).from_the_start();
     stays_below_a_higher_one breaks ONE within |name| one(name, &[Fault::Rival]);
     held_for_ever breaks LIVENESS within |name| one(name, &[Fault::Rival]);

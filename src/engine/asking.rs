@@ -336,8 +336,10 @@ impl Desks {
                 continue;
             };
             let desk = self.get_mut(key)?;
-            if desk.running == Some(term) {
-                desk.asked.get_or_insert((term, asked));
+            let noted = desk.asked.as_ref().is_some_and(|(of, _)| *of == term);
+            // Its work may not have been started yet.
+            if !noted && desk.running.is_none_or(|running| running == term) {
+                desk.asked = Some((term, asked));
             }
             step_downs.push((key, term));
         }

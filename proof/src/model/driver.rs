@@ -47,7 +47,7 @@ impl Model {
     fn perform(&self, world: &mut World, index: usize, output: Output) -> bool {
         match output {
             Output::Open { .. } => world.hosts[index].connecting = true,
-            Output::Look { .. } => world.hosts[index].looking = Some(world.rival),
+            Output::Look { .. } => self.begin_to_look(world, index),
             Output::Send(request) => {
                 let now = world.hosts[index].clock(world.now);
                 if let Some(pid) = world.hosts[index].line {

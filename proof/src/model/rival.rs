@@ -2,7 +2,7 @@
 //!
 //! When they look and what they make of it is the engine's. A process that is cut off sees nothing.
 
-use super::world::{ELECTION, Host, Rival, World};
+use super::world::{ELECTION, Host, Look, Rival, World};
 use super::{Fault, Model, ONE};
 use crate::engine::{Input, Led, Missed, Server, Sight, Surroundings, Survey, best};
 
@@ -41,10 +41,16 @@ impl Model {
         })
     }
 
-    /// A look at the other host ends. It shows what was there when it began: what was asked first is the oldest.
+    pub(super) fn begin_to_look(&self, world: &mut World, index: usize) {
+        let rival = world.rival;
+        world.hosts[index].looking = Some(Look { rival });
+    }
+
+    /// A look at the other host ends.
     pub(super) fn look(&self, world: &mut World, index: usize) {
+        let is_there = world.rival.is_some();
         let host = &mut world.hosts[index];
-        let Some(rival) = host.looking.take() else {
+        let Some(Look { rival }) = host.looking.take() else {
             return;
         };
         host.saw = rival.is_some();
@@ -55,7 +61,7 @@ impl Model {
         let late = false;
         self.tell(world, index, Input::Looked { survey, late });
         if rival.is_some_and(|rival| rival.higher) {
-            world.hosts[index].moved = true;
+            world.hosts[index].moved = is_there;
             let work = world.hosts[index].work.as_ref();
             if work.is_some_and(|work| work.cancelled.is_none()) {
                 // It ends as if deposed.

@@ -43,6 +43,12 @@ pub(crate) struct World {
     pub(super) dated: bool,
 }
 
+/// A look at the other host. What was asked first is the oldest: it shows what was there when it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Look {
+    pub(super) rival: Option<Rival>,
+}
+
 /// Another host of the connection string, that accepts writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Rival {
@@ -88,8 +94,8 @@ pub(super) struct Host {
     pub(super) ended: Option<Instant>,
     /// The greatest term that an answer has told this process of.
     pub(super) told: u64,
-    /// It looks at the other host, and this was there when the look began.
-    pub(super) looking: Option<Option<Rival>>,
+    /// It looks at the other host.
+    pub(super) looking: Option<Look>,
     /// It has seen that somebody leads there.
     pub(super) saw: bool,
     /// It has gone there.

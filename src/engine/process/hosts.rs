@@ -39,9 +39,6 @@ impl Process {
     /// Start the work of a term that has begun, where it has none yet and the other hosts were looked at since its lock was
     /// won. It is given up where it is led on one of them.
     pub(super) fn start(&mut self, now: Instant, key: Key) {
-        if !self.hosts.looked_since_won(key) {
-            return;
-        }
         let Some(candidacy) = self.candidacies.get_mut(key) else {
             return;
         };
@@ -56,6 +53,9 @@ impl Process {
             self.end(now, key, term, Ending::Resigned);
             self.actions
                 .push_back(Action::Tell(Notice::Declined { key }));
+            return;
+        }
+        if !self.hosts.looked_since_won(key) {
             return;
         }
         candidacy.work = Some(Work {

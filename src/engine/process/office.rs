@@ -186,14 +186,6 @@ impl Process {
             self.vacate_soon(key, term, Ending::Resigned);
             return;
         }
-        if self.held_elsewhere(key).is_some() {
-            // That was seen while the try was under way.
-            self.hold_off(now, key);
-            self.vacate_soon(key, term, Ending::Resigned);
-            self.actions
-                .push_back(Action::Tell(Notice::Declined { key }));
-            return;
-        }
         if self.waiting(key).is_none() {
             // The same query has won the lock.
             self.hosts.won(key);

@@ -14,6 +14,7 @@ mod heard;
 mod hosts;
 mod inputs;
 mod levers;
+mod lookout;
 mod overlooked;
 mod parting;
 mod properties;
