@@ -11,7 +11,7 @@ mod engine;
 mod error;
 mod fence;
 mod foreign;
-mod lookout;
+
 mod observer;
 pub mod operator;
 mod platform;
@@ -24,6 +24,7 @@ mod shown;
 mod sql_types;
 mod standing;
 mod statements;
+mod surveyor;
 // Not a part of it: `proof/` includes that folder, and has no servers of this kind.
 #[cfg(all(test, feature = "testing"))]
 #[path = "statements/tests.rs"]

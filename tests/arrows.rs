@@ -31,7 +31,7 @@ const GROUPS: [(&str, &[&str]); 18] = [
     ("config", &["config", "campaign"]),
     ("connection", &["connection"]),
     ("statements", &["statements"]),
-    ("lookout", &["lookout"]),
+    ("surveyor", &["surveyor"]),
     ("work", &["work", "term", "standing", "process_state"]),
     ("session", &["session"]),
     ("driver", &["driver"]),
@@ -65,7 +65,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ),
     ("statements", &["engine"]),
     (
-        "lookout",
+        "surveyor",
         &["config", "connection", "engine", "error", "foreign"],
     ),
     (
@@ -101,7 +101,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "engine",
             "error",
             "foreign",
-            "lookout",
+            "surveyor",
             "platform",
             "time",
             "work",

@@ -20,10 +20,10 @@ use crate::engine::{
 use crate::error::{Error, Kind};
 use crate::foreign::hands::Hands;
 use crate::foreign::log::Log;
-use crate::lookout::Lookout;
 use crate::session::door::{Door, Opened, Opening, Session};
 use crate::session::{Candidate, Command};
 use crate::standing::{ProcessState, Shared};
+use crate::surveyor::Surveyor;
 use crate::term::Term;
 use crate::work::Lead;
 use crate::work::watch::{Open, Watch};
@@ -152,7 +152,7 @@ impl Stage {
                 journal: journal.clone(),
                 log: log.clone(),
             },
-            lookout: Lookout::new(&config, &timings, &log),
+            surveyor: Surveyor::new(&config, &timings, &log),
             timings,
             commands,
             sender,

@@ -24,9 +24,9 @@ use crate::engine::{Engine, Input, Timings};
 use crate::error::Error;
 use crate::foreign::hands::Hands;
 use crate::foreign::log::{Entry, Log};
-use crate::lookout::Lookout;
 use crate::session::door::{Door, Opening};
 use crate::session::{Command, First};
+use crate::surveyor::Surveyor;
 #[cfg(feature = "testing")]
 use crate::testing::PanicAt;
 use crate::work::shared_leash::SharedLeash;
@@ -42,7 +42,7 @@ struct Driver<D: Door> {
     watch: Arc<Watch>,
     hands: Hands,
     log: Log,
-    lookout: Lookout,
+    surveyor: Surveyor,
     opening: Option<Opening<D::Session>>,
     line: Option<Live<D::Session>>,
     /// What has come and was not taken to the engine yet. A panic leaves it.

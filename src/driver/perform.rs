@@ -43,7 +43,7 @@ impl<D: Door> Driver<D> {
             Output::Drop { key } => self.with_term(key, TermState::drop_work),
             // Its watch does this too, and needs no driver.
             Output::Abort => self.watch.end_process(),
-            Output::Look { elections } => self.lookout.look(elections),
+            Output::Look { elections } => self.surveyor.look(elections),
             Output::Open {
                 instance,
                 first,
@@ -85,7 +85,7 @@ impl<D: Door> Driver<D> {
     }
 
     fn end_session(&mut self, end: impl FnOnce(D::Session)) {
-        self.lookout.rest();
+        self.surveyor.rest();
         if let Some(Live { session, leash }) = self.line.take() {
             leash.end();
             end(session);

@@ -39,7 +39,7 @@ impl<D: Door> Driver<D> {
         };
         tokio::select! {
             biased;
-            (looked, error) = self.lookout.next() => {
+            (looked, error) = self.surveyor.next() => {
                 self.happened = Some(looked);
                 self.hands.discard(error);
             }

@@ -17,10 +17,10 @@ use crate::error::{Error, Kind};
 use crate::foreign::hands::{Hands, quietly};
 use crate::foreign::log::{Entry, Log};
 use crate::foreign::panics;
-use crate::lookout::Lookout;
 use crate::session::door::Door;
 use crate::session::open::Postgres;
 use crate::session::{Command, First};
+use crate::surveyor::Surveyor;
 use crate::work::watch::Watch;
 
 /// So long the end of the driver waits for the log.
@@ -54,7 +54,7 @@ pub(crate) fn spawn(
         };
         let driver = Driver {
             engine: Engine::new(setup, seed()),
-            lookout: Lookout::new(&config, &timings, &log),
+            surveyor: Surveyor::new(&config, &timings, &log),
             door: Postgres {
                 config,
                 timings: timings.clone(),
@@ -172,7 +172,7 @@ impl<D: Door> Driver<D> {
             mut commands,
             door,
             board,
-            lookout,
+            surveyor,
             first,
             refusal,
             hands,
@@ -182,6 +182,6 @@ impl<D: Door> Driver<D> {
         log.flush(FLUSH_LIMIT);
         commands.close();
         hands.discard((commands, board, first));
-        hands.discard((door, lookout, refusal));
+        hands.discard((door, surveyor, refusal));
     }
 }

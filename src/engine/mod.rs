@@ -111,6 +111,7 @@ mod ids;
 mod input;
 mod jitter;
 mod leash;
+mod looking;
 mod lookout;
 mod message;
 mod notice;

@@ -73,14 +73,7 @@ pub(crate) fn entry(notice: &Notice) -> Entry {
             Entry::new(Level::WARN, format!("the session ended{why}"))
         }
         Notice::Writers { own, hosts } => writers(own, hosts),
-        Notice::LeavesFor { own, best } => Entry::new(
-            Level::WARN,
-            format!(
-                "leaving {} for {}, which accepts writes too: terms here are over",
-                with_timeline(own),
-                with_timeline(best)
-            ),
-        ),
+        Notice::LeavesFor { own, best } => leaves(own, best),
         Notice::GivenUp { why } => given_up(why),
         Notice::Muddled(Muddle::NeverJoined) => given_up("an election of its was never joined"),
         Notice::Muddled(Muddle::NoFit) => given_up("an answer does not fit its request"),
@@ -88,6 +81,13 @@ pub(crate) fn entry(notice: &Notice) -> Entry {
             Entry::new(Level::WARN, format!("no notification was sent: {why}"))
         }
     }
+}
+
+fn leaves(own: &Sight, best: &Sight) -> Entry {
+    let (own, best) = (with_timeline(own), with_timeline(best));
+    let message =
+        format!("leaving {own} for {best}, which accepts writes too: terms here are over");
+    Entry::new(Level::WARN, message)
 }
 
 fn with_timeline(sight: &Sight) -> String {

@@ -27,7 +27,7 @@ use self::phase::Phase;
 use self::seen_hosts::Hosts;
 use super::candidacy::{Contender, Owed, Place, Work};
 use super::jitter::Jitter;
-use super::{Action, Displays, Ending, Event, Heard, Instant, Key, Timings, WaitingFor};
+use super::{Action, Displays, Ending, Event, Heard, Instant, Key, Timings};
 
 /// The state machine. See the module's doc.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -142,11 +142,7 @@ impl Process {
             Event::Disconnected => self.disconnected(now, "the session ended"),
             Event::Restarted => self.restarted(now),
             Event::Hopeless => self.lose_hope(now),
-            Event::NotOpened { schema, outage } => {
-                self.displays.trouble = schema.then_some(WaitingFor::Schema);
-                self.displays.touch_all();
-                self.not_opened(now, outage);
-            }
+            Event::NotOpened { schema, outage } => self.none_opened(now, schema, outage),
             Event::Answered {
                 sent,
                 reply,

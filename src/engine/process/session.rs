@@ -6,7 +6,7 @@ use super::Process;
 use super::contenders::Role;
 use super::phase::{Phase, Up};
 use crate::engine::candidacy::{Owed, Place};
-use crate::engine::{Action, Ending, Instant, Notice, Query};
+use crate::engine::{Action, Ending, Instant, Notice, Query, WaitingFor};
 
 impl Process {
     pub(super) fn up(&mut self) -> Option<&mut Up> {
@@ -52,6 +52,13 @@ impl Process {
             Phase::Up(_) => self.lose_session(now, why),
             Phase::Down { .. } | Phase::Finished => {}
         }
+    }
+
+    /// What stands in the way is shown.
+    pub(super) fn none_opened(&mut self, now: Instant, schema: bool, outage: bool) {
+        self.displays.trouble = schema.then_some(WaitingFor::Schema);
+        self.displays.touch_all();
+        self.not_opened(now, outage);
     }
 
     /// `outage`: it may be there at any moment.

@@ -138,7 +138,7 @@ fn a_look_that_fails_holds_nothing_up() {
 fn what_is_led_elsewhere_is_given_up_without_work() {
     let mut engined = candidate();
     engined.answer(began_term(7));
-    engined.outputs(looked(Some(survey(true, true))));
+    engined.input(looked(Some(survey(true, true))));
     engined.answer_all();
     let vacates = |request: &Request| matches!(request, Request::Vacate(_));
     assert!(engined.has_sent(vacates));

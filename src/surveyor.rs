@@ -12,7 +12,7 @@ use crate::engine::{Input, Timings};
 use crate::error::{Error, Kind};
 use crate::foreign::log::{Entry, Log};
 
-pub(crate) struct Lookout {
+pub(crate) struct Surveyor {
     config: Config,
     timings: Timings,
     log: Log,
@@ -26,9 +26,9 @@ enum Doing {
     Waiting(Looks),
 }
 
-impl Lookout {
+impl Surveyor {
     pub(crate) fn new(config: &Config, timings: &Timings, log: &Log) -> Self {
-        Lookout {
+        Surveyor {
             config: config.clone(),
             timings: timings.clone(),
             log: log.clone(),
