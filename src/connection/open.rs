@@ -104,7 +104,9 @@ async fn prove(
     let pgpool = !proof.direct && wire.drive(pooler::is_pgpool(&client)).await?;
     if proof.pooled {
         let second = endpoints.call_again(index, ends, timings);
-        pooler::keeps_backends(&mut wire, proof.pid, second, endpoints.limit() / 2).await?;
+        // The other half is for what was done before.
+        let second_within = endpoints.limit() / 2;
+        pooler::keeps_backends(&mut wire, proof.pid, second, second_within).await?;
     }
     Ok(Connection {
         wire,

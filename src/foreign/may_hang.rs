@@ -133,7 +133,8 @@ impl<T: Send + 'static> Oracle<T> {
             return Err(Absent::NoThread);
         }
         // Later than the thread itself, which goes on where only the answer is late.
-        match tokio::time::timeout(limit + limit / 10, &mut answered.0).await {
+        let given_up_after = limit + limit / 10;
+        match tokio::time::timeout(given_up_after, &mut answered.0).await {
             Ok(Ok(answer)) => answer,
             late => {
                 *self.lock() = None;

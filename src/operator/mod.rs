@@ -21,6 +21,9 @@ pub use status::{
 };
 pub use words::{CandidatePlace, HeldLock, Lever, TermEnding};
 
+/// The server gives up a statement after 30 s; where no answer can come any more this does.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
 /// Looks at elections and asks for changes, without being a candidate. It has a session of its own, and
 /// whatever it asks for is recorded in the database: the candidates act on it, not this process.
 ///
@@ -290,15 +293,13 @@ impl Operator {
         &self,
         question: impl AsyncFnOnce(&Client) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        // The server gives up a statement after 30 s; where no answer can come any more this does.
-        let limit = Duration::from_secs(60);
         let mut connection = self.connection.lock().await;
         let client = Arc::clone(connection.wire.client());
         let answer = connection.wire.drive(question(&client));
-        let answer = tokio::time::timeout(limit, answer).await;
+        let answer = tokio::time::timeout(ANSWER_LIMIT, answer).await;
         answer.unwrap_or_else(|_| {
             Err(Error::new(Kind::Session(format!(
-                "no answer within {limit:?}"
+                "no answer within {ANSWER_LIMIT:?}"
             ))))
         })
     }

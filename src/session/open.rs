@@ -15,6 +15,9 @@ use crate::error::{Error, Kind};
 use crate::foreign::log::{Entry, Log};
 use crate::statements::{Constants, Link, Unanswered};
 
+/// What makes a session of a connection, the installing of the schema included, is over within that.
+const PREPARE_LIMIT: Duration = Duration::from_secs(30);
+
 /// The door to the database that a configuration names.
 pub(crate) struct Postgres {
     pub(crate) config: Config,
@@ -63,11 +66,10 @@ async fn open(
         first,
     };
     let prepare = prepare(client, given, &config, &timings, &log);
-    let limit = Duration::from_secs(30);
-    let prepared = tokio::time::timeout(limit, connection.wire.drive(prepare)).await;
+    let prepared = tokio::time::timeout(PREPARE_LIMIT, connection.wire.drive(prepare)).await;
     let link = prepared.map_err(|_| {
         Error::new(Kind::Session(format!(
-            "the schema was not ready within {limit:?}"
+            "the schema was not ready within {PREPARE_LIMIT:?}"
         )))
     })??;
     let Connection {

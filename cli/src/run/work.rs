@@ -11,6 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::guard::{Guard, Task};
 use crate::message::{Ended, Report};
 
+/// The guard is told how long the term lasts so often.
+fn extension_interval(lease: Duration) -> Duration {
+    lease / 20
+}
+
 /// Run the command until it ends by itself, the term does, or `hurry` is cancelled. Everything that it has
 /// started is dead when this returns, fails or is dropped.
 pub(super) async fn run(term: &Term, task: &Task, hurry: &CancellationToken) -> io::Result<Ended> {
@@ -18,7 +23,7 @@ pub(super) async fn run(term: &Term, task: &Task, hurry: &CancellationToken) -> 
     task.readiness.reset()?;
     let mut guard = Guard::start(task, term)?;
     let mut ready = pin!(task.readiness.reached());
-    let mut extend = interval(task.lease / 20);
+    let mut extend = interval(extension_interval(task.lease));
     extend.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut is_ready, mut is_ending, mut is_hurried) = (false, false, false);
     loop {
