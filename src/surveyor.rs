@@ -1,8 +1,6 @@
 //! Looks at the hosts of the connection string when the engine wants it, and decides nothing.
 
-use std::future::Future;
-use std::pin::Pin;
-
+use futures_util::future::BoxFuture;
 use tracing::Level;
 
 use crate::config::Config;
@@ -21,9 +19,9 @@ pub(crate) struct Surveyor {
 
 enum Doing {
     Nothing,
-    Looking(Pin<Box<dyn Future<Output = Result<(Round, Looks), Error>> + Send>>),
+    Looking(BoxFuture<'static, Result<(Round, Box<Looks>), Error>>),
     /// What some host says after the look.
-    Waiting(Looks),
+    Waiting(Box<Looks>),
 }
 
 impl Surveyor {
@@ -52,7 +50,7 @@ impl Surveyor {
             let endpoints = found.map_err(late)??;
             let mut looks = Looks::begin(&endpoints, &timings, &elections);
             let round = looks.short_round().await;
-            Ok((round, looks))
+            Ok((round, Box::new(looks)))
         }));
     }
 

@@ -5,7 +5,7 @@
 use std::process::Command;
 
 use crate::support;
-use crate::support::candidate::{self, Process};
+use crate::support::candidate::Process;
 use crate::support::race::Race;
 use crate::support::work::Kind;
 use crate::support::{Cluster, LEASE, assert_most, record, status, until};

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::support;
 use crate::support::Cluster;
 use crate::support::LEASE;
-use crate::support::candidate;
 use crate::support::race::Race;
 use crate::support::record;
 use crate::support::seat::Seat;

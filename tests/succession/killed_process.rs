@@ -2,7 +2,6 @@
 //! or when it hangs, one lease passes first. Settles rows 3, 4, 6, 20, 22 and 24 of docs/development/known-faults.md.
 
 use crate::support;
-use crate::support::candidate;
 use crate::support::proxy::Proxy;
 use crate::support::race::Race;
 use crate::support::record;

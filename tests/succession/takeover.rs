@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use crate::support;
-use crate::support::candidate;
 use crate::support::proxy::Proxy;
 use crate::support::race::Race;
 use crate::support::record::{self, Record};

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use crate::support::candidate;
 use crate::support::race::Race;
 use crate::support::record::{self, Record};
 use crate::support::relay::{self, Relay};

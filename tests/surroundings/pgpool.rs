@@ -2,7 +2,6 @@
 //! the primary that is well. Settles row 35 of docs/development/known-faults.md.
 
 use crate::support;
-use crate::support::candidate;
 use crate::support::pgpool::Pgpool;
 use crate::support::race::Race;
 use crate::support::record::{self, Record};

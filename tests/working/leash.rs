@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use crate::support;
-use crate::support::candidate::{self, this_binary};
+use crate::support::candidate::this_binary;
 use crate::support::race::Race;
 use crate::support::work::Kind;
 use crate::support::{LEASE, record, tracer, until, until_successor};

@@ -6,7 +6,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::candidate;
 use crate::support::race::Race;
 use crate::support::record::{self, Record};
 use crate::support::work::Kind;

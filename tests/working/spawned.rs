@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support;
-use crate::support::candidate;
 use crate::support::race::Race;
 use crate::support::record::{self, Record, Step};
 use crate::support::work::{self, Kind, Work};

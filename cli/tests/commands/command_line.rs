@@ -358,8 +358,8 @@ const NO_OPTIONS: [(&str, &str); 4] = [
 fn every_setting_of_the_library_is_an_option_of_run() {
     let mut settings = vec![];
     for (source, of) in [
-        (include_str!("../../src/config.rs"), "impl Config {"),
-        (include_str!("../../src/campaign.rs"), "impl Campaign {"),
+        (include_str!("../../../src/config.rs"), "impl Config {"),
+        (include_str!("../../../src/campaign.rs"), "impl Campaign {"),
     ] {
         let (_, block) = source.split_once(of).unwrap();
         let (block, _) = block.split_once("\n}\n").unwrap();

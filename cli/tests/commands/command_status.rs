@@ -478,7 +478,7 @@ async fn the_documented_queries_run_with_an_observers_role() {
         support::status(&cluster, "shown", "state").as_deref() == Some("leading")
     })
     .await;
-    let text = include_str!("../../docs/operations.md");
+    let text = include_str!("../../../docs/operations.md");
     let blocks: Vec<&str> = text
         .split("```sql\n")
         .skip(1)
