@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::race::Race;
 use crate::support::record::{self, Record};
-use crate::support::relay::{self, Relay};
+use crate::support::relay::Relay;
 use crate::support::work::Kind;
 use crate::support::{Candidate, Cluster, LEASE, config, until, until_successor};
 
