@@ -109,6 +109,7 @@ impl Timings {
     const LONGEST_RESTART: Duration = Duration::from_secs(1);
     const LONGEST_TICK: Duration = Duration::from_secs(1);
     const LONGEST_WATCH_TICK: Duration = Duration::from_millis(20);
+    const LONGEST_LOCK_WAIT: Duration = Duration::from_secs(5);
     const SHORTEST_ANNOUNCE: Duration = Duration::from_millis(5);
     const LONGEST_ANNOUNCE: Duration = Duration::from_millis(100);
 
@@ -308,9 +309,10 @@ impl Timings {
         self.lease.max(Duration::from_secs(1))
     }
 
-    /// How long a query of the session waits for a lock.
+    /// How long a query of the session waits for a lock. Where one slice of each kind that writes, five, comes upon a
+    /// row that somebody has locked, a leader is still answered before it gives up: each ends within L/20 and this.
     pub(crate) fn lock_limit(&self) -> Duration {
-        self.query_limit() / 2
+        (self.lease / 10).min(Self::LONGEST_LOCK_WAIT)
     }
 
     /// NOTIFY waits for a lock of the whole server; so long at most.

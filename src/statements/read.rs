@@ -47,9 +47,9 @@ pub(super) async fn ask(link: &Link, names: &Slice<Arc<str>>) -> Result<Answer, 
 fn found(row: &tokio_postgres::Row) -> Result<Found, Unanswered> {
     let shown = engine::Row {
         term: rows::term(row, "term")?,
-        state: rows::state(row)?,
+        state: column(row, "state")?,
         address: rows::optional_text(row, "address")?,
-        bar: rows::bar(row)?,
+        bar: column(row, "bar")?,
     };
     let view = View {
         term: shown.term,

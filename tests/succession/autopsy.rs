@@ -12,8 +12,12 @@ use crate::support::record;
 use crate::support::seat::Seat;
 
 /// Kill the leader, the older of the two, while the successor cannot look, with `meanwhile` done before it looks
-/// again. So its sample is surely older than what happens here.
-async fn kill_unseen(race: &mut Race, term: i64, meanwhile: impl FnOnce(&Cluster)) -> Duration {
+/// again. So its sample is surely older than what happens here. How long nobody worked, and the term that follows.
+async fn kill_unseen(
+    race: &mut Race,
+    term: i64,
+    meanwhile: impl FnOnce(&Cluster),
+) -> (Duration, i64) {
     race.processes[1].stop();
     // A probe under way might win, and nobody would hear of it before the server ends that session.
     let state = format!(
@@ -32,14 +36,14 @@ async fn kill_unseen(race: &mut Race, term: i64, meanwhile: impl FnOnce(&Cluster
     })
     .await;
     race.processes[0].go_on();
-    race.until_term(term + 1).await;
+    let next = race.until_term(term + 1).await;
     record::assert_no_overlap(&race.steps());
-    race.gap_after(term)
+    (race.gap_after(term), next)
 }
 
 async fn gap_when(meanwhile: impl FnOnce(&Cluster)) -> Duration {
     let mut race = Race::start("autopsy", Cluster::url).await;
-    kill_unseen(&mut race, 1, meanwhile).await
+    kill_unseen(&mut race, 1, meanwhile).await.0
 }
 
 fn assert_waited(gap: Duration) {
@@ -58,15 +62,17 @@ async fn a_client_that_closed_its_connection_is_followed_at_once() {
     let mut race = Race::start("autopsy", Cluster::url).await;
     let conninfo = race.cluster.url();
     let mut gaps = vec![];
-    for term in (1..).take(KILLS) {
+    let mut term = 1;
+    for _ in 0..KILLS {
         let before = race.doubtful_endings();
-        let gap = kill_unseen(&mut race, term, |_| ()).await;
+        let (gap, next) = kill_unseen(&mut race, term, |_| ()).await;
         if gap >= LEASE * 3 / 4 {
             let counted = before != race.doubtful_endings();
             support::say(&format!("waited for {gap:?}, counted: {counted}"));
         }
         gaps.push(gap);
         race.join(&conninfo, &format!("{term}"));
+        term = next;
         support::until_successor(&race.cluster, "autopsy").await;
     }
     support::assert_most("closed", &gaps, KILLS * 7 / 10, LEASE * 3 / 4, LEASE * 3);

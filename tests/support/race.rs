@@ -89,13 +89,18 @@ impl<C: Server> Race<C> {
         record::read(&self.file())
     }
 
-    pub async fn until_term(&self, term: i64) {
+    /// Wait until that term works, or a later one, where a busy machine has let one end before its work began: the
+    /// one that works.
+    pub async fn until_term(&self, term: i64) -> i64 {
+        let mut latest = None;
         let works = || {
-            self.steps()
-                .iter()
-                .any(|step| step.term == term && step.ended > step.began)
+            let steps = self.steps();
+            let worked = steps.iter().filter(|step| step.ended > step.began);
+            latest = worked.map(|step| step.term).max();
+            latest >= Some(term)
         };
-        until("the term works", works).await;
+        until("the term works, or a later one", works).await;
+        latest.expect("it works")
     }
 
     /// The endings of sessions that prove nothing, as the server counts them. A leader that is killed while an

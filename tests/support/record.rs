@@ -33,9 +33,9 @@ pub fn gap_after(steps: &[Step], term: i64) -> Option<Duration> {
     judge::gap_after(&Spans::of_steps(steps), term)
 }
 
-/// From `moment` to the first step of a term.
+/// From `moment` to the first step of a term, or of a later one.
 pub fn time_to_term(steps: &[Step], moment: u64, term: i64) -> Duration {
-    let began = steps.iter().filter(|step| step.term == term);
+    let began = steps.iter().filter(|step| step.term >= term);
     let began = began.map(|step| step.began).min().expect("it has begun");
     Duration::from_nanos(began.saturating_sub(moment))
 }

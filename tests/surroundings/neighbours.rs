@@ -9,7 +9,7 @@ use crate::support;
 use crate::support::record::Record;
 use crate::support::{client, steady, until};
 use pg_leader::testing::Cluster;
-use pg_leader::{ElectionState, ProcessState, WaitingFor};
+use pg_leader::{Candidacy, ElectionState, ProcessState, WaitingFor};
 use tokio_postgres::{Client, Row};
 
 /// A candidate's session of several elections.
@@ -291,6 +291,101 @@ async fn a_full_lock_table_is_told_of_and_keeps_no_lock() {
     );
     let begun = cluster.query("SELECT count(*) FROM pgleader.term").unwrap();
     assert_eq!(begun.as_deref(), Some("3"), "no term was begun in vain");
+}
+
+/// Several rows are locked for longer than a lease, by somebody who looks into it, a row for each thing that is asked:
+/// none of them costs what is led, and each is had once it is free.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_locked_for_longer_than_a_lease_cost_no_leadership() {
+    let cluster = installed().await;
+    let make = "INSERT INTO pgleader.election (id, name) VALUES (101, 'c'), (102, 'd')";
+    cluster.execute(make).unwrap();
+    let elector = support::elector(&cluster).await;
+    let record = Record::in_memory();
+    let others = Record::in_memory();
+    let campaign = |election: &str, record: &Record| {
+        elector
+            .campaign((election, "here"), steady(record))
+            .unwrap()
+    };
+    let led = campaign("led", &record);
+    let resigned = ["a", "b"].map(|election| campaign(election, &others));
+    for candidacy in resigned.iter().chain([&led]) {
+        until("it leads", || candidacy.state() == ProcessState::Leading).await;
+    }
+    let operator = client(&cluster.url()).await;
+    let lock = "BEGIN; SELECT FROM pgleader.election WHERE name <> 'led' FOR UPDATE";
+    operator.batch_execute(lock).await.unwrap();
+    let resignations = resigned.each_ref().map(|candidacy| candidacy.resign());
+    let ends = tokio::spawn(futures_util::future::join_all(resignations));
+    let joining = ["c", "d"].map(|election| campaign(election, &others));
+    for candidacy in &joining {
+        let changes = candidacy.changes();
+        until("it says why", || changes.current().refusal.is_some()).await;
+        let why = changes.current().refusal.unwrap();
+        assert!(why.contains("55P03"), "{why}");
+    }
+    // So long as a leader whose queries are not answered has given up.
+    tokio::time::sleep(support::LEASE * 3).await;
+    assert_eq!(led.state(), ProcessState::Leading);
+    operator.batch_execute("COMMIT").await.unwrap();
+    ends.await.unwrap();
+    for candidacy in &joining {
+        until("it leads", || candidacy.state() == ProcessState::Leading).await;
+    }
+    let deposed = "SELECT count(*) FROM pgleader.term WHERE ending = 'deposed'";
+    assert_eq!(cluster.query(deposed).unwrap().as_deref(), Some("0"));
+    assert_eq!(record.last_term(), 1);
+}
+
+/// The same table, full under a process that leads: it goes on, whatever it asks for beside says why, and nothing is
+/// begun in vain.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_whose_servers_lock_table_is_full_goes_on_and_says_why() {
+    let cluster = Cluster::builder()
+        .setting("max_locks_per_transaction", "10")
+        .setting("max_connections", "20")
+        .setting("max_prepared_transactions", "0")
+        .start()
+        .unwrap();
+    let elector = support::elector(&cluster).await;
+    let record = Record::in_memory();
+    let campaign = |election: &str| {
+        elector
+            .campaign((election, "here"), steady(&record))
+            .unwrap()
+    };
+    let led = [campaign("a"), campaign("b")];
+    for candidacy in &led {
+        until("it leads", || candidacy.state() == ProcessState::Leading).await;
+    }
+    let stranger = client(&cluster.url()).await;
+    let mut taken = 0_i64;
+    while stranger
+        .query_one("SELECT pg_advisory_lock($1)", &[&taken])
+        .await
+        .is_ok()
+    {
+        taken += 1;
+    }
+    let late = ["c", "d", "e"].map(campaign);
+    let refused = |candidacy: &Candidacy| {
+        candidacy.changes().current().waiting_for == Some(WaitingFor::LockTable)
+    };
+    until("it says why", || late.iter().any(refused)).await;
+    tokio::time::sleep(support::LEASE * 3).await;
+    for candidacy in &led {
+        assert_eq!(candidacy.state(), ProcessState::Leading);
+    }
+    stranger
+        .batch_execute("SELECT pg_advisory_unlock_all()")
+        .await
+        .unwrap();
+    for candidacy in &late {
+        until("it leads", || candidacy.state() == ProcessState::Leading).await;
+    }
+    let begun = cluster.query("SELECT count(*) FROM pgleader.term").unwrap();
+    assert_eq!(begun.as_deref(), Some("5"), "no term was begun in vain");
 }
 
 /// Anybody may share a lock, with others and with its holder.
