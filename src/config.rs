@@ -121,9 +121,10 @@ impl Config {
 
     /// Whether what the connection string leaves out comes from where Postgres tools look for it: a service
     /// (`service=`, `PGSERVICE`, `PGSERVICEFILE`), the variables `PGHOST`, `PGHOSTADDR`, `PGPORT`,
-    /// `PGDATABASE`, `PGUSER`, `PGPASSWORD`, `PGOPTIONS`, `PGCONNECT_TIMEOUT`, `PGSSLMODE`,
-    /// `PGSSLROOTCERT`, `PGCHANNELBINDING`, `PGTARGETSESSIONATTRS` and `PGLOADBALANCEHOSTS`, and a password
-    /// file (`passfile=`, `PGPASSFILE`, `~/.pgpass`); at last the Unix socket of this machine, or `localhost`,
+    /// `PGDATABASE`, `PGUSER`, `PGPASSWORD`, `PGOPTIONS`, `PGCONNECT_TIMEOUT`, `PGSSLMODE` and its family,
+    /// `PGCHANNELBINDING`, `PGREQUIREAUTH`, `PGREQUIREPEER`, `PGGSSENCMODE`, `PGTARGETSESSIONATTRS` and
+    /// `PGLOADBALANCEHOSTS`, a password file (`passfile=`, `PGPASSFILE`, `~/.pgpass`), and what is in
+    /// `~/.postgresql`: `root.crt`, `postgresql.crt` with `postgresql.key`; at last the Unix socket of this machine, or `localhost`,
     /// and the system's user. They are looked at with every connect. Default false.
     ///
     /// ```
@@ -198,7 +199,8 @@ impl Config {
     /// A hook that supplies credentials for each connection, for passwords that rotate. It is called
     /// before every connect, on a thread and a tokio runtime of its own, where it may block, and must answer
     /// within 5 s. What it spawns there goes on between the calls. Where it fails or panics, the connect
-    /// fails and is tried again; where it hangs, on another thread, until 64 of them hang.
+    /// fails and is tried again; where it hangs, on another thread, until 64 of them hang. `examples/tokens.rs` has
+    /// tokens that live for minutes, as of a cloud's IAM.
     ///
     /// ```
     /// use pg_leader::{Config, Credentials};

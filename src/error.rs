@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use tokio_postgres::error::DbError;
+
 use crate::shown::shown;
 
 type Source = Box<dyn StdError + Send + Sync>;
@@ -53,9 +55,11 @@ kinds! {
     Conninfo(what: String) => "the connection string cannot be used: {what}",
     Settings(what: String) => "these settings cannot keep the guarantees: {what}",
     Credentials => "the hook for fresh credentials failed",
-    Unreachable(what: String) => "no server could be reached: {what}",
+    Unreachable(what: String) =>
+        "no server could be reached: {what}: look at the host and the port, and whether a server runs there",
     Session(what: String) => "the session failed: {what}",
     Unexpected(what: String) => "an answer from the server makes no sense: {what}",
+    Denied { what: String, remedy: &'static str } => "it was denied: {what}: {remedy}",
     TooOld(what: String) =>
         "PostgreSQL 15 or later is needed, and this server is {what}: upgrade it, or use another one",
     Standby =>
@@ -64,7 +68,7 @@ kinds! {
     ReadOnly => "this server is read-only: connect to one that accepts writes",
     Pooler(what: String) =>
         "a connection pooler stands between this process and the server ({what}): connect directly, or \
-        through a pool in session mode that passes startup options on",
+        through a pool in session mode",
     NoLocks =>
         "this server accepts advisory locks without taking them (a probe lock did not show in pg_locks): \
         it cannot hold a leadership; use PostgreSQL itself",
@@ -131,14 +135,7 @@ impl Error {
     }
 
     pub(crate) fn session(doing: &str, source: tokio_postgres::Error) -> Self {
-        let what = match source.as_db_error() {
-            Some(db) => format!("{doing}: {} (SQLSTATE {})", db.message(), db.code().code()),
-            None => match source.source() {
-                Some(cause) => format!("{doing}: {source}: {cause}"),
-                None => format!("{doing}: {source}"),
-            },
-        };
-        Error::caused(Kind::Session(what), source)
+        Error::caused(Kind::Session(failed(doing, &source)), source)
     }
 
     /// The SQLSTATE, where the server refused something.
@@ -161,6 +158,7 @@ impl Error {
             Kind::Credentials | Kind::Unreachable(_) | Kind::Session(_) | Kind::Unexpected(_) => {
                 ErrorKind::Connection
             }
+            Kind::Denied { .. } => ErrorKind::Denied,
             Kind::TooOld(_) | Kind::ReadOnly | Kind::NoLocks => ErrorKind::UnfitServer,
             Kind::Standby => ErrorKind::Standby,
             Kind::Pooler(_) => ErrorKind::Pooler,
@@ -227,6 +225,23 @@ impl Error {
     }
 }
 
+/// What went wrong in a session, in words.
+fn failed(doing: &str, error: &tokio_postgres::Error) -> String {
+    match (error.as_db_error(), error.source()) {
+        (Some(db), _) => format!("{doing}: {} (SQLSTATE {})", db.message(), db.code().code()),
+        (None, Some(cause)) => format!("{doing}: {error}: {cause}"),
+        (None, None) => format!("{doing}: {error}"),
+    }
+}
+
+/// What the server says, and what it says to do.
+pub(crate) fn advice(db: &DbError) -> String {
+    match db.hint() {
+        Some(hint) => format!("{}. {hint}", db.message()),
+        None => db.message().to_owned(),
+    }
+}
+
 /// What kind of [`Error`] it is. Each error is of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -237,6 +252,9 @@ pub enum ErrorKind {
     Configuration,
     /// No server could be reached, the hook for credentials failed, or the session broke.
     Connection,
+    /// The server was reached and lets this role, database or certificate not in, or its own certificate is not accepted
+    /// here: the text says what mends it.
+    Denied,
     /// The server was reached and cannot hold a leadership: too old, read-only, or without real advisory locks.
     UnfitServer,
     /// The server is a standby.

@@ -3,7 +3,7 @@
 use tokio_postgres::GenericClient;
 use tokio_postgres::error::SqlState;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, advice};
 use crate::term::Term;
 
 impl Term {
@@ -66,10 +66,7 @@ fn refusal(error: tokio_postgres::Error) -> Error {
     let Some(db) = error.as_db_error() else {
         return Error::session("pgleader.fence", error);
     };
-    let said = match db.hint() {
-        Some(hint) => format!("{}; {hint}", db.message()),
-        None => db.message().to_owned(),
-    };
+    let said = advice(db);
     let kind = match db.code().code() {
         "PL001" => Kind::Fenced(said),
         "PL002" => Kind::NeverGivenOut(said),

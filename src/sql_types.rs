@@ -5,7 +5,7 @@ use std::error::Error;
 use bytes::BytesMut;
 use postgres_types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
-use crate::engine::{Bar, ElectionState, Ending, WaitingFor};
+use crate::engine::{ElectionState, Ending, WaitingFor};
 use crate::operator::{CandidatePlace, HeldLock, Lever, TermEnding};
 use crate::term::Term;
 use crate::words::Word;
@@ -57,7 +57,6 @@ macro_rules! words_come {
 }
 
 words_go!(
-    Bar,
     ElectionState,
     WaitingFor,
     CandidatePlace,
@@ -67,7 +66,6 @@ words_go!(
     Ending
 );
 words_come!(
-    Bar,
     ElectionState,
     WaitingFor,
     CandidatePlace,
@@ -94,7 +92,6 @@ mod tests {
 
     #[test]
     fn words_cross_both_ways() {
-        crosses_both_ways::<Bar>();
         crosses_both_ways::<ElectionState>();
         crosses_both_ways::<WaitingFor>();
         crosses_both_ways::<CandidatePlace>();

@@ -1,6 +1,6 @@
 //! Words that mean one thing in SQL, in Rust and wherever they are shown.
 
-use crate::engine::{Bar, ElectionState, Ending, WaitingFor};
+use crate::engine::{ElectionState, Ending, WaitingFor};
 
 /// One of a few words.
 pub(crate) trait Word: Copy + 'static {
@@ -32,31 +32,6 @@ impl Word for WaitingFor {
 
     fn word(self) -> &'static str {
         self.as_str()
-    }
-}
-
-/// What another host bars has a word for this process alone.
-impl Word for Bar {
-    const ALL: &'static [Self] = &[
-        Self::Suspended,
-        Self::Excluded,
-        Self::Transfer,
-        Self::Outranked,
-        Self::Unknown,
-        Self::Beyond,
-    ];
-    const UNKNOWN: Option<Self> = None;
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Suspended => "suspended",
-            Self::Excluded => "excluded",
-            Self::Transfer => "transfer",
-            Self::Outranked => "outranked",
-            Self::Unknown => "unknown",
-            Self::Beyond => "beyond",
-            Self::Elsewhere => "elsewhere",
-        }
     }
 }
 

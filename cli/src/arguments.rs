@@ -5,7 +5,8 @@ use clap_verbosity_flag::{InfoLevel, Verbosity};
 
 use crate::connection::Connection;
 use crate::{
-    completions, doctor, exit, guard, history, install, launch, levers, man, run, status, watch,
+    completions, doctor, exit, guard, history, install, launch, levers, man, rebalance, run,
+    status, watch,
 };
 
 /// Leader election between processes that already share a PostgreSQL database.
@@ -33,6 +34,7 @@ pub(crate) enum Subcommand {
     History(history::Arguments),
     #[command(flatten)]
     Lever(levers::Lever),
+    Rebalance(rebalance::Arguments),
     Install(install::Arguments),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),

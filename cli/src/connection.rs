@@ -20,8 +20,8 @@ pub(crate) struct Connection {
     ///
     /// What it leaves out comes from where every Postgres tool looks for it: a service (service=, PGSERVICE,
     /// PGSERVICEFILE), PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGOPTIONS, PGCONNECT_TIMEOUT,
-    /// PGSSLMODE, PGSSLROOTCERT, and a password file (passfile=, PGPASSFILE, ~/.pgpass). A password is refused
-    /// here, where everybody who may list processes can read it.
+    /// PGSSLMODE, PGSSLROOTCERT, PGSSLCERT, PGSSLKEY, a password file (passfile=, PGPASSFILE, ~/.pgpass), and the
+    /// certificates in ~/.postgresql. A password is refused here, where everybody who may list processes can read it.
     ///
     /// Without this option it is that of PG_LEADER_DATABASE_URL, else that of DATABASE_URL; an empty variable is none.
     /// A command that pg-leader runs finds DATABASE_URL as it is, for it is its own, and never PG_LEADER_DATABASE_URL:

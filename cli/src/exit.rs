@@ -18,7 +18,7 @@ Exit status (a subcommand's own help says where it differs):
   1  it failed
   2  the command line or a setting is wrong
   3  no connection to the server: trying again may help
-  4  the server cannot be used: it is unfit, or its schema is missing, old or forbidden
+  4  the server cannot be used: it lets nobody in so, it is unfit, or its schema is missing, old or forbidden
   5  status of one election: nobody leads it
   6  there is no such election
   7  doctor: warnings
@@ -97,7 +97,8 @@ impl From<pg_leader::Error> for Failure {
             ErrorKind::NoElection => UNKNOWN_ELECTION,
             ErrorKind::Configuration => USAGE,
             ErrorKind::Connection => NO_CONNECTION,
-            ErrorKind::UnfitServer
+            ErrorKind::Denied
+            | ErrorKind::UnfitServer
             | ErrorKind::Standby
             | ErrorKind::Pooler
             | ErrorKind::Schema

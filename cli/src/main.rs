@@ -18,6 +18,7 @@ mod man;
 mod message;
 mod output;
 mod platform;
+mod rebalance;
 mod run;
 mod status;
 mod trouble;
@@ -59,6 +60,7 @@ fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Subcommand::Status(status) => block_on(status.execute(&connection)),
         Subcommand::Watch(watch) => block_on(watch.execute(&connection)),
         Subcommand::History(history) => block_on(history.execute(&connection)),
+        Subcommand::Rebalance(rebalance) => block_on(rebalance.execute(&connection)),
         Subcommand::Lever(lever) => block_on(lever.execute(&connection)),
         Subcommand::Install(install) => block_on(install.execute(&connection)),
         Subcommand::Doctor(doctor) => block_on(doctor.execute(&connection)),

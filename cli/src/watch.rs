@@ -1,20 +1,24 @@
 //! `pg-leader watch`: what elections do, as it happens.
 
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::{SelectAll, select_all};
-use pg_leader::{ElectionState, Elector, Observer, Standing};
+use pg_leader::operator::ElectionStatus;
+use pg_leader::{ElectionState, Elector, ErrorKind, Observer, Standing};
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
 use crate::exit::Failure;
 use crate::output::{Form, Line, or_dash, print_json, time};
 
+/// How often is read what nobody tells of, at most.
+const POLL: Duration = Duration::from_secs(1);
+
 /// Follow elections: a line for how each stands, then one for every change.
 ///
-/// Changes are pushed by the database, nothing is polled. When the session is lost the state is unknown until
+/// Changes are pushed by the database; behind a pool that carries no notifications they are read each second. When the session is lost the state is unknown until
 /// the next one; a change that came and went meanwhile is not shown, and pg-leader history has it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -38,7 +42,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) async fn execute(self, connection: &Connection) -> Result<ExitCode, Failure> {
-        let mut elections = self.elections;
+        let mut elections = self.elections.clone();
         if elections.is_empty() {
             let all = connection.operator("watch").await?.status().await?;
             elections.extend(all.into_iter().map(|status| status.name));
@@ -52,7 +56,13 @@ impl Arguments {
             .config("watch")?
             .install(false)
             .retry_interval(self.retry_interval.into());
-        let elector = Elector::connect(config).await?;
+        let elector = match Elector::connect(config).await {
+            // It carries no notifications.
+            Err(error) if error.kind() == ErrorKind::Pooler => {
+                return self.poll(connection, &elections).await;
+            }
+            elector => elector?,
+        };
         let observers = elections
             .iter()
             .map(|election| elector.observe(election))
@@ -63,14 +73,52 @@ impl Arguments {
             if standing == Standing::default() {
                 continue;
             }
-            if self.form.json {
-                print_json(&as_json(election, &standing))?;
-            } else {
-                as_line(election, &standing).print()?;
-            }
+            self.show(election, &standing)?;
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+impl Arguments {
+    /// Read them again and again, and tell what has changed.
+    async fn poll(
+        &self,
+        connection: &Connection,
+        elections: &[String],
+    ) -> Result<ExitCode, Failure> {
+        let operator = connection.operator("watch").await?;
+        let mut shown: Vec<Option<Standing>> = vec![None; elections.len()];
+        loop {
+            let all = operator.status().await?;
+            for (election, shown) in elections.iter().zip(&mut shown) {
+                let status = all.iter().find(|status| status.name == *election);
+                let standing = status.map(standing_of).unwrap_or_default();
+                if shown.as_ref() != Some(&standing) {
+                    self.show(election, &standing)?;
+                    *shown = Some(standing);
+                }
+            }
+            tokio::time::sleep(POLL.min(self.retry_interval.into())).await;
+        }
+    }
+
+    fn show(&self, election: &str, standing: &Standing) -> Result<(), Failure> {
+        if self.form.json {
+            print_json(&as_json(election, standing))?;
+        } else {
+            as_line(election, standing).print()?;
+        }
+        Ok(())
+    }
+}
+
+fn standing_of(status: &ElectionStatus) -> Standing {
+    let mut standing = Standing::default();
+    standing.state = status.state;
+    standing.term = status.term;
+    standing.address.clone_from(&status.address);
+    standing.waiting_for = status.waiting_for;
+    standing
 }
 
 type Change<'a> = (&'a str, Standing);

@@ -65,7 +65,7 @@ $$;
 -- replaces it.
 DO $$
 DECLARE
-    build CONSTANT integer := 104;
+    build CONSTANT integer := 105;
     found integer;
     others text;
 BEGIN

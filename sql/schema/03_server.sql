@@ -8,8 +8,15 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint;
-EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-    RETURN bigint '1';
+EXCEPTION
+    WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
+        RETURN bigint '1';
+    -- Aurora's, where wal_level is not logical. A standby says so too, and there it is an error.
+    WHEN object_not_in_prerequisite_state THEN
+        IF pg_is_in_recovery() THEN
+            RAISE;
+        END IF;
+        RETURN bigint '1';
 END
 $$;
 
@@ -21,8 +28,10 @@ AS $$
 BEGIN
     RETURN (SELECT c.system_identifier FROM pg_control_system() AS c
             WHERE pg_is_in_recovery() OR pg_walfile_name(pg_current_wal_lsn()) IS NOT NULL);
-EXCEPTION WHEN undefined_function OR insufficient_privilege OR feature_not_supported THEN
-    RETURN NULL;
+EXCEPTION
+    WHEN undefined_function OR insufficient_privilege OR feature_not_supported
+        OR object_not_in_prerequisite_state THEN
+        RETURN NULL;
 END
 $$;
 

@@ -175,6 +175,7 @@ $$;
 -- Meaning of a row, one an election of which something is asked: the term that must end, and the operator's request
 --          that ends it, the oldest one.
 -- Hazard: who has locked the table of requests must not cost the leadership. What is asked waits then.
+-- Hazard: something between may lead an old socket to a server that has become a standby.
 -- Hazard: a schema that was dropped and made again has other locks. Those that this session holds are void then, and it
 --         must end. So it must where the election's row is gone: whoever joins that election again makes another id,
 --         and so another lock.
@@ -189,6 +190,9 @@ BEGIN
         PERFORM pgleader.check_ids('elections', elections);
     ELSIF locks IS NULL THEN
         PERFORM pgleader.refuse('locks', NULL, '');
+    ELSIF pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'this server has become a standby: the locks that this session holds are nobody''s'
+            USING ERRCODE = 'read_only_sql_transaction', HINT = 'Connect to the primary.';
     ELSIF locks <> 'pgleader.election'::regclass::oid THEN
         RAISE EXCEPTION 'the schema pgleader was made anew under this session: the locks that it holds are void'
             USING ERRCODE = 'object_not_in_prerequisite_state',

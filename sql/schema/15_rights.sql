@@ -4,7 +4,7 @@
 --          version 1 refuse what is 100 or more.
 CREATE OR REPLACE FUNCTION pgleader.version() RETURNS integer
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT 104 $$;
+AS $$ SELECT 105 $$;
 
 -- Purpose: what each kind of role needs, and nothing more. Called by the owner of the schema. It is recorded, and an
 --          install takes all rights from everybody who is not on record.

@@ -21,7 +21,7 @@ pub(crate) enum Trust {
 }
 
 /// What libpq knows and `tokio_postgres` refuses.
-const ASK_FOR_NOTHING: [&str; 7] = [
+const ASK_FOR_NOTHING: [&str; 10] = [
     "fallback_application_name",
     "sslcompression",
     "krbsrvname",
@@ -29,6 +29,49 @@ const ASK_FOR_NOTHING: [&str; 7] = [
     "gssdelegation",
     "client_encoding",
     "sslsni",
+    "sslcertmode",
+    "ssl_min_protocol_version",
+    "ssl_max_protocol_version",
+];
+
+/// What libpq knows, and what to do instead.
+const NOT_HERE: [(&str, &str); 9] = [
+    (
+        "sslpassword",
+        "encrypted keys are not read here: give sslkey a file that nobody else may read, made by openssl pkey",
+    ),
+    (
+        "sslcrl",
+        "lists of revoked certificates are not read here: leave it out",
+    ),
+    (
+        "sslcrldir",
+        "lists of revoked certificates are not read here: leave it out",
+    ),
+    (
+        "sslcertmode",
+        "give allow, or disable with no sslcert; the server's pg_hba.conf is who can require a certificate",
+    ),
+    (
+        "ssl_min_protocol_version",
+        "TLS 1.2 and 1.3 are spoken: give TLSv1.2, or leave it out",
+    ),
+    (
+        "ssl_max_protocol_version",
+        "TLS 1.2 and 1.3 are spoken: give TLSv1.3, or leave it out",
+    ),
+    (
+        "requirepeer",
+        "whose server it is, is not looked at here: connect by TCP with sslmode=verify-full",
+    ),
+    (
+        "require_auth",
+        "how the server asks for a password is not looked at here: give channel_binding=require",
+    ),
+    (
+        "sslnegotiation",
+        "TLS is asked for as all versions know it: give postgres, or leave it out",
+    ),
 ];
 
 /// Whether leaving such a parameter out changes nothing: the session has a name of its own, GSSAPI is never
@@ -39,6 +82,9 @@ fn asks_for_nothing(key: &str, value: &str) -> bool {
         "gssencmode" => matches!(value, "disable" | "prefer"),
         "gssdelegation" => value == "0",
         "sslsni" => value == "1",
+        "sslcertmode" => value == "allow",
+        "ssl_min_protocol_version" => matches!(value, "" | "TLSv1" | "TLSv1.1" | "TLSv1.2"),
+        "ssl_max_protocol_version" => matches!(value, "" | "TLSv1.3"),
         _ => ["utf8", "utf-8", "unicode", "auto"].contains(&value.to_lowercase().as_str()),
     }
 }
@@ -49,6 +95,8 @@ pub(crate) struct Conninfo {
     pub(crate) trust: Trust,
     /// A file of root certificates instead of the system's.
     pub(crate) root_certificates: Option<String>,
+    /// The files of this client's own certificate and its key.
+    pub(crate) certificate: Option<[PathBuf; 2]>,
     /// Where a password is looked for that is given nowhere else.
     passfile: Option<PathBuf>,
 }
@@ -84,6 +132,7 @@ impl Conninfo {
         if trust == Trust::Require && root_certificates.is_some() {
             trust = Trust::VerifyCa;
         }
+        let certificate = own_certificate(&mut parameters)?;
         asks_for_a_primary(parameters.take("target_session_attrs").as_deref())?;
         let passfile = parameters.take("passfile").map(PathBuf::from);
         if parameters.get("service").is_some() {
@@ -98,6 +147,14 @@ impl Conninfo {
                 .is_some_and(|value| asks_for_nothing(key, value))
             {
                 parameters.take(key);
+            }
+        }
+        if parameters.get("sslnegotiation") == Some("postgres") {
+            parameters.take("sslnegotiation");
+        }
+        for (key, instead) in NOT_HERE {
+            if let Some(value) = parameters.get(key) {
+                return Err(wrong(format!("{key}={value}: {instead}")));
             }
         }
         let mut postgres = PgConfig::from_str(&parameters.to_key_values())
@@ -117,6 +174,7 @@ impl Conninfo {
             postgres,
             trust,
             root_certificates,
+            certificate,
             passfile,
         })
     }
@@ -149,6 +207,24 @@ impl Conninfo {
             }
         }
         postgres
+    }
+}
+
+fn own_certificate(parameters: &mut Parameters) -> Result<Option<[PathBuf; 2]>, Error> {
+    let files = ["sslcert", "sslkey"].map(|key| parameters.take(key));
+    if parameters.get("sslcertmode") == Some("disable") {
+        parameters.take("sslcertmode");
+        return Ok(None);
+    }
+    match files.map(|file| file.filter(|file| !file.is_empty()).map(PathBuf::from)) {
+        [Some(certificate), Some(key)] => Ok(Some([certificate, key])),
+        [None, None] => Ok(None),
+        [Some(_), None] => Err(wrong(
+            "sslcert names a certificate, and nothing names its key: give sslkey=FILE".to_owned(),
+        )),
+        [None, Some(_)] => Err(wrong(
+            "sslkey names a key, and nothing names its certificate: give sslcert=FILE".to_owned(),
+        )),
     }
 }
 
@@ -338,9 +414,44 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_and_its_key_are_given_together() {
+        let both = read("host=h user=u sslcert=/c sslkey=/k");
+        assert_eq!(both.certificate, Some(["/c", "/k"].map(PathBuf::from)));
+        assert_eq!(read("host=h user=u").certificate, None);
+        let none = read("host=h user=u sslcert=/c sslkey=/k sslcertmode=disable");
+        assert_eq!(none.certificate, None);
+    }
+
+    /// Whoever asks for more than is done here hears of it.
+    #[test]
+    fn what_is_not_looked_at_here_is_refused_with_what_to_give_instead() {
+        for fit in [
+            "sslcertmode=allow",
+            "sslnegotiation=postgres",
+            "ssl_min_protocol_version=TLSv1.2",
+            "ssl_max_protocol_version=TLSv1.3",
+        ] {
+            read(&format!("host=h user=u {fit}"));
+        }
+        for (unfit, words) in [
+            ("sslpassword=p", "openssl pkey"),
+            ("sslcrl=/l", "leave it out"),
+            ("sslcertmode=require", "pg_hba.conf"),
+            ("sslnegotiation=direct", "give postgres"),
+            ("ssl_min_protocol_version=TLSv1.3", "TLSv1.2"),
+            ("requirepeer=postgres", "verify-full"),
+            ("require_auth=scram-sha-256", "channel_binding"),
+        ] {
+            let refusal = refusal(&format!("host=h user=u {unfit}"));
+            assert!(refusal.contains(words), "{unfit}: {refusal}");
+        }
+    }
+
+    #[test]
     fn what_cannot_work_is_refused_in_words() {
         assert!(refusal("postgres://u@h/d?target_session_attrs=standby").contains("primary"));
-        assert!(refusal("host=h user=u sslcert=c").contains("sslcert"));
+        assert!(refusal("host=h user=u sslcert=c").contains("sslkey"));
+        assert!(refusal("host=h user=u sslkey=k").contains("sslcert"));
         assert!(refusal("service=s").contains("service"));
         assert!(refusal("user=u").contains("no host"));
         assert!(refusal("host=h").contains("no user"));

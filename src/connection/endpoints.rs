@@ -9,6 +9,7 @@ use tokio_postgres::Config as PgConfig;
 use tokio_postgres::config::Host;
 
 use super::conninfo::{Conninfo, Trust};
+use super::denial;
 use super::fitness::Ends;
 use super::options::Options;
 use super::socket;
@@ -33,7 +34,10 @@ struct Endpoint {
     /// An address to use instead of resolving the host.
     address: Option<IpAddr>,
     port: u16,
+    /// With the settings of the session as startup options.
     postgres: PgConfig,
+    /// The same without: a pool may refuse them.
+    bare: PgConfig,
 }
 
 impl std::fmt::Display for Endpoint {
@@ -152,7 +156,7 @@ impl Endpoints {
         Ok(wire)
     }
 
-    /// A connection that is proved nothing of. Again where the role's limit of a transaction has passed before the statement that
+    /// A connection that is proved nothing of. Without startup options where a pool refuses them. Again where the role's limit of a transaction has passed before the statement that
     /// lifts it.
     pub(super) async fn connect(
         &self,
@@ -161,26 +165,31 @@ impl Endpoints {
         application_name: &str,
         timings: &Timings,
     ) -> Result<(Wire, Ends), Error> {
+        let (mut postgres, mut is_bare) = (&self.all[index].postgres, false);
         for _ in 0..9 {
-            let connected = self.connect_once(index, place, application_name, timings);
+            let connected = self.connect_once(index, postgres, place, application_name, timings);
             match connected.await {
                 Err(error) if error.sql_state() == Some(TRANSACTION_TIMEOUT) => {}
+                Err(error) if denial::refuses_options(&error) && !is_bare => {
+                    (postgres, is_bare) = (&self.all[index].bare, true);
+                }
                 connected => return connected,
             }
         }
-        self.connect_once(index, place, application_name, timings)
+        self.connect_once(index, postgres, place, application_name, timings)
             .await
     }
 
     async fn connect_once(
         &self,
         index: usize,
+        postgres: &PgConfig,
         place: Address,
         application_name: &str,
         timings: &Timings,
     ) -> Result<(Wire, Ends), Error> {
         let endpoint = &self.all[index];
-        let mut postgres = endpoint.postgres.clone();
+        let mut postgres = postgres.clone();
         postgres.application_name(application_name);
         match (&endpoint.host, place) {
             (Host::Tcp(name), Address::Tcp(address)) => {
@@ -252,18 +261,20 @@ fn read(
         conninfo.postgres.password(password);
     }
     let startup = options.startup(conninfo.postgres.get_options(), timings);
-    conninfo.postgres.options(startup);
     conninfo.postgres.application_name(&config.application_name);
     let mut warnings = vec![];
     let all = hosts(&conninfo.postgres)
         .into_iter()
         .map(|(host, address, port)| {
-            let postgres = conninfo.at(&host, port, &mut warnings);
+            let bare = conninfo.at(&host, port, &mut warnings);
+            let mut postgres = bare.clone();
+            postgres.options(&startup);
             Endpoint {
                 host,
                 address,
                 port,
                 postgres,
+                bare,
             }
         })
         .collect();

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::platform::process;
 
 /// Variable and key, as libpq has them.
-const VARIABLES: [(&str, &str); 14] = [
+const VARIABLES: [(&str, &str); 26] = [
     ("PGHOST", "host"),
     ("PGHOSTADDR", "hostaddr"),
     ("PGPORT", "port"),
@@ -20,6 +20,18 @@ const VARIABLES: [(&str, &str); 14] = [
     ("PGCONNECT_TIMEOUT", "connect_timeout"),
     ("PGSSLMODE", "sslmode"),
     ("PGSSLROOTCERT", "sslrootcert"),
+    ("PGSSLCERT", "sslcert"),
+    ("PGSSLKEY", "sslkey"),
+    ("PGSSLCERTMODE", "sslcertmode"),
+    ("PGSSLCRL", "sslcrl"),
+    ("PGSSLCRLDIR", "sslcrldir"),
+    ("PGSSLNEGOTIATION", "sslnegotiation"),
+    ("PGSSLMINPROTOCOLVERSION", "ssl_min_protocol_version"),
+    ("PGSSLMAXPROTOCOLVERSION", "ssl_max_protocol_version"),
+    ("PGSSLSNI", "sslsni"),
+    ("PGREQUIREPEER", "requirepeer"),
+    ("PGREQUIREAUTH", "require_auth"),
+    ("PGGSSENCMODE", "gssencmode"),
     ("PGCHANNELBINDING", "channel_binding"),
     ("PGTARGETSESSIONATTRS", "target_session_attrs"),
     ("PGLOADBALANCEHOSTS", "load_balance_hosts"),
@@ -111,6 +123,9 @@ impl Environment<'_> {
                 parameters.add("sslrootcert", root.display().to_string());
             }
         }
+        if let Some(home) = &self.home {
+            add_own_certificate(parameters, &home.join(".postgresql"));
+        }
         Ok(())
     }
 
@@ -139,6 +154,17 @@ impl Environment<'_> {
             "there is no service \"{name}\" in {}",
             looked_at.join(" or ")
         )))
+    }
+}
+
+/// The user's own, where neither its certificate nor its key is named.
+fn add_own_certificate(parameters: &mut Parameters, directory: &Path) {
+    let named = parameters.get("sslcert").or(parameters.get("sslkey"));
+    let files = ["postgresql.crt", "postgresql.key"].map(|name| directory.join(name));
+    if named.is_none() && files.iter().all(|file| file.exists()) {
+        for (key, file) in ["sslcert", "sslkey"].into_iter().zip(files) {
+            parameters.add(key, file.display().to_string());
+        }
     }
 }
 

@@ -17,8 +17,11 @@ const OLDEST_SERVER: i32 = 150_000;
 pub(crate) struct Proof {
     pub(crate) pid: i32,
     pub(crate) direct: bool,
-    /// The pid that came with the key for cancelling is not the backend's: somebody has made it up.
+    /// The pid that came with the key for cancelling is not the backend's, so somebody has made it up; or somebody has
+    /// kept startup options back.
     pub(crate) pooled: bool,
+    /// Startup options did not take effect: what the session needs is still to be set.
+    pub(crate) unset: bool,
 }
 
 /// The client's own end of the connection, as it sees it.
@@ -37,6 +40,9 @@ const FACTS: &str = "
            coalesce(current_setting('pgleader.mark', true), '') <> '' AS is_marked,
            EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS holds_locks";
 
+const SET: &str =
+    "SELECT set_config(name, value, false) FROM unnest($1, $2) AS setting (name, value)";
+
 const LOCK_SHOWS: &str = "
     SELECT pg_backend_pid() AS pid, EXISTS (
         SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND pid = pg_backend_pid()
@@ -50,10 +56,35 @@ struct Answers {
     unlocked: Row,
 }
 
+/// Whether it is a primary of a version that is known. The backend's pid.
+pub(crate) async fn primary(client: &Client, options: &Options) -> Result<i32, Error> {
+    let names: Vec<&str> = options.names().collect();
+    let names: [Parameter<'_>; 1] = [(&names, Type::TEXT_ARRAY)];
+    let facts = client.query_typed(FACTS, &names).await;
+    let facts = one(facts.map_err(|error| Error::session("proving the server", error))?)?;
+    is_primary(&facts, options)?;
+    column(&facts, "pid")
+}
+
 /// Everything but the schema.
 pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Result<Proof, Error> {
     let answers = ask(client, options).await?;
     let facts = &answers.facts;
+    is_of_its_own(facts)?;
+    let unset = is_primary(facts, options)?;
+    let pid: i32 = column(facts, "pid")?;
+    can_lock(&answers, pid)?;
+    let pooled = unset || cancel_key::pid(client) != pid;
+    Ok(Proof {
+        pid,
+        direct: !pooled && is_direct(facts, pid, ends)?,
+        pooled,
+        unset,
+    })
+}
+
+/// Whether startup options did not take effect there.
+fn is_primary(facts: &Row, options: &Options) -> Result<bool, Error> {
     let server_version: i32 = column(facts, "version")?;
     if server_version < OLDEST_SERVER {
         return Err(Error::new(Kind::TooOld(
@@ -63,18 +94,38 @@ pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Re
     if column(facts, "standby")? {
         return Err(Error::new(Kind::Standby));
     }
-    is_of_its_own(facts, options)?;
-    if column(facts, "read_only")? {
+    let unset = differs(facts, options)?.is_some();
+    // A role may have a default here that an option was to override.
+    if !unset && column(facts, "read_only")? {
         return Err(Error::new(Kind::ReadOnly));
     }
-    let pid: i32 = column(facts, "pid")?;
-    can_lock(&answers, pid)?;
-    let pooled = cancel_key::pid(client) != pid;
-    Ok(Proof {
-        pid,
-        direct: !pooled && is_direct(facts, pid, ends)?,
-        pooled,
-    })
+    Ok(unset)
+}
+
+/// Set what startup options were to set. Hazard: only once it is known that this client keeps its backend, or others
+/// would have these settings.
+pub(crate) async fn set(client: &Client, options: &Options) -> Result<(), Error> {
+    let (names, values) = options.values();
+    let lists: [Parameter<'_>; 2] = [(&names, Type::TEXT_ARRAY), (&values, Type::TEXT_ARRAY)];
+    let shown: [Parameter<'_>; 1] = [(&names, Type::TEXT_ARRAY)];
+    let failed = |error| Error::session("setting up the session", error);
+    client.query_typed(SET, &lists).await.map_err(failed)?;
+    let facts = one(client.query_typed(FACTS, &shown).await.map_err(failed)?)?;
+    if let Some(name) = differs(&facts, options)? {
+        return Err(Error::new(Kind::Pooler(format!(
+            "the setting {name} does not take effect, neither as a startup option nor later"
+        ))));
+    }
+    if column(&facts, "read_only")? {
+        return Err(Error::new(Kind::ReadOnly));
+    }
+    Ok(())
+}
+
+/// The first setting that is not as it was asked for.
+fn differs<'a>(facts: &Row, options: &'a Options) -> Result<Option<&'a str>, Error> {
+    let settings: Vec<String> = column(facts, "settings")?;
+    Ok(options.differs(&settings))
 }
 
 /// Pipelined: one round trip.
@@ -99,14 +150,8 @@ async fn ask(client: &Client, options: &Options) -> Result<Answers, Error> {
     })
 }
 
-/// That nobody else has used this session, and that its settings are those that were asked for.
-fn is_of_its_own(facts: &Row, options: &Options) -> Result<(), Error> {
-    let settings: Vec<String> = column(facts, "settings")?;
-    if let Some(name) = options.differs(&settings) {
-        return Err(Error::new(Kind::Pooler(format!(
-            "the startup option {name} did not take effect"
-        ))));
-    }
+/// That nobody else has used this session.
+fn is_of_its_own(facts: &Row) -> Result<(), Error> {
     // Nobody but a pooler gives a new client what another one has used.
     for (fact, why) in [
         (

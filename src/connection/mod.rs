@@ -3,6 +3,7 @@
 mod addresses;
 mod cancel_key;
 mod conninfo;
+mod denial;
 mod endpoints;
 mod environment;
 pub(crate) mod fitness;
@@ -21,5 +22,5 @@ mod wire;
 
 pub(crate) use conninfo::{Trust, check, holds_password};
 pub(crate) use endpoints::{Endpoints, trust};
-pub(crate) use open::{Connection, connect, connect_and_say};
+pub(crate) use open::{Connection, connect, connect_and_say, connect_to_ask};
 pub(crate) use wire::Wire;

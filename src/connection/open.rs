@@ -26,14 +26,46 @@ pub(crate) struct Connection {
     pub(crate) hosts: Option<Surroundings>,
 }
 
-/// Connect to the host that is a fit primary. The schema is not looked at.
-pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Connection, Error> {
-    let say = |warning: String| tracing::warn!("{}", shown(&warning));
-    connect_and_say(config, timings, &Search::default(), &say).await
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// It holds locks: it keeps one backend, which has the settings that were asked for.
+    Candidate,
+    /// Each statement stands for itself: any backend of a pool will do.
+    Question,
 }
 
-/// The same. `say` hears what somebody should be warned of.
+/// Connect to the host that is a fit primary. The schema is not looked at.
+pub(crate) async fn connect(config: &Config, timings: &Timings) -> Result<Connection, Error> {
+    let search = Search::default();
+    connect_for(Purpose::Candidate, config, timings, &search, &warn).await
+}
+
+/// The same for whoever holds no locks, in a pool of any mode.
+pub(crate) async fn connect_to_ask(
+    config: &Config,
+    timings: &Timings,
+) -> Result<Connection, Error> {
+    let search = Search::default();
+    connect_for(Purpose::Question, config, timings, &search, &warn).await
+}
+
+fn warn(warning: String) {
+    tracing::warn!("{}", shown(&warning));
+}
+
+/// As [`connect`]. `say` hears what somebody should be warned of.
 pub(crate) async fn connect_and_say(
+    config: &Config,
+    timings: &Timings,
+    search: &Search,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<Connection, Error> {
+    connect_for(Purpose::Candidate, config, timings, search, say).await
+}
+
+async fn connect_for(
+    purpose: Purpose,
     config: &Config,
     timings: &Timings,
     search: &Search,
@@ -47,7 +79,7 @@ pub(crate) async fn connect_and_say(
     };
     let mut failures: Vec<(String, Error)> = vec![];
     for index in order {
-        let opened = open(&endpoints, index, timings, search).await;
+        let opened = open(purpose, &endpoints, index, timings, search).await;
         match opened {
             Ok((connection, own)) => {
                 let survey = round.survey();
@@ -65,6 +97,7 @@ pub(crate) async fn connect_and_say(
 
 /// At the first of its addresses that is fit. What it is where the connection string names several hosts.
 async fn open(
+    purpose: Purpose,
     endpoints: &Arc<Endpoints>,
     index: usize,
     timings: &Timings,
@@ -74,7 +107,10 @@ async fn open(
     while let Some(called) = calls.next().await {
         let turn = called.turn();
         let proving = async {
-            let mut connection = prove(called, endpoints, index, timings).await?;
+            let mut connection = match purpose {
+                Purpose::Candidate => prove(called, endpoints, index, timings).await?,
+                Purpose::Question => ask(called, endpoints, index).await?,
+            };
             if endpoints.several() {
                 let client = Arc::clone(connection.wire.client());
                 let own = see(&client, endpoints.name(index), &search.elections);
@@ -88,6 +124,20 @@ async fn open(
         }
     }
     Err(calls.error())
+}
+
+async fn ask(called: Reached, endpoints: &Endpoints, index: usize) -> Result<Connection, Error> {
+    let mut wire = called.wire;
+    let client = Arc::clone(wire.client());
+    let asked = fitness::primary(&client, &endpoints.options);
+    Ok(Connection {
+        pid: wire.drive(asked).await?,
+        wire,
+        direct: false,
+        pgpool: false,
+        role: endpoints.user(index),
+        hosts: None,
+    })
 }
 
 async fn prove(
@@ -107,6 +157,10 @@ async fn prove(
         // The other half is for what was done before.
         let second_within = endpoints.limit() / 2;
         pooler::keeps_backends(&mut wire, proof.pid, second, second_within).await?;
+    }
+    if proof.unset {
+        wire.drive(fitness::set(&client, &endpoints.options))
+            .await?;
     }
     Ok(Connection {
         wire,

@@ -44,6 +44,14 @@ impl Options {
         self.settings.iter().map(|(name, ..)| *name)
     }
 
+    /// Each with its value as it is given.
+    pub(crate) fn values(&self) -> (Vec<&str>, Vec<&str>) {
+        let settings = self.settings.iter();
+        settings
+            .map(|(name, value, _)| (*name, value.as_str()))
+            .unzip()
+    }
+
     /// The first setting that the server does not show as it was given.
     pub(crate) fn differs(&self, shown: &[String]) -> Option<&str> {
         let mut pairs = self.settings.iter().zip(shown);

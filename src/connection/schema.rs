@@ -32,7 +32,7 @@ pub(crate) const SCRIPT: &str = concat!(
 
 /// The version of the schema that this build brings. Until the first release each change is a generation of its own,
 /// which builds of another one refuse in words.
-const SCHEMA_VERSION: i32 = 104;
+const SCHEMA_VERSION: i32 = 105;
 /// From here a schema is no longer an extension of ours.
 const NEXT_GENERATION: i32 = SCHEMA_VERSION + 1;
 

@@ -37,7 +37,8 @@ pub(super) fn failure(sight: &Sight) -> Option<Error> {
     }
 }
 
-/// Whether this says that there is nothing to ask: no schema, no such relation or function, or no right to use it.
+/// Whether this says that there is nothing to ask: no schema, no such relation or function, no right to use it, or a
+/// platform that does not tell.
 /// Any other failure says nothing of the server.
 fn is_absent(code: Option<&SqlState>) -> bool {
     let absent = [
@@ -45,6 +46,9 @@ fn is_absent(code: Option<&SqlState>) -> bool {
         SqlState::UNDEFINED_TABLE,
         SqlState::UNDEFINED_FUNCTION,
         SqlState::INSUFFICIENT_PRIVILEGE,
+        SqlState::FEATURE_NOT_SUPPORTED,
+        // Aurora's, of the WAL.
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
     ];
     code.is_some_and(|code| absent.contains(code))
 }
@@ -114,7 +118,7 @@ mod tests {
 
     #[test]
     fn only_what_says_that_there_is_nothing_counts_as_nothing() {
-        for code in ["3F000", "42P01", "42883", "42501"] {
+        for code in ["3F000", "42P01", "42883", "42501", "0A000", "55000"] {
             assert!(is_absent(Some(&SqlState::from_code(code))), "{code}");
         }
         for code in [

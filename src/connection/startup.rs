@@ -6,12 +6,11 @@ use std::task::{Poll, ready};
 
 use futures_util::stream;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config as PgConfig};
 
-use super::options;
+use super::denial;
 use super::wire::Messages;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 pub(super) async fn start<S, T>(
     postgres: &PgConfig,
@@ -32,7 +31,7 @@ where
     } else {
         postgres.connect_raw(stream, tls).await
     };
-    let (client, connection) = connected.map_err(|error| refusal(error, without_password))?;
+    let (client, connection) = connected.map_err(|error| denial::of(error, without_password))?;
     let knows_transaction_timeout = is_17_or_newer(connection.parameter("server_version"));
     // Hazard: after its end a connection tells it again and again, and holds the requests that it cannot answer.
     let mut connection = Some(connection);
@@ -74,29 +73,10 @@ fn is_17_or_newer(version: Option<&str>) -> bool {
     major.is_some_and(|major| major >= 17)
 }
 
-/// What an error of the startup means, by its code.
-fn refusal(error: tokio_postgres::Error, without_password: bool) -> Error {
-    let why = error.as_db_error().map_or("", |db| db.message()).to_owned();
-    let kind = match error.code() {
-        // PgBouncer's code for a startup parameter that it does not pass on.
-        Some(&SqlState::PROTOCOL_VIOLATION) => Kind::Pooler(why),
-        Some(&SqlState::UNDEFINED_OBJECT) if options::names_a_new_setting(&why) => {
-            Kind::TooOld(format!("too old to know a setting: {why}"))
-        }
-        Some(&SqlState::UNDEFINED_OBJECT) => Kind::Conninfo(why),
-        Some(&SqlState::INVALID_PASSWORD) if without_password => Kind::Conninfo(
-            "the server asks for a password, and it names none (PGPASSWORD and ~/.pgpass are looked at where \
-             the environment is)"
-                .to_owned(),
-        ),
-        _ => return Error::session("connecting", error),
-    };
-    Error::caused(kind, error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn the_major_version_is_read_however_it_is_told() {
@@ -149,6 +129,6 @@ mod tests {
         let missing = refused(None).await;
         assert!(matches!(missing.what(), Kind::Conninfo(_)), "{missing}");
         let wrong = refused(Some("wrong")).await;
-        assert!(matches!(wrong.what(), Kind::Session(_)), "{wrong}");
+        assert!(matches!(wrong.what(), Kind::Denied { .. }), "{wrong}");
     }
 }

@@ -38,13 +38,14 @@ impl Tls {
 
 #[cfg(feature = "tls")]
 mod with_rustls {
+    use std::path::{Path, PathBuf};
     use std::sync::Arc;
 
     use rustls::client::WebPkiServerVerifier;
     use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
     use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
     use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
     use rustls::{
         CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     };
@@ -88,7 +89,20 @@ mod with_rustls {
                         .with_custom_certificate_verifier(Arc::new(verifier))
                 }
             };
-            let connector = Some(MakeRustlsConnect::new(config.with_no_client_auth()));
+            let config = match &conninfo.certificate {
+                Some(files) => {
+                    let (chain, key) = own(files)?;
+                    config.with_client_auth_cert(chain, key).map_err(|error| {
+                        let [certificate, key] = files.each_ref().map(|file| file.display());
+                        let what = format!(
+                            "sslkey={key} is not the key of sslcert={certificate}, or of a kind that is not known here"
+                        );
+                        Error::caused(Kind::Conninfo(what), error)
+                    })?
+                }
+                None => config.with_no_client_auth(),
+            };
+            let connector = Some(MakeRustlsConnect::new(config));
             Ok(Tls { connector })
         }
 
@@ -111,6 +125,44 @@ mod with_rustls {
                 })?;
             start(postgres, stream, connector).await
         }
+    }
+
+    type Own = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+    /// This client's certificate, with those between it and its root, and its key: PKCS#8, PKCS#1 or SEC1.
+    fn own([certificate, key]: &[PathBuf; 2]) -> Result<Own, Error> {
+        let unreadable = |name: &str, file: &Path, error| {
+            let what = format!(
+                "{name}={} cannot be read as PEM that is not encrypted",
+                file.display()
+            );
+            Error::caused(Kind::Conninfo(what), error)
+        };
+        let chain = CertificateDer::pem_file_iter(certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| unreadable("sslcert", certificate, error))?;
+        for_its_owner_alone(key)?;
+        let key =
+            PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable("sslkey", key, error))?;
+        Ok((chain, key))
+    }
+
+    /// As libpq has it: whoever owns the file, or root, whose group may read it.
+    fn for_its_owner_alone(key: &Path) -> Result<(), Error> {
+        use std::os::unix::fs::MetadataExt;
+        let name = key.display();
+        let metadata = std::fs::metadata(key).map_err(|error| {
+            Error::caused(
+                Kind::Conninfo(format!("sslkey={name} cannot be read")),
+                error,
+            )
+        })?;
+        let others = if metadata.uid() == 0 { 0o037 } else { 0o077 };
+        if metadata.mode() & others == 0 {
+            return Ok(());
+        }
+        let what = format!("sslkey={name} may be read by others: chmod 600 {name}");
+        Err(Error::new(Kind::Conninfo(what)))
     }
 
     fn roots(conninfo: &Conninfo) -> Result<RootCertStore, Error> {

@@ -24,7 +24,7 @@ fn reason(error: &Error) -> Finding {
             format!("a connection pooler stands between this process and the server: {why}"),
         )
         .remedy(
-            "connect to the server itself, or through a pool in session mode that passes startup options on",
+            "connect to the server itself, or through a pool in session mode",
         ),
         Kind::Standby => Finding::problem("primary", "this server is a standby").remedy(
             "connect to the primary, or list all hosts in the connection string with \
@@ -47,11 +47,9 @@ fn reason(error: &Error) -> Finding {
             "end sessions that nobody needs, lower the sizes of connection pools, or raise max_connections \
              (the role and the database may have a CONNECTION LIMIT too)",
         ),
-        _ if error.sql_state().is_some_and(|state| state.starts_with("28")) => {
-            Finding::problem("connection", error.to_string()).remedy(
-                "look at the user, the password (PGPASSWORD, ~/.pgpass) and the server's pg_hba.conf",
-            )
-        }
+        Kind::Denied { what, remedy } => Finding::problem("connection", what.clone()).remedy(*remedy),
+        Kind::Unreachable(why) => Finding::problem("connection", format!("no server could be reached: {why}"))
+            .remedy("look at the host and the port, at what is between, and whether a server runs there"),
         _ => Finding::problem("connection", error.to_string())
             .remedy("look whether the server runs, and at the host, the port and what is between"),
     }

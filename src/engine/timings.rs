@@ -187,8 +187,7 @@ impl Timings {
 
     /// The delay, give or take a quarter, after the server has refused one election so often in a row.
     pub(crate) fn refusal(&self, refusals: u32) -> Duration {
-        let doubled = 2_u32.saturating_pow(refusals.saturating_sub(1).min(16));
-        (Self::FIRST_REFUSAL * doubled).min(self.retry_interval)
+        doubled(Self::FIRST_REFUSAL, refusals).min(self.retry_interval)
     }
 
     /// How long those have to come who come first: who ranks higher, is successor, or is handed the next term.
@@ -260,13 +259,12 @@ impl Timings {
     /// The bound of the delay after so many failures to connect in a row. `outage`: what fails may be well again at any
     /// moment, as in a failover of the database.
     pub(crate) fn reconnection(&self, failures: u32, outage: bool) -> Duration {
-        let doubled = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
         let longest = if outage {
             self.next_look().min(self.retry_interval)
         } else {
             self.retry_interval
         };
-        (Self::FIRST_RECONNECTION * doubled).min(longest)
+        doubled(Self::FIRST_RECONNECTION, failures).min(longest)
     }
 
     /// How long it takes at most until somebody looks for a server that may be well again at any moment.
@@ -281,8 +279,7 @@ impl Timings {
 
     /// The delay, give or take a quarter, after a driver has failed so often in a row.
     pub(crate) fn restart(&self, failures: u32) -> Duration {
-        let doubled = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
-        (Self::FIRST_RESTART * doubled).min(Self::LONGEST_RESTART)
+        doubled(Self::FIRST_RESTART, failures).min(Self::LONGEST_RESTART)
     }
 
     /// How often a session that has nothing to lose but itself is used.
@@ -381,6 +378,11 @@ impl Timings {
     pub(crate) fn watch_tick(&self) -> Duration {
         (self.lease / 20).min(Self::LONGEST_WATCH_TICK)
     }
+}
+
+/// So long at first, and twice as long with each time more.
+fn doubled(first: Duration, times: u32) -> Duration {
+    first * 2_u32.saturating_pow(times.saturating_sub(1).min(16))
 }
 
 #[cfg(test)]

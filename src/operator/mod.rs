@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
 use crate::config::Config;
-use crate::connection::{Connection, connect, schema};
+use crate::connection::{Connection, connect_to_ask, schema};
 use crate::engine::Timings;
 use crate::error::{Error, Kind};
 use questions::Words;
@@ -61,7 +61,8 @@ pub struct Installed {
 }
 
 impl Operator {
-    /// Connect as a candidate would: to the first host that is a fit primary. The schema is not looked at.
+    /// Connect to the first host that is a primary. A pool may be between, in any mode: each statement stands for
+    /// itself. The schema is not looked at.
     ///
     /// # Errors
     ///
@@ -71,7 +72,7 @@ impl Operator {
     ///
     /// Cancel safe: a connect that is dropped leaves nothing behind.
     pub async fn connect(config: impl Into<Config>) -> Result<Operator, Error> {
-        let connection = connect(&config.into(), &timings()?).await?;
+        let connection = connect_to_ask(&config.into(), &timings()?).await?;
         Ok(Operator {
             role: connection.role.clone(),
             connection: Mutex::new(connection),

@@ -12,7 +12,7 @@ use super::status::{
 use crate::connection::row::{Parameter, column, one};
 use crate::connection::schema;
 use crate::engine::WaitingFor;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, advice};
 
 const STATUS: &str = "
     SELECT s.name, s.state, s.term, s.address, s.leader_pid, s.since,
@@ -280,10 +280,7 @@ async fn refusal(client: &Client, role: &str, error: tokio_postgres::Error) -> E
     let Some(db) = error.as_db_error() else {
         return Error::session("asking as an operator", error);
     };
-    let message = match db.hint() {
-        Some(hint) => format!("{}. {hint}", db.message()),
-        None => db.message().to_owned(),
-    };
+    let message = advice(db);
     match (db.code(), db.hint()) {
         // Something else may be missing as well: a candidate.
         (&SqlState::UNDEFINED_OBJECT, _) if db.table() == Some("election") => {

@@ -1,6 +1,6 @@
 //! This process.
 
-use rustix::process::{Signal, geteuid, getpid, kill_process};
+use rustix::process::{Signal, getpid, kill_process};
 
 /// By SIGKILL, which no handler, no exit hook and no dump of the memory delays, where it may be sent.
 pub(crate) fn end() -> ! {
@@ -15,13 +15,7 @@ pub(crate) fn write_to_stderr(words: &str) {
     let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
 }
 
-/// The name of the user that it runs as, where the file of users has it.
+/// The name of the user that it runs as, wherever the system looks users up: a file, LDAP, a directory service.
 pub(crate) fn user() -> Option<String> {
-    let id = geteuid().as_raw().to_string();
-    let users = std::fs::read_to_string("/etc/passwd").ok()?;
-    let mut users = users.lines().map(|line| line.split(':'));
-    users.find_map(|mut fields| {
-        let name = fields.next()?;
-        (fields.nth(1)? == id).then(|| name.to_owned())
-    })
+    whoami::username().ok()
 }

@@ -66,9 +66,9 @@ pub(super) async fn ask(link: &Link, bids: &Slice<Bid>) -> Result<Answer, Unansw
 fn shown(row: &tokio_postgres::Row) -> Result<engine::Row, Unanswered> {
     Ok(engine::Row {
         term: rows::term(row, "term")?,
-        state: column(row, "state")?,
+        state: rows::state(row)?,
         address: rows::optional_text(row, "address")?,
-        bar: column(row, "bar")?,
+        bar: rows::bar(row)?,
     })
 }
 
@@ -110,7 +110,7 @@ fn held(row: &tokio_postgres::Row, term: u64) -> Result<Held, Unanswered> {
         lease: rows::optional_duration(row, "lease_ms")?,
         stranger: rows::optional_text(row, "strangers")?,
         successor: column(row, "successor")?,
-        bar: column(row, "bar")?,
+        bar: rows::bar(row)?,
         silent_since: column(row, "silent_since")?,
         counters: rows::counters(row)?,
         watched: column(row, "watched")?,

@@ -37,7 +37,7 @@ pub(super) async fn vacate(link: &Link, terms: &Slice<Vacate>) -> Result<Answer,
     let mark = &link.0.constants.mark;
     let elections: Vec<Id> = terms.iter().map(|vacate| vacate.election).collect();
     let numbers: Vec<i64> = terms.iter().map(|vacate| signed(vacate.term)).collect();
-    let endings: Vec<Ending> = terms.iter().map(|vacate| vacate.ending).collect();
+    let endings: Vec<&str> = terms.iter().map(|vacate| word(vacate.ending)).collect();
     let asked = || terms.iter().map(|vacate| vacate.asked.as_ref());
     let by: Vec<Option<&str>> = asked().map(|asked| asked.map(|asked| &*asked.by)).collect();
     let kinds: Vec<Option<&str>> = asked()
@@ -59,6 +59,15 @@ pub(super) async fn vacate(link: &Link, terms: &Slice<Vacate>) -> Result<Answer,
         )
         .await?;
     rows::each(&elections, &rows, |row| column(row, "vacated")).map(Answer::Vacated)
+}
+
+fn word(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Resigned => "resigned",
+        Ending::SteppedDown => "stepped down",
+        Ending::Failed => "failed",
+        Ending::Deposed => "deposed",
+    }
 }
 
 pub(super) async fn release(

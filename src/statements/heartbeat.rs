@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 
 use super::error::Unanswered;
 use super::link::{Link, Statement};
-use super::rows;
+use super::rows::{self, column};
 use crate::engine::{Answer, Asked, Id, StepDown};
 
 pub(super) const STATEMENT: Statement = Statement {
@@ -13,15 +13,19 @@ pub(super) const STATEMENT: Statement = Statement {
     types: &[Type::TEXT, Type::OID, Type::INT4_ARRAY],
 };
 
-/// Nothing but an answer.
+/// Whether it still is a session with a primary.
 const PROVE: Statement = Statement {
     name: "proving the session",
-    text: "SELECT",
+    text: "SELECT pg_is_in_recovery() AS standby",
     types: &[],
 };
 
 pub(super) async fn prove(link: &Link) -> Result<Answer, Unanswered> {
-    link.rows(&PROVE, &[]).await?;
+    let rows = link.rows(&PROVE, &[]).await?;
+    let row = rows::only(rows.into_iter(), PROVE.name)?;
+    if column(&row, "standby")? {
+        return Err(rows::unexpected("this server has become a standby"));
+    }
     Ok(Answer::Done)
 }
 

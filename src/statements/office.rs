@@ -73,7 +73,7 @@ fn office(row: &tokio_postgres::Row) -> Result<Office, Unanswered> {
             elsewhere: rows::duration(row, "elsewhere_ms")?,
             heard: rows::heard(row)?,
         }),
-        "barred" => match column(row, "bar")? {
+        "barred" => match rows::bar(row)? {
             Some(bar) => Ok(Office::Barred(bar)),
             None => Err(rows::unexpected("barred, and not why")),
         },

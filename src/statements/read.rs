@@ -47,9 +47,9 @@ pub(super) async fn ask(link: &Link, names: &Slice<Arc<str>>) -> Result<Answer, 
 fn found(row: &tokio_postgres::Row) -> Result<Found, Unanswered> {
     let shown = engine::Row {
         term: rows::term(row, "term")?,
-        state: column(row, "state")?,
+        state: rows::state(row)?,
         address: rows::optional_text(row, "address")?,
-        bar: column(row, "bar")?,
+        bar: rows::bar(row)?,
     };
     let view = View {
         term: shown.term,

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
 use super::error::Unanswered;
-use crate::engine::{Counters, Heard, Id, Refused, Slice, Taken, Told};
+use crate::engine::{Bar, Counters, ElectionState, Heard, Id, Refused, Slice, Taken, Told};
 
 /// Of an error: the server's lock table is full.
 const NO_ROOM: &str = "SQLSTATE 53200";
@@ -159,4 +159,26 @@ pub(super) fn counters(row: &Row) -> Result<Counters, Unanswered> {
         fatal: column(row, "fatal")?,
         reset: column(row, "reset")?,
     })
+}
+
+pub(super) fn bar(row: &Row) -> Result<Option<Bar>, Unanswered> {
+    Ok(match column(row, "bar")? {
+        None => None,
+        Some("suspended") => Some(Bar::Suspended),
+        Some("excluded") => Some(Bar::Excluded),
+        Some("transfer") => Some(Bar::Transfer),
+        Some("outranked") => Some(Bar::Outranked),
+        Some("unknown") => Some(Bar::Unknown),
+        Some("beyond") => Some(Bar::Beyond),
+        Some(other) => return Err(unexpected(format!("the bar \"{other}\""))),
+    })
+}
+
+pub(super) fn state(row: &Row) -> Result<ElectionState, Unanswered> {
+    match column(row, "state")? {
+        "vacant" => Ok(ElectionState::Vacant),
+        "recovering" => Ok(ElectionState::Recovering),
+        "leading" => Ok(ElectionState::Leading),
+        other => Err(unexpected(format!("the state \"{other}\""))),
+    }
 }

@@ -3,12 +3,15 @@
 //! A template is complete or not there: it is made beside, and renamed. It is never written again, and anybody may
 //! remove it at any time. Whatever is wrong with it or with the cache, `initdb` does the work as if there were none.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::files::{self, Copied};
 use super::server::User;
@@ -159,9 +162,9 @@ impl Template {
         let file = options.open(self.cache.join("lock")).ok()?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match file.try_lock() {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Some(file),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 Err(_) => return None,

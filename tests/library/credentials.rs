@@ -134,7 +134,7 @@ async fn a_wrong_password_is_refused_in_words_that_do_not_tell_it() {
     let store = Store::of(Credentials::password("wrong-secret"));
     let refused = Elector::connect(store.config(&cluster, "app")).await;
     let refused = refused.expect_err("the server asks for another");
-    assert!(refused.kind() == ErrorKind::Connection, "{refused}");
+    assert!(refused.kind() == ErrorKind::Denied, "{refused}");
     let words = format!("{refused} {refused:?}");
     assert!(words.contains("password authentication failed"), "{words}");
     assert!(

@@ -6,6 +6,7 @@ mod support;
 mod api;
 mod candidacy;
 mod credentials;
+mod denied;
 mod foreign_code;
 mod handles;
 mod runtimes;

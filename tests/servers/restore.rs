@@ -165,6 +165,64 @@ async fn an_install_takes_back_what_a_dump_without_rights_gave() {
     assert_eq!(new.query(open).unwrap().as_deref(), Some("0"));
 }
 
+/// Something between leads an old socket to another server, or this one is made a standby under it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_become_a_standby_under_its_sessions_is_left() {
+    let builder = Cluster::builder().setting("allow_system_table_mods", "on");
+    let cluster = builder.start().unwrap();
+    let is_standby = |standby: bool| {
+        let make = format!(
+            "CREATE OR REPLACE FUNCTION pg_catalog.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT {standby}'"
+        );
+        cluster.execute(&make).unwrap();
+    };
+    let record = Record::in_memory();
+    let first = Candidate::start(config(&cluster.url()), "standby", "a", &record).await;
+    until("the first leads", || first.leads()).await;
+    let second = Candidate::start(config(&cluster.url()), "standby", "b", &record).await;
+    until_successor(&cluster, "standby").await;
+    is_standby(true);
+    until("nobody leads", || !first.leads() && !second.leads()).await;
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('pg-leader a', 'pg-leader b') \
+                    AND state_change < now() - interval '1 s'";
+    until("both have left it", || {
+        cluster.query(sessions).unwrap().as_deref() == Some("0")
+    })
+    .await;
+    let term = record.last_term();
+    is_standby(false);
+    until("somebody leads again", || {
+        (first.leads() || second.leads()) && record.last_term() > term
+    })
+    .await;
+    record::assert_no_overlap(&record.steps());
+}
+
+/// As Aurora has it: its WAL has no position that anybody is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_whose_wal_has_no_position() {
+    let builder = Cluster::builder().setting("allow_system_table_mods", "on");
+    let cluster = builder.start().unwrap();
+    cluster
+        .execute(
+            "CREATE FUNCTION no_position() RETURNS pg_lsn LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'wal_level must be set to \"logical\"' USING ERRCODE = '55000'; END $$; \
+             CREATE OR REPLACE FUNCTION pg_catalog.pg_current_wal_lsn() RETURNS pg_lsn LANGUAGE sql AS \
+             'SELECT public.no_position()'",
+        )
+        .unwrap();
+    let record = Record::in_memory();
+    let first = Candidate::start(config(&cluster.url()), "aurora", "a", &record).await;
+    until("the first leads", || first.leads()).await;
+    let second = Candidate::start(config(&cluster.url()), "aurora", "b", &record).await;
+    until_successor(&cluster, "aurora").await;
+    first.elector.shutdown().await;
+    until("the second leads", || second.leads()).await;
+    record::assert_no_overlap(&record.steps());
+    let told = "SELECT bool_or(timeline <> 1 OR system_identifier IS NOT NULL) FROM pgleader.term";
+    assert_eq!(cluster.query(told).unwrap().as_deref(), Some("f"));
+}
+
 /// Some platforms keep functions about WAL and the control file to themselves.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_platform_that_tells_nothing_about_itself() {

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod log;
 pub mod operator;
 pub mod pgpool;
+pub mod pretend_pool;
 pub mod proxy;
 pub mod race;
 pub mod record;

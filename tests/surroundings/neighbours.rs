@@ -303,7 +303,7 @@ async fn rows_that_are_locked_for_longer_than_a_lease_cost_no_leadership() {
     let elector = support::elector(&cluster).await;
     let record = Record::in_memory();
     let others = Record::in_memory();
-    let campaign = |election: &str, record: &Record| {
+    let campaign = |election: &str, record: &Arc<Record>| {
         elector
             .campaign((election, "here"), steady(record))
             .unwrap()
@@ -316,8 +316,10 @@ async fn rows_that_are_locked_for_longer_than_a_lease_cost_no_leadership() {
     let operator = client(&cluster.url()).await;
     let lock = "BEGIN; SELECT FROM pgleader.election WHERE name <> 'led' FOR UPDATE";
     operator.batch_execute(lock).await.unwrap();
-    let resignations = resigned.each_ref().map(|candidacy| candidacy.resign());
-    let ends = tokio::spawn(futures_util::future::join_all(resignations));
+    let ends = tokio::spawn(async move {
+        futures_util::future::join_all(resigned.each_ref().map(|candidacy| candidacy.resign()))
+            .await
+    });
     let joining = ["c", "d"].map(|election| campaign(election, &others));
     for candidacy in &joining {
         let changes = candidacy.changes();

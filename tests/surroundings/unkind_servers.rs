@@ -31,7 +31,7 @@ async fn the_url_of_the_tests_is_an_ordinary_roles_and_needs_a_password() {
     let error = error.expect("the password is compared");
     assert_eq!(error.code().map(|code| code.code()), Some("28P01"));
     let error = Elector::connect(config(&wrong)).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Connection, "{error}");
+    assert!(error.kind() == ErrorKind::Denied, "{error}");
     assert_eq!(
         cluster.url(),
         url_at(&format!("127.0.0.1:{}", cluster.port()))

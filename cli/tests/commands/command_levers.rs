@@ -289,3 +289,63 @@ async fn a_lever_without_a_leader_or_without_the_right_says_so() {
         says(&pull(&cluster, &[lever, "none"]), &["Nobody leads none"]);
     }
 }
+
+/// Who came first leads everything. A dry run says what would change hands, and changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn elections_are_spread_over_those_who_take_part() {
+    let cluster = Cluster::start().unwrap();
+    let roles = [("app", "candidate"), ("alice", "operator")];
+    install_by_an_ordinary_owner(&cluster, &roles).await;
+    let record = Record::in_memory();
+    let names: Vec<String> = (0..6).map(|number| format!("e{number}")).collect();
+    let mut all = vec![];
+    for address in ["a", "b", "c"] {
+        for name in &names {
+            let config = config(&url_of(&cluster, "app"));
+            all.push(Candidate::start(config, name, address, &record).await);
+        }
+        until("the first leads them all", || {
+            all[..6].iter().all(|one| one.leads())
+        })
+        .await;
+    }
+    let part = |name: &str| status(&cluster, name, "candidates").as_deref() == Some("3");
+    until("all take part", || names.iter().all(|name| part(name))).await;
+    let leaders = || -> Vec<String> {
+        let mut led: Vec<String> = names
+            .iter()
+            .filter_map(|name| status(&cluster, name, "address"))
+            .collect();
+        led.sort();
+        led
+    };
+    let planned = pull(&cluster, &["rebalance", "--dry-run"]);
+    says(
+        &planned,
+        &["a leads 6, and then 2", "b leads 0, and then 2", "4/4 "],
+    );
+    let objects = pull(&cluster, &["rebalance", "--dry-run", "--json"]).objects();
+    assert_eq!(keys(&objects[0]), ["done", "election", "from", "to"]);
+    assert!(
+        objects.len() == 4 && objects[0]["done"].is_null(),
+        "{objects:?}"
+    );
+    assert_eq!(leaders(), vec!["a"; 6], "nothing has changed");
+
+    let suspended = pull(&cluster, &["suspend", "e5"]);
+    assert_eq!(suspended.code, 0, "{suspended:?}");
+    until("it is led no more", || {
+        status(&cluster, "e5", "address").is_none()
+    })
+    .await;
+    let done = pull(&cluster, &["rebalance", "--reason", "more nodes"]);
+    says(&done, &["a leads 5, and then 2", ": done", "3/3 "]);
+    assert_eq!(leaders(), ["a", "a", "b", "b", "c"]);
+    let again = pull(&cluster, &["rebalance"]);
+    says(&again, &["nothing is to be transferred"]);
+    let reasons =
+        "SELECT count(*) FROM pgleader.request WHERE kind = 'transfer' AND reason = 'more nodes'";
+    assert_eq!(cluster.query(reasons).unwrap().as_deref(), Some("3"));
+    let unknown = pull(&cluster, &["rebalance", "none such"]);
+    assert_eq!(unknown.code, 6, "{unknown:?}");
+}

@@ -283,7 +283,7 @@ fn install_prints_what_it_runs_and_changes_nothing_the_second_time() {
     );
 }
 
-const SUBCOMMANDS: [&str; 12] = [
+const SUBCOMMANDS: [&str; 13] = [
     "run",
     "status",
     "watch",
@@ -295,6 +295,7 @@ const SUBCOMMANDS: [&str; 12] = [
     "exclude",
     "include",
     "depose",
+    "rebalance",
     "doctor",
 ];
 

@@ -2,11 +2,12 @@
 //! rows 20 and 27 of docs/development/known-faults.md for people and for scripts.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use crate::support;
+use crate::support::bouncer::Bouncer;
 use crate::support::command::{self, Answer, at, keys};
 use crate::support::record::Record;
 use crate::support::seat::Seat;
@@ -353,10 +354,11 @@ struct Watch {
 
 impl Watch {
     fn start(cluster: &Cluster, arguments: &[&str]) -> Watch {
-        let mut child = at(cluster, arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Watch::of(at(cluster, arguments))
+    }
+
+    fn of(mut command: Command) -> Watch {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let (send, lines) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -439,6 +441,28 @@ async fn watch_sees_a_failover() {
     assert_eq!(elections, ["seen", "unseen"]);
     drop(candidates);
     all.until("vacant", 2);
+}
+
+/// Where a pool gives its backends away nothing can be pushed, and it is read again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_reads_through_a_pool_in_transaction_mode() {
+    let cluster = Cluster::start().unwrap();
+    let record = Record::in_memory();
+    let candidates = contest(&cluster, "pooled", 2, &record).await;
+    let Some(bouncer) = Bouncer::start(&cluster, "pool_mode = transaction") else {
+        return;
+    };
+    let mut command = command::bare();
+    command
+        .args(["watch", "pooled", "--json"])
+        .env("DATABASE_URL", bouncer.url());
+    let watch = Watch::of(command);
+    let first = watch.until("leading", 1);
+    assert_eq!(first["address"], "pooled-0");
+    cluster.terminate_leader("pooled").unwrap();
+    watch.until("leading", 2);
+    drop(candidates);
+    watch.until("vacant", 2);
 }
 
 /// It is told: while it watches it asks nothing more often than a session must prove itself.
