@@ -56,8 +56,8 @@ pub(super) fn counts(all_led: &[Led], moves: &[Move]) -> BTreeMap<String, (usize
     counts
 }
 
-/// Elections and who is to lead them, from the address that leads most to one that leads at least two fewer; the
-/// shortest such way.
+/// Elections and who is to lead them, from the address that leads most to the one of all that can be come to that leads
+/// fewest, and at least two fewer; the shortest such way.
 fn way<'a>(all_led: &'a [Led], leaders: &[&'a str]) -> Option<Vec<(usize, &'a str)>> {
     let mut led: BTreeMap<&str, usize> = BTreeMap::new();
     for one in all_led {
@@ -76,18 +76,9 @@ fn way<'a>(all_led: &'a [Led], leaders: &[&'a str]) -> Option<Vec<(usize, &'a st
     starts.into_iter().find_map(|(start, count)| {
         // By which election, and from whom, each address was come to.
         let mut come: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        let mut fewest = start;
         let mut next = VecDeque::from([start]);
         while let Some(address) = next.pop_front() {
-            if led[address] + 2 <= count {
-                let mut way = vec![];
-                let mut to = address;
-                while to != start {
-                    let (election, from) = come[to];
-                    way.push((election, to));
-                    to = from;
-                }
-                return Some(way);
-            }
             let led_here = leaders
                 .iter()
                 .enumerate()
@@ -98,11 +89,21 @@ fn way<'a>(all_led: &'a [Led], leaders: &[&'a str]) -> Option<Vec<(usize, &'a st
                     if candidate != start && !come.contains_key(candidate) {
                         come.insert(candidate, (election, address));
                         next.push_back(candidate);
+                        if led[candidate] < led[fewest] {
+                            fewest = candidate;
+                        }
                     }
                 }
             }
         }
-        None
+        let mut way = vec![];
+        let mut to = fewest;
+        while to != start {
+            let (election, from) = come[to];
+            way.push((election, to));
+            to = from;
+        }
+        (led[fewest] + 2 <= count).then_some(way)
     })
 }
 
