@@ -205,7 +205,8 @@ impl Error {
                     .code()
                     .is_none_or(|code| code.code().starts_with("57P0"))
             }),
-            Kind::Pooler(_) => source.is_some(),
+            // PgBouncer says so with one code for all that is wrong.
+            Kind::Pooler(_) => self.sql_state() == Some("08P01"),
             _ => false,
         }
     }

@@ -5,6 +5,7 @@ mod plan;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use pg_leader::ErrorKind;
 use pg_leader::operator::{ElectionStatus, Operator};
 use serde_json::json;
 
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Spread elections evenly over the addresses of their candidates.
 ///
 /// Whoever came first leads everything; after this each address leads about as many as the others. One election after
-/// the other is transferred in order, the fewest that will do. Left alone are those that nobody leads, that are
+/// the other is transferred in order, and few of them. Left alone are those that nobody leads, that are
 /// suspended or being transferred; an address that is excluded, and one of a lower priority, gets none.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -129,13 +130,21 @@ impl Arguments {
             return Ok(false);
         };
         let limit = before.lease.unwrap_or_default() * 10 + PATIENCE;
-        if let Err(refused) = operator
-            .transfer(&one.election, &one.to, Some(&self.reason))
-            .await
-        {
+        let asked = operator.transfer(&one.election, &one.to, Some(&self.reason));
+        match asked.await {
             // It has left since, say. The next one does not suffer for it.
-            tracing::warn!("{}: {refused}", one.election);
-            return Ok(false);
+            Err(refused)
+                if matches!(refused.kind(), ErrorKind::Refused | ErrorKind::NoElection) =>
+            {
+                tracing::warn!("{}: {refused}", one.election);
+                return Ok(false);
+            }
+            // Nobody leads it now, or that one does already.
+            Ok(asked) if asked.request.is_none() => {
+                let now = operator.status_of(&one.election).await?;
+                return Ok(now.is_some_and(|now| now.address.as_ref() == Some(&one.to)));
+            }
+            asked => drop(asked?),
         }
         let leads = async {
             loop {

@@ -86,10 +86,21 @@ impl Arguments {
         connection: &Connection,
         elections: &[String],
     ) -> Result<ExitCode, Failure> {
-        let operator = connection.operator("watch").await?;
+        let mut operator = connection.operator("watch").await.map(Some)?;
         let mut shown: Vec<Option<Standing>> = vec![None; elections.len()];
         loop {
-            let all = operator.status().await?;
+            let all = match &operator {
+                Some(operator) => operator.status().await,
+                None => Ok(vec![]),
+            };
+            let all = match all {
+                // The session is gone, or there is none yet: nothing is known.
+                Err(error) if error.is_retryable() => {
+                    operator = None;
+                    vec![]
+                }
+                all => all?,
+            };
             for (election, shown) in elections.iter().zip(&mut shown) {
                 let status = all.iter().find(|status| status.name == *election);
                 let standing = status.map(standing_of).unwrap_or_default();
@@ -99,6 +110,9 @@ impl Arguments {
                 }
             }
             tokio::time::sleep(POLL.min(self.retry_interval.into())).await;
+            if operator.is_none() {
+                operator = connection.operator("watch").await.ok();
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::endpoints::{Address, Endpoints, most_telling};
+use super::endpoints::{Address, Connected, Endpoints, most_telling};
 use super::fitness::Ends;
 use super::wire::Wire;
 use crate::engine::Timings;
@@ -19,6 +19,8 @@ use crate::error::{Error, Kind};
 pub(super) struct Reached {
     pub(super) wire: Wire,
     pub(super) ends: Ends,
+    /// It was given no startup options.
+    pub(super) is_bare: bool,
     /// Its address.
     place: Address,
     /// When the time of this address is over.
@@ -133,9 +135,14 @@ impl Addresses {
         self.calling.push(Box::pin(async move {
             let connected = endpoints.connect(index, place, &name, &timings);
             match timeout_at(until, connected).await {
-                Ok(Ok((wire, ends))) => Ok(Reached {
+                Ok(Ok(Connected {
                     wire,
                     ends,
+                    is_bare,
+                })) => Ok(Reached {
+                    wire,
+                    ends,
+                    is_bare,
                     place,
                     until,
                 }),

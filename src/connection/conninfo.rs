@@ -132,7 +132,7 @@ impl Conninfo {
         if trust == Trust::Require && root_certificates.is_some() {
             trust = Trust::VerifyCa;
         }
-        let certificate = own_certificate(&mut parameters)?;
+        let certificate = own_certificate(&mut parameters)?.filter(|_| trust != Trust::Disable);
         asks_for_a_primary(parameters.take("target_session_attrs").as_deref())?;
         let passfile = parameters.take("passfile").map(PathBuf::from);
         if parameters.get("service").is_some() {
@@ -153,6 +153,9 @@ impl Conninfo {
             parameters.take("sslnegotiation");
         }
         for (key, instead) in NOT_HERE {
+            if trust == Trust::Disable && key.starts_with("ssl") {
+                parameters.take(key);
+            }
             if let Some(value) = parameters.get(key) {
                 return Err(wrong(format!("{key}={value}: {instead}")));
             }

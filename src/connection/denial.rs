@@ -1,7 +1,5 @@
 //! Who is not let in, and what mends it: one table for errors, the command and the doctor.
 
-use std::error::Error as StdError;
-
 use tokio_postgres::error::SqlState;
 
 use super::options;
@@ -60,13 +58,14 @@ fn by_code(code: &SqlState, why: &str, without_password: bool) -> Option<Kind> {
         ),
         SqlState::INVALID_AUTHORIZATION_SPECIFICATION => denied(
             "make the role with LOGIN where there is none; let it in by a line of the server's pg_hba.conf, which \
-             may ask for TLS (sslmode=require) or a certificate (sslcert, sslkey)",
+             may ask for TLS (sslmode=require) or a certificate (sslcert, sslkey); or give another password or token, \
+             where it is PAM, LDAP or the cloud that refuses it",
         ),
         SqlState::INVALID_CATALOG_NAME => {
             denied("name a database that is there (dbname), or make it")
         }
         SqlState::INSUFFICIENT_PRIVILEGE => {
-            denied("let the role in: GRANT CONNECT ON DATABASE … TO …")
+            denied("let the role in: GRANT CONNECT ON DATABASE … TO …, or SET ON PARAMETER where its own options ask for one")
         }
         _ => None,
     }
@@ -80,6 +79,7 @@ fn certificates(_error: &tokio_postgres::Error) -> Option<Kind> {
 /// What TLS refuses, here or there.
 #[cfg(feature = "tls")]
 fn certificates(error: &tokio_postgres::Error) -> Option<Kind> {
+    use rustls::AlertDescription as Alert;
     use rustls::CertificateError as Why;
     use rustls::Error as Tls;
 
@@ -99,7 +99,17 @@ fn certificates(error: &tokio_postgres::Error) -> Option<Kind> {
             "give sslrootcert=FILE, the certificate of the authority that has signed the server's: a managed service \
              publishes its own"
         }
-        Tls::AlertReceived(_) => {
+        Tls::AlertReceived(
+            Alert::AccessDenied
+            | Alert::BadCertificate
+            | Alert::CertificateExpired
+            | Alert::CertificateRequired
+            | Alert::CertificateRevoked
+            | Alert::CertificateUnknown
+            | Alert::DecryptError
+            | Alert::UnknownCA
+            | Alert::UnsupportedCertificate,
+        ) => {
             "the server has ended it: give a certificate (sslcert) that its ssl_ca_file knows and that is valid, with \
              its key (sslkey)"
         }
@@ -111,7 +121,7 @@ fn certificates(error: &tokio_postgres::Error) -> Option<Kind> {
 
 /// TLS hands its errors on within those of the socket.
 #[cfg(feature = "tls")]
-fn rustls_of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+fn rustls_of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {

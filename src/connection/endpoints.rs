@@ -146,14 +146,19 @@ impl Endpoints {
         index: usize,
         ends: Ends,
         timings: &Timings,
+        bare: bool,
     ) -> Result<Wire, Error> {
         let place = match ends {
             Ends::Unix(_) => Address::Socket,
             Ends::Tcp { peer, .. } => Address::Tcp(peer),
         };
         let name = self.application_name(index);
-        let (wire, _) = self.connect(index, place, &name, timings).await?;
-        Ok(wire)
+        if bare {
+            let postgres = &self.all[index].bare;
+            let connected = self.connect_once(index, postgres, place, &name, timings);
+            return Ok(connected.await?.0);
+        }
+        Ok(self.connect(index, place, &name, timings).await?.wire)
     }
 
     /// A connection that is proved nothing of. Without startup options where a pool refuses them. Again where the role's limit of a transaction has passed before the statement that
@@ -164,20 +169,27 @@ impl Endpoints {
         place: Address,
         application_name: &str,
         timings: &Timings,
-    ) -> Result<(Wire, Ends), Error> {
-        let (mut postgres, mut is_bare) = (&self.all[index].postgres, false);
-        for _ in 0..9 {
+    ) -> Result<Connected, Error> {
+        let Endpoint { postgres, bare, .. } = &self.all[index];
+        let mut is_bare = false;
+        let mut tries = 9_u32;
+        loop {
+            let postgres = if is_bare { bare } else { postgres };
             let connected = self.connect_once(index, postgres, place, application_name, timings);
             match connected.await {
-                Err(error) if error.sql_state() == Some(TRANSACTION_TIMEOUT) => {}
-                Err(error) if denial::refuses_options(&error) && !is_bare => {
-                    (postgres, is_bare) = (&self.all[index].bare, true);
+                Err(error) if tries > 0 && error.sql_state() == Some(TRANSACTION_TIMEOUT) => {}
+                Err(error) if !is_bare && denial::refuses_options(&error) => is_bare = true,
+                Err(error) => return Err(error),
+                Ok((wire, ends)) => {
+                    return Ok(Connected {
+                        wire,
+                        ends,
+                        is_bare,
+                    });
                 }
-                connected => return connected,
             }
+            tries = tries.saturating_sub(1);
         }
-        self.connect_once(index, postgres, place, application_name, timings)
-            .await
     }
 
     async fn connect_once(
@@ -218,6 +230,14 @@ impl Endpoints {
             }
         }
     }
+}
+
+/// A connection that is proved nothing of.
+pub(super) struct Connected {
+    pub(super) wire: Wire,
+    pub(super) ends: Ends,
+    /// It was given no startup options.
+    pub(super) is_bare: bool,
 }
 
 /// One of the addresses of a host.

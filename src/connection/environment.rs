@@ -44,8 +44,8 @@ pub(super) const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"]
 pub(super) struct Environment<'a> {
     pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
     pub(super) home: Option<PathBuf>,
-    /// The name of the system's user.
-    pub(super) user: Option<String>,
+    /// The name of the system's user: to look it up may ask a directory service.
+    pub(super) user: &'a dyn Fn() -> Option<String>,
 }
 
 impl Environment<'_> {
@@ -53,7 +53,7 @@ impl Environment<'_> {
         Environment {
             variable: &|name| std::env::var(name).ok(),
             home: std::env::home_dir(),
-            user: process::user(),
+            user: &process::user,
         }
     }
 
@@ -101,7 +101,7 @@ impl Environment<'_> {
             parameters.add("host", here.unwrap_or("localhost"));
         }
         if parameters.get("user").is_none()
-            && let Some(user) = self.user.clone().or_else(|| self.set("USER"))
+            && let Some(user) = (self.user)().or_else(|| self.set("USER"))
         {
             parameters.add("user", user);
         }
@@ -124,7 +124,7 @@ impl Environment<'_> {
             }
         }
         if let Some(home) = &self.home {
-            add_own_certificate(parameters, &home.join(".postgresql"));
+            complete_certificate(parameters, &home.join(".postgresql"));
         }
         Ok(())
     }
@@ -157,12 +157,16 @@ impl Environment<'_> {
     }
 }
 
-/// The user's own, where neither its certificate nor its key is named.
-fn add_own_certificate(parameters: &mut Parameters, directory: &Path) {
-    let named = parameters.get("sslcert").or(parameters.get("sslkey"));
-    let files = ["postgresql.crt", "postgresql.key"].map(|name| directory.join(name));
-    if named.is_none() && files.iter().all(|file| file.exists()) {
-        for (key, file) in ["sslcert", "sslkey"].into_iter().zip(files) {
+/// What is not named of a client's certificate and its key is the user's own, where there is one. Neither is looked for by
+/// whoever asks for less than `require`: a file that cannot be read would cost a connection that needs none.
+fn complete_certificate(parameters: &mut Parameters, directory: &Path) {
+    let sslmode = parameters.get("sslmode");
+    let asks = matches!(sslmode, Some("require" | "verify-ca" | "verify-full"));
+    let own = ["postgresql.crt", "postgresql.key"].map(|name| directory.join(name));
+    let named = ["sslcert", "sslkey"].map(|key| parameters.get(key).is_some());
+    let wanted = named[0] || named[1] || (asks && own.iter().all(|file| file.exists()));
+    for ((key, file), named) in ["sslcert", "sslkey"].into_iter().zip(own).zip(named) {
+        if wanted && !named && file.exists() {
             parameters.add(key, file.display().to_string());
         }
     }
@@ -273,7 +277,7 @@ mod tests {
             let environment = Environment {
                 variable: &variable,
                 home: Some(self.home.path().to_owned()),
-                user: Some("me".to_owned()),
+                user: &|| Some("me".to_owned()),
             };
             let mut parameters = Parameters::read(conninfo)?;
             environment.complete(&mut parameters).map(|()| parameters)
@@ -337,6 +341,25 @@ mod tests {
         assert_eq!(root(""), None);
         let named = root("sslmode=verify-ca sslrootcert=mine");
         assert_eq!(named.as_deref(), Some("mine"));
+    }
+
+    #[test]
+    fn the_certificate_of_the_user_is_shown_to_whom_tls_is_asked_of() {
+        let place = Place::new(&[("PGUSER", "u"), ("PGHOST", "h")]);
+        std::fs::create_dir(place.home.path().join(".postgresql")).unwrap();
+        let pair = |conninfo: &str| {
+            let parameters = place.complete(conninfo).unwrap();
+            ["sslcert", "sslkey"].map(|key| parameters.get(key).map(ToOwned::to_owned))
+        };
+        let files = ["postgresql.crt", "postgresql.key"].map(|name| {
+            let file = place.file(&format!(".postgresql/{name}"), "");
+            Some(file.display().to_string())
+        });
+        assert_eq!(pair("sslmode=verify-full"), files);
+        assert_eq!(pair("sslmode=prefer"), [None, None]);
+        assert_eq!(pair(""), [None, None]);
+        let named = pair("sslcert=mine");
+        assert_eq!(named, [Some("mine".to_owned()), files[1].clone()]);
     }
 
     #[test]

@@ -40,6 +40,9 @@ const FACTS: &str = "
            coalesce(current_setting('pgleader.mark', true), '') <> '' AS is_marked,
            EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS holds_locks";
 
+const END_NO_TRANSACTION: &str = "SELECT set_config('transaction_timeout', '0', false) \
+     WHERE current_setting('server_version_num')::int >= 170000";
+
 const SET: &str =
     "SELECT set_config(name, value, false) FROM unnest($1, $2) AS setting (name, value)";
 
@@ -51,19 +54,51 @@ const LOCK_SHOWS: &str = "
 /// What a server answered.
 struct Answers {
     facts: Row,
-    locked: Row,
-    shows: Row,
-    unlocked: Row,
+    locks: Locks,
+}
+
+/// A lock taken, looked for and let go.
+struct Locks {
+    locked: Vec<Row>,
+    shows: Vec<Row>,
+    unlocked: Vec<Row>,
 }
 
 /// Whether it is a primary of a version that is known. The backend's pid.
 pub(crate) async fn primary(client: &Client, options: &Options) -> Result<i32, Error> {
-    let names: Vec<&str> = options.names().collect();
-    let names: [Parameter<'_>; 1] = [(&names, Type::TEXT_ARRAY)];
-    let facts = client.query_typed(FACTS, &names).await;
-    let facts = one(facts.map_err(|error| Error::session("proving the server", error))?)?;
+    let facts = facts(client, options).await?;
     is_primary(&facts, options)?;
     column(&facts, "pid")
+}
+
+/// The same of a session that is to be a candidate's and was given no startup options: it takes no lock and sets nothing
+/// before it is known that it keeps its backend.
+pub(crate) async fn bare(client: &Client, options: &Options) -> Result<Proof, Error> {
+    let facts = facts(client, options).await?;
+    is_of_its_own(&facts)?;
+    is_primary(&facts, options)?;
+    Ok(Proof {
+        pid: column(&facts, "pid")?,
+        direct: false,
+        pooled: true,
+        unset: true,
+    })
+}
+
+/// Whether a session that keeps its backend can hold locks.
+pub(crate) async fn locks(client: &Client, pid: i32) -> Result<(), Error> {
+    let locks = try_lock(client).await.map_err(unproved)?;
+    can_lock(&locks, pid)
+}
+
+async fn facts(client: &Client, options: &Options) -> Result<Row, Error> {
+    let names: Vec<&str> = options.names().collect();
+    let names: [Parameter<'_>; 1] = [(&names, Type::TEXT_ARRAY)];
+    one(client.query_typed(FACTS, &names).await.map_err(unproved)?)
+}
+
+fn unproved(error: tokio_postgres::Error) -> Error {
+    Error::session("proving the server", error)
 }
 
 /// Everything but the schema.
@@ -73,7 +108,7 @@ pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Re
     is_of_its_own(facts)?;
     let unset = is_primary(facts, options)?;
     let pid: i32 = column(facts, "pid")?;
-    can_lock(&answers, pid)?;
+    can_lock(&answers.locks, pid)?;
     let pooled = unset || cancel_key::pid(client) != pid;
     Ok(Proof {
         pid,
@@ -110,6 +145,10 @@ pub(crate) async fn set(client: &Client, options: &Options) -> Result<(), Error>
     let shown: [Parameter<'_>; 1] = [(&names, Type::TEXT_ARRAY)];
     let failed = |error| Error::session("setting up the session", error);
     client.query_typed(SET, &lists).await.map_err(failed)?;
+    client
+        .query_typed(END_NO_TRANSACTION, &[])
+        .await
+        .map_err(failed)?;
     let facts = one(client.query_typed(FACTS, &shown).await.map_err(failed)?)?;
     if let Some(name) = differs(&facts, options)? {
         return Err(Error::new(Kind::Pooler(format!(
@@ -130,23 +169,33 @@ fn differs<'a>(facts: &Row, options: &'a Options) -> Result<Option<&'a str>, Err
 
 /// Pipelined: one round trip.
 async fn ask(client: &Client, options: &Options) -> Result<Answers, Error> {
-    let key = probe_key();
     let names: Vec<&str> = options.names().collect();
     let names: [Parameter<'_>; 1] = [(&names, Type::TEXT_ARRAY)];
-    let key: [Parameter<'_>; 1] = [(&key, Type::INT8)];
-    let (facts, locked, shows, unlocked) = tokio::try_join!(
+    let (facts, locks) = tokio::try_join!(
         biased;
         client.query_typed(FACTS, &names),
+        try_lock(client),
+    )
+    .map_err(unproved)?;
+    Ok(Answers {
+        facts: one(facts)?,
+        locks,
+    })
+}
+
+async fn try_lock(client: &Client) -> Result<Locks, tokio_postgres::Error> {
+    let key = probe_key();
+    let key: [Parameter<'_>; 1] = [(&key, Type::INT8)];
+    let (locked, shows, unlocked) = tokio::try_join!(
+        biased;
         client.query_typed("SELECT pg_try_advisory_lock($1)", &key),
         client.query_typed(LOCK_SHOWS, &key),
         client.query_typed("SELECT pg_advisory_unlock($1)", &key),
-    )
-    .map_err(|error| Error::session("proving the server", error))?;
-    Ok(Answers {
-        facts: one(facts)?,
-        locked: one(locked)?,
-        shows: one(shows)?,
-        unlocked: one(unlocked)?,
+    )?;
+    Ok(Locks {
+        locked,
+        shows,
+        unlocked,
     })
 }
 
@@ -171,16 +220,18 @@ fn is_of_its_own(facts: &Row) -> Result<(), Error> {
 }
 
 /// That the session takes an advisory lock, sees it, and lets it go.
-fn can_lock(answers: &Answers, pid: i32) -> Result<(), Error> {
-    if column::<i32>(&answers.shows, "pid")? != pid {
+fn can_lock(locks: &Locks, pid: i32) -> Result<(), Error> {
+    let [locked, shows, unlocked] =
+        [&locks.locked, &locks.shows, &locks.unlocked].map(|rows| rows.first());
+    let (Some(locked), Some(shows), Some(unlocked)) = (locked, shows, unlocked) else {
+        return Err(Error::new(Kind::Unexpected("no row".to_owned())));
+    };
+    if column::<i32>(shows, "pid")? != pid {
         return Err(Error::new(Kind::Pooler(
             "two queries met two backends".to_owned(),
         )));
     }
-    let locks = column(&answers.locked, 0)?
-        && column(&answers.shows, "shows")?
-        && column(&answers.unlocked, 0)?;
-    if locks {
+    if column(locked, 0)? && column(shows, "shows")? && column(unlocked, 0)? {
         Ok(())
     } else {
         Err(Error::new(Kind::NoLocks))

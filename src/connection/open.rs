@@ -146,21 +146,41 @@ async fn prove(
     index: usize,
     timings: &Timings,
 ) -> Result<Connection, Error> {
-    let Reached { mut wire, ends, .. } = called;
+    let Reached {
+        mut wire,
+        ends,
+        is_bare,
+        ..
+    } = called;
     let client = Arc::clone(wire.client());
-    let proof = wire
-        .drive(fitness::server(&client, &endpoints.options, ends))
-        .await?;
+    let proof = match is_bare {
+        true => {
+            wire.drive(fitness::bare(&client, &endpoints.options))
+                .await?
+        }
+        false => {
+            wire.drive(fitness::server(&client, &endpoints.options, ends))
+                .await?
+        }
+    };
     let pgpool = !proof.direct && wire.drive(pooler::is_pgpool(&client)).await?;
     if proof.pooled {
-        let second = endpoints.call_again(index, ends, timings);
+        let second = endpoints.call_again(index, ends, timings, is_bare);
         // The other half is for what was done before.
         let second_within = endpoints.limit() / 2;
-        pooler::keeps_backends(&mut wire, proof.pid, second, second_within).await?;
+        let rounds = if proof.unset {
+            pooler::MORE_ROUNDS
+        } else {
+            pooler::ROUNDS
+        };
+        pooler::keeps_backends(&mut wire, proof.pid, rounds, second, second_within).await?;
     }
     if proof.unset {
         wire.drive(fitness::set(&client, &endpoints.options))
             .await?;
+    }
+    if is_bare {
+        wire.drive(fitness::locks(&client, proof.pid)).await?;
     }
     Ok(Connection {
         wire,

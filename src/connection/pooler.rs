@@ -12,7 +12,10 @@ use super::wire::Wire;
 use crate::error::{Error, Kind};
 
 /// A pool that takes any idle backend at random is found out in each with odds of 15 in 16.
-const ROUNDS: usize = 3;
+pub(crate) const ROUNDS: usize = 3;
+
+/// Where settings of ours follow, which would harm whoever shares that backend.
+pub(crate) const MORE_ROUNDS: usize = 6;
 
 /// Whether pgpool-II is between. It answers this itself; PostgreSQL knows no such setting.
 pub(crate) async fn is_pgpool(client: &Client) -> Result<bool, Error> {
@@ -32,6 +35,7 @@ pub(crate) async fn is_pgpool(client: &Client) -> Result<bool, Error> {
 pub(crate) async fn keeps_backends(
     wire: &mut Wire,
     pid: i32,
+    rounds: usize,
     second: impl Future<Output = Result<Wire, Error>>,
     limit: Duration,
 ) -> Result<(), Error> {
@@ -39,20 +43,20 @@ pub(crate) async fn keeps_backends(
     let trial = async {
         let mut second = second.await.map_err(untried)?;
         let other = Arc::clone(second.client());
-        let trial = second.drive(swap(&client, pid, &other));
+        let trial = second.drive(swap(&client, pid, &other, rounds));
         wire.drive(trial).await
     };
     tokio::time::timeout(limit, trial).await.map_err(|_| {
         pooler(
             "whether each client keeps a backend of its own could not be tried: a second connection was not \
              served in time. Let its pool have room for two more connections than there are candidates \
-             (default_pool_size in PgBouncer)"
+             (default_pool_size in PgBouncer), and connect_timeout time for some fifty round trips"
                 .to_owned(),
         )
     })?
 }
 
-async fn swap(client: &Client, pid: i32, other: &Client) -> Result<(), Error> {
+async fn swap(client: &Client, pid: i32, other: &Client, rounds: usize) -> Result<(), Error> {
     let ours = One { client, pid };
     let its_pid = ask(other, "BEGIN; SELECT pg_backend_pid()").await?;
     if its_pid == pid {
@@ -62,7 +66,7 @@ async fn swap(client: &Client, pid: i32, other: &Client) -> Result<(), Error> {
         client: other,
         pid: its_pid,
     };
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         // While the other holds a backend in a transaction, again and again.
         ours.keeps("SELECT pg_backend_pid()").await?;
         ours.keeps("SELECT pg_backend_pid()").await?;

@@ -46,7 +46,8 @@ where
         Poll::Ready(message)
     });
     let mut messages: Messages = Box::pin(messages);
-    if knows_transaction_timeout {
+    // Hazard: whoever was given no options may share a backend, where nothing is to be set before that is known.
+    if knows_transaction_timeout && postgres.get_options().is_some() {
         end_no_transaction(&client, &mut messages).await?;
     }
     Ok((client, messages))

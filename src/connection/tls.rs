@@ -17,9 +17,10 @@ pub(crate) struct Tls {
 #[cfg(not(feature = "tls"))]
 impl Tls {
     pub(crate) fn new(conninfo: &Conninfo) -> Result<Self, Error> {
-        if conninfo.trust >= Trust::Require || conninfo.root_certificates.is_some() {
+        let named = conninfo.root_certificates.is_some() || conninfo.certificate.is_some();
+        if conninfo.trust >= Trust::Require || named {
             return Err(Error::new(Kind::Conninfo(
-                "sslmode asks for TLS, and pg-leader was built without it: enable its feature `tls`"
+                "sslmode or a certificate asks for TLS, and pg-leader was built without it: enable its feature `tls`"
                     .to_owned(),
             )));
         }

@@ -307,9 +307,10 @@ impl Timings {
     }
 
     /// How long a query of the session waits for a lock. Where one slice of each kind that writes, five, comes upon a
-    /// row that somebody has locked, a leader is still answered before it gives up: each ends within L/20 and this.
+    /// row that somebody has locked, a leader is still answered before it gives up, at 0.75 L: each ends within L/20 and
+    /// this, and the last answer is L/8 old.
     pub(crate) fn lock_limit(&self) -> Duration {
-        (self.lease / 10).min(Self::LONGEST_LOCK_WAIT)
+        (self.lease * 7 / 100).min(Self::LONGEST_LOCK_WAIT)
     }
 
     /// NOTIFY waits for a lock of the whole server; so long at most.

@@ -1,4 +1,4 @@
-//! Which elections go where: as few as make the counts as even as the candidates allow.
+//! Which elections go where: few of them, and the counts become as even as the candidates allow.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -29,7 +29,7 @@ fn with_a_lease_of_a_second() {
         ("tick", timings.tick(false), 1000),
         ("patience", timings.patience(), 15_000),
         ("query limit", timings.query_limit(), 1000),
-        ("lock limit", timings.lock_limit(), 100),
+        ("lock limit", timings.lock_limit(), 70),
         ("announce limit", timings.announce_limit(), 50),
         ("belief", timings.belief(), 15_000),
         ("stale belief", timings.stale_belief(), 7500),
