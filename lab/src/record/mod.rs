@@ -96,14 +96,15 @@ impl Record {
         })
     }
 
-    /// In one write: several processes may append. Whoever is killed leaves whole lines, and at most one that lacks its end.
+    /// In one write: several processes may append. Whoever is killed in the middle of a write leaves a part of a line: in a
+    /// file each begins on a new one, so that it spoils none of others.
     pub fn write(&self, address: &str, entry: &Entry) {
         let line = || format!("{}\n", entry.line(address));
         match &self.sink {
             Sink::Nowhere => {}
             Sink::File(file) => {
                 let mut file = file;
-                file.write_all(line().as_bytes())
+                file.write_all(format!("\n{}", line()).as_bytes())
                     .expect("the record can be written");
             }
             Sink::Stdout => {
@@ -203,6 +204,21 @@ pub fn whole_lines(text: &str) -> std::str::Lines<'_> {
     text.rfind('\n').map_or("", |end| &text[..end]).lines()
 }
 
+/// The whole lines of a record's file, each of which has an empty one behind it where another follows. What has none was
+/// cut off.
+fn whole_entries(text: &str) -> impl Iterator<Item = &str> {
+    let mut lines = text.split('\n').peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let line = lines.next()?;
+            let is_whole = lines.peek().is_some_and(|next| next.is_empty());
+            if is_whole && !line.is_empty() {
+                return Some(line);
+            }
+        }
+    })
+}
+
 /// What is in the file of a process.
 ///
 /// # Errors
@@ -215,7 +231,7 @@ pub fn entries(path: &Path) -> Result<Vec<Entry>, String> {
         let entry = Entry::parse(line).map(|(_, entry)| entry);
         entry.ok_or_else(|| format!("{}:{}: {line:?}", path.display(), number + 1))
     };
-    whole_lines(&text).enumerate().map(parse).collect()
+    whole_entries(&text).enumerate().map(parse).collect()
 }
 
 /// The steps in a file; none where there is no file yet.
@@ -229,7 +245,7 @@ pub fn read(path: &Path) -> Vec<Step> {
     let mut steps: Vec<Step> = vec![];
     // Those that have not ended, where they are. Of one process two may begin at the same instant.
     let mut open: BTreeMap<(&str, i64, u64), Vec<usize>> = BTreeMap::new();
-    for line in whole_lines(&text) {
+    for line in whole_entries(&text) {
         let parsed = Entry::parse(line);
         let (address, entry) = parsed.unwrap_or_else(|| panic!("no line of a record: {line:?}"));
         halts.note(address, &entry);
@@ -309,8 +325,16 @@ mod tests {
     fn read(lines: &str) -> Vec<Step> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("record");
-        std::fs::write(&path, lines).unwrap();
+        std::fs::write(&path, lines.replace('\n', "\n\n")).unwrap();
         super::read(&path)
+    }
+
+    /// It is killed in the middle of a write: the kernel gives up between two pages.
+    #[test]
+    fn a_part_of_a_line_spoils_no_other() {
+        let text = "\nbegan a 10 1 \n\nst\nbegan b 20 2 \n\nstep b 2";
+        let whole: Vec<&str> = whole_entries(text).collect();
+        assert_eq!(whole, ["began a 10 1 ", "began b 20 2 "]);
     }
 
     #[test]
