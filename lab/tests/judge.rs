@@ -1370,7 +1370,9 @@ fn write(history: &History) -> tempfile::TempDir {
     fs::create_dir(path.join(PROCESSES)).unwrap();
     for process in &history.processes {
         let entries = process.entries.iter();
-        let text = lines(entries.map(|entry| entry.line(&process.name)).collect());
+        let text: String = entries
+            .map(|entry| format!("\n{}\n", entry.line(&process.name)))
+            .collect();
         let record = format!("{}.{RECORD}", process.name);
         fs::write(path.join(PROCESSES).join(record), text).unwrap();
         let said = format!("INFO took office\n{}\n", process.refusals.join("\n"));
