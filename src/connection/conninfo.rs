@@ -21,7 +21,7 @@ pub(crate) enum Trust {
 }
 
 /// What libpq knows and `tokio_postgres` refuses.
-const ASK_FOR_NOTHING: [&str; 10] = [
+const ASK_FOR_NOTHING: [&str; 11] = [
     "fallback_application_name",
     "sslcompression",
     "krbsrvname",
@@ -30,6 +30,7 @@ const ASK_FOR_NOTHING: [&str; 10] = [
     "client_encoding",
     "sslsni",
     "sslcertmode",
+    "sslnegotiation",
     "ssl_min_protocol_version",
     "ssl_max_protocol_version",
 ];
@@ -83,6 +84,7 @@ fn asks_for_nothing(key: &str, value: &str) -> bool {
         "gssdelegation" => value == "0",
         "sslsni" => value == "1",
         "sslcertmode" => value == "allow",
+        "sslnegotiation" => value == "postgres",
         "ssl_min_protocol_version" => matches!(value, "" | "TLSv1" | "TLSv1.1" | "TLSv1.2"),
         "ssl_max_protocol_version" => matches!(value, "" | "TLSv1.3"),
         _ => ["utf8", "utf-8", "unicode", "auto"].contains(&value.to_lowercase().as_str()),
@@ -148,9 +150,6 @@ impl Conninfo {
             {
                 parameters.take(key);
             }
-        }
-        if parameters.get("sslnegotiation") == Some("postgres") {
-            parameters.take("sslnegotiation");
         }
         for (key, instead) in NOT_HERE {
             if trust == Trust::Disable && key.starts_with("ssl") {

@@ -65,7 +65,10 @@ fn by_code(code: &SqlState, why: &str, without_password: bool) -> Option<Kind> {
             denied("name a database that is there (dbname), or make it")
         }
         SqlState::INSUFFICIENT_PRIVILEGE => {
-            denied("let the role in: GRANT CONNECT ON DATABASE … TO …, or SET ON PARAMETER where its own options ask for one")
+            denied(
+                "let the role in: GRANT CONNECT ON DATABASE … TO …, or SET ON PARAMETER where its own options ask for \
+                 one",
+            )
         }
         _ => None,
     }

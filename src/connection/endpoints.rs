@@ -161,8 +161,8 @@ impl Endpoints {
         Ok(self.connect(index, place, &name, timings).await?.wire)
     }
 
-    /// A connection that is proved nothing of. Without startup options where a pool refuses them. Again where the role's limit of a transaction has passed before the statement that
-    /// lifts it.
+    /// A connection that is proved nothing of. Without startup options where a pool refuses them. Again where the role's
+    /// limit of a transaction has passed before the statement that lifts it.
     pub(super) async fn connect(
         &self,
         index: usize,

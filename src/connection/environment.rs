@@ -112,10 +112,7 @@ impl Environment<'_> {
         }
         // Whoever asks for less than `require` has nothing verified, and needs no root.
         if parameters.get("sslrootcert").is_none()
-            && matches!(
-                parameters.get("sslmode"),
-                Some("require" | "verify-ca" | "verify-full")
-            )
+            && asks_for_tls(parameters)
             && let Some(home) = &self.home
         {
             let root = home.join(".postgresql/root.crt");
@@ -157,14 +154,18 @@ impl Environment<'_> {
     }
 }
 
+fn asks_for_tls(parameters: &Parameters) -> bool {
+    let sslmode = parameters.get("sslmode");
+    matches!(sslmode, Some("require" | "verify-ca" | "verify-full"))
+}
+
 /// What is not named of a client's certificate and its key is the user's own, where there is one. Neither is looked for by
 /// whoever asks for less than `require`: a file that cannot be read would cost a connection that needs none.
 fn complete_certificate(parameters: &mut Parameters, directory: &Path) {
-    let sslmode = parameters.get("sslmode");
-    let asks = matches!(sslmode, Some("require" | "verify-ca" | "verify-full"));
     let own = ["postgresql.crt", "postgresql.key"].map(|name| directory.join(name));
     let named = ["sslcert", "sslkey"].map(|key| parameters.get(key).is_some());
-    let wanted = named[0] || named[1] || (asks && own.iter().all(|file| file.exists()));
+    let wanted =
+        named[0] || named[1] || (asks_for_tls(parameters) && own.iter().all(|file| file.exists()));
     for ((key, file), named) in ["sslcert", "sslkey"].into_iter().zip(own).zip(named) {
         if wanted && !named && file.exists() {
             parameters.add(key, file.display().to_string());

@@ -51,17 +51,11 @@ const LOCK_SHOWS: &str = "
         SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND pid = pg_backend_pid()
            AND (classid::bigint << 32) | objid::bigint = $1) AS shows";
 
-/// What a server answered.
-struct Answers {
-    facts: Row,
-    locks: Locks,
-}
-
 /// A lock taken, looked for and let go.
 struct Locks {
-    locked: Vec<Row>,
-    shows: Vec<Row>,
-    unlocked: Vec<Row>,
+    locked: Row,
+    shows: Row,
+    unlocked: Row,
 }
 
 /// Whether it is a primary of a version that is known. The backend's pid.
@@ -87,8 +81,7 @@ pub(crate) async fn bare(client: &Client, options: &Options) -> Result<Proof, Er
 
 /// Whether a session that keeps its backend can hold locks.
 pub(crate) async fn locks(client: &Client, pid: i32) -> Result<(), Error> {
-    let locks = try_lock(client).await.map_err(unproved)?;
-    can_lock(&locks, pid)
+    can_lock(&try_lock(client).await?, pid)
 }
 
 async fn facts(client: &Client, options: &Options) -> Result<Row, Error> {
@@ -103,16 +96,16 @@ fn unproved(error: tokio_postgres::Error) -> Error {
 
 /// Everything but the schema.
 pub(crate) async fn server(client: &Client, options: &Options, ends: Ends) -> Result<Proof, Error> {
-    let answers = ask(client, options).await?;
-    let facts = &answers.facts;
-    is_of_its_own(facts)?;
-    let unset = is_primary(facts, options)?;
-    let pid: i32 = column(facts, "pid")?;
-    can_lock(&answers.locks, pid)?;
+    // Pipelined: one round trip.
+    let (facts, locks) = tokio::try_join!(biased; facts(client, options), try_lock(client))?;
+    is_of_its_own(&facts)?;
+    let unset = is_primary(&facts, options)?;
+    let pid: i32 = column(&facts, "pid")?;
+    can_lock(&locks, pid)?;
     let pooled = unset || cancel_key::pid(client) != pid;
     Ok(Proof {
         pid,
-        direct: !pooled && is_direct(facts, pid, ends)?,
+        direct: !pooled && is_direct(&facts, pid, ends)?,
         pooled,
         unset,
     })
@@ -142,14 +135,13 @@ fn is_primary(facts: &Row, options: &Options) -> Result<bool, Error> {
 pub(crate) async fn set(client: &Client, options: &Options) -> Result<(), Error> {
     let (names, values) = options.values();
     let lists: [Parameter<'_>; 2] = [(&names, Type::TEXT_ARRAY), (&values, Type::TEXT_ARRAY)];
-    let shown: [Parameter<'_>; 1] = [(&names, Type::TEXT_ARRAY)];
     let failed = |error| Error::session("setting up the session", error);
     client.query_typed(SET, &lists).await.map_err(failed)?;
     client
         .query_typed(END_NO_TRANSACTION, &[])
         .await
         .map_err(failed)?;
-    let facts = one(client.query_typed(FACTS, &shown).await.map_err(failed)?)?;
+    let facts = facts(client, options).await?;
     if let Some(name) = differs(&facts, options)? {
         return Err(Error::new(Kind::Pooler(format!(
             "the setting {name} does not take effect, neither as a startup option nor later"
@@ -167,23 +159,7 @@ fn differs<'a>(facts: &Row, options: &'a Options) -> Result<Option<&'a str>, Err
     Ok(options.differs(&settings))
 }
 
-/// Pipelined: one round trip.
-async fn ask(client: &Client, options: &Options) -> Result<Answers, Error> {
-    let names: Vec<&str> = options.names().collect();
-    let names: [Parameter<'_>; 1] = [(&names, Type::TEXT_ARRAY)];
-    let (facts, locks) = tokio::try_join!(
-        biased;
-        client.query_typed(FACTS, &names),
-        try_lock(client),
-    )
-    .map_err(unproved)?;
-    Ok(Answers {
-        facts: one(facts)?,
-        locks,
-    })
-}
-
-async fn try_lock(client: &Client) -> Result<Locks, tokio_postgres::Error> {
+async fn try_lock(client: &Client) -> Result<Locks, Error> {
     let key = probe_key();
     let key: [Parameter<'_>; 1] = [(&key, Type::INT8)];
     let (locked, shows, unlocked) = tokio::try_join!(
@@ -191,11 +167,12 @@ async fn try_lock(client: &Client) -> Result<Locks, tokio_postgres::Error> {
         client.query_typed("SELECT pg_try_advisory_lock($1)", &key),
         client.query_typed(LOCK_SHOWS, &key),
         client.query_typed("SELECT pg_advisory_unlock($1)", &key),
-    )?;
+    )
+    .map_err(unproved)?;
     Ok(Locks {
-        locked,
-        shows,
-        unlocked,
+        locked: one(locked)?,
+        shows: one(shows)?,
+        unlocked: one(unlocked)?,
     })
 }
 
@@ -221,11 +198,11 @@ fn is_of_its_own(facts: &Row) -> Result<(), Error> {
 
 /// That the session takes an advisory lock, sees it, and lets it go.
 fn can_lock(locks: &Locks, pid: i32) -> Result<(), Error> {
-    let [locked, shows, unlocked] =
-        [&locks.locked, &locks.shows, &locks.unlocked].map(|rows| rows.first());
-    let (Some(locked), Some(shows), Some(unlocked)) = (locked, shows, unlocked) else {
-        return Err(Error::new(Kind::Unexpected("no row".to_owned())));
-    };
+    let Locks {
+        locked,
+        shows,
+        unlocked,
+    } = locks;
     if column::<i32>(shows, "pid")? != pid {
         return Err(Error::new(Kind::Pooler(
             "two queries met two backends".to_owned(),

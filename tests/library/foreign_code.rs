@@ -20,6 +20,7 @@ use crate::support;
 use crate::support::candidate;
 use crate::support::race::Race;
 use crate::support::record::{self, Record};
+use crate::support::work::Release;
 use crate::support::{LEASE, config, elector, steady, until, until_successor};
 use futures_util::StreamExt;
 use pg_leader::testing::{Cluster, PanicAt, panic_driver};
@@ -657,35 +658,16 @@ async fn a_driver_that_panics_when_work_starts_leads_again() {
     record::assert_no_overlap(&record.steps());
 }
 
-/// A test that fails must not wait for ever for the thread of its work.
-struct Released(Arc<AtomicBool>);
-
-impl Drop for Released {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
 /// Work that cannot be dropped outlives the driver that started it: the next one does not campaign while
 /// it runs, and the vacate that is owed is made good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_driver_that_panicked_knows_what_work_still_runs() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
-    let release = Arc::new(AtomicBool::new(false));
-    let _released = Released(Arc::clone(&release));
+    let release = Release::new();
     let elector = elector(&cluster).await;
     let candidacy = elector
-        .campaign(("stuck", "a"), {
-            let (release, record) = (Arc::clone(&release), Arc::clone(&record));
-            move |term: Term| {
-                term.ready();
-                while !release.load(Ordering::SeqCst) {
-                    record.step(term.address(), term.number());
-                }
-                std::future::pending::<Result<(), std::io::Error>>()
-            }
-        })
+        .campaign(("stuck", "a"), release.work(&record))
         .unwrap();
     until("it leads", || record.last_term() == 1).await;
     for _ in 0..3 {
@@ -707,7 +689,7 @@ async fn a_driver_that_panicked_knows_what_work_still_runs() {
         Some("1"),
         "it campaigned while its work ran"
     );
-    release.store(true, Ordering::SeqCst);
+    release.let_go();
     until("it leads again", || {
         candidacy.state() != ProcessState::Following
     })

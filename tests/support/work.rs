@@ -213,3 +213,39 @@ impl Drop for Stepping {
         }
     }
 }
+
+/// Holds back work that blocks its thread, step after step. A test that fails must not wait for ever for that thread, so it
+/// is let go when this is dropped, too.
+pub struct Release(Arc<AtomicBool>);
+
+impl Release {
+    pub fn new() -> Release {
+        Release(Arc::default())
+    }
+
+    /// Then it pends: work that returns at once would lead for less time than lies between two looks at it.
+    pub fn work(
+        &self,
+        record: &Arc<Record>,
+    ) -> impl FnMut(Term) -> std::future::Pending<Result<(), std::io::Error>> + Send + 'static + use<>
+    {
+        let (let_go, record) = (Arc::clone(&self.0), Arc::clone(record));
+        move |term: Term| {
+            term.ready();
+            while !let_go.load(Ordering::SeqCst) {
+                record.step(term.address(), term.number());
+            }
+            std::future::pending()
+        }
+    }
+
+    pub fn let_go(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}

@@ -3,14 +3,12 @@
 //! it runs. Settles row 6 of docs/development/known-faults.md where nothing else can.
 
 use std::os::unix::process::ExitStatusExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::race::Race;
 use crate::support::record::{self, Record};
-use crate::support::work::Kind;
+use crate::support::work::{Kind, Release};
 use crate::support::{Candidate, Cluster, LEASE, config, elector, until, until_successor};
-use pg_leader::{ProcessState, Term};
+use pg_leader::ProcessState;
 use rustix::process::Signal;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,34 +33,14 @@ async fn with_abort_its_process_ends_before_the_next_term_begins() {
     assert!(gap < LEASE * 4, "{gap:?} without a leader");
 }
 
-/// A test that fails must not wait for ever for the thread of its work.
-struct Released(Arc<AtomicBool>);
-
-impl Drop for Released {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn without_abort_the_next_waits_its_lease_and_the_process_does_not_campaign() {
     let cluster = Cluster::start().unwrap();
     let record = Record::in_memory();
-    let release = Arc::new(AtomicBool::new(false));
-    let _released = Released(Arc::clone(&release));
+    let release = Release::new();
     let elector = elector(&cluster).await;
     let stuck = elector
-        .campaign(("stuck", "stuck"), {
-            let (release, record) = (Arc::clone(&release), Arc::clone(&record));
-            move |term: Term| {
-                term.ready();
-                while !release.load(Ordering::SeqCst) {
-                    record.step(term.address(), term.number());
-                }
-                // Work that returns at once would lead for less time than lies between two looks at it.
-                std::future::pending::<Result<(), std::io::Error>>()
-            }
-        })
+        .campaign(("stuck", "stuck"), release.work(&record))
         .unwrap();
     until("it leads", || record.last_term() == 1).await;
     let other = Candidate::start(config(&cluster.url()), "stuck", "other", &record).await;
@@ -87,6 +65,6 @@ async fn without_abort_the_next_waits_its_lease_and_the_process_does_not_campaig
     .await;
     assert_eq!(record.last_term(), last_term);
     assert_eq!(cluster.leader_pid("stuck").unwrap(), None);
-    release.store(true, Ordering::SeqCst);
+    release.let_go();
     until("it leads again", || stuck.state() == ProcessState::Leading).await;
 }

@@ -40,15 +40,11 @@ pub(super) fn plan(all_led: &[Led]) -> Vec<Move> {
 
 /// How many each address leads, now and after the moves.
 pub(super) fn counts(all_led: &[Led], moves: &[Move]) -> BTreeMap<String, (usize, usize)> {
-    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    for one in all_led {
-        for candidate in &one.candidates {
-            counts.entry(candidate.clone()).or_default();
-        }
-        let count = counts.entry(one.leader.clone()).or_default();
-        count.0 += 1;
-        count.1 += 1;
-    }
+    let now = led(all_led, all_led.iter().map(|one| one.leader.as_str()));
+    let now = now.into_iter();
+    let mut counts: BTreeMap<String, (usize, usize)> = now
+        .map(|(address, count)| (address.to_owned(), (count, count)))
+        .collect();
     for Move { from, to, .. } in moves {
         counts.entry(from.clone()).or_default().1 -= 1;
         counts.entry(to.clone()).or_default().1 += 1;
@@ -56,18 +52,20 @@ pub(super) fn counts(all_led: &[Led], moves: &[Move]) -> BTreeMap<String, (usize
     counts
 }
 
-/// Elections and who is to lead them, from the address that leads most to the one of all that can be come to that leads
-/// fewest, and at least two fewer; the shortest such way.
-fn way<'a>(all_led: &'a [Led], leaders: &[&'a str]) -> Option<Vec<(usize, &'a str)>> {
-    let mut led: BTreeMap<&str, usize> = BTreeMap::new();
-    for one in all_led {
-        for candidate in &one.candidates {
-            led.entry(candidate).or_default();
-        }
-    }
+/// How many each address leads by these leaders; none, where it may lead.
+fn led<'a>(all_led: &'a [Led], leaders: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize> {
+    let candidates = all_led.iter().flat_map(|one| &one.candidates);
+    let mut led: BTreeMap<&str, usize> = candidates.map(|one| (one.as_str(), 0)).collect();
     for leader in leaders {
         *led.entry(leader).or_default() += 1;
     }
+    led
+}
+
+/// Elections and who is to lead them, from the address that leads most to the one of all that can be come to that leads
+/// fewest, and at least two fewer; the shortest such way.
+fn way<'a>(all_led: &'a [Led], leaders: &[&'a str]) -> Option<Vec<(usize, &'a str)>> {
+    let led = led(all_led, leaders.iter().copied());
     let mut starts: Vec<(&str, usize)> = led
         .iter()
         .map(|(address, count)| (*address, *count))
